@@ -1,0 +1,1 @@
+//! Builds every room once, wires the two doors, drains on shutdown.

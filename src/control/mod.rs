@@ -1,0 +1,1 @@
+//! The control side: reads Events, publishes Snapshots.

@@ -1,0 +1,12 @@
+//! Portcullis: a reverse-proxy security gateway for LLM APIs. The rooms, in reading order.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod detect;
+pub mod proxy;
+pub mod quota;
+pub mod telemetry;
+pub mod types;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The binary: one call into the library.
+
+fn main() {}

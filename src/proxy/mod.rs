@@ -1,0 +1,1 @@
+//! The data path, in the order a request meets it: read `Proxy::handle` first.

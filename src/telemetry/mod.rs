@@ -1,0 +1,1 @@
+//! Logs, traces and metrics: every metric name, and what may never be logged.

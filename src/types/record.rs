@@ -1,0 +1,171 @@
+//! The one door up: everything known about a request leaves as an `Event`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, Decision, Dialect, Generation, RequestId, Usage, Verdict};
+
+/// What the data path and the reloader tell the control side.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A request ended, one way or another: exactly one per request.
+    Request(Box<Record>),
+    /// A reload was tried.
+    Reload(ReloadOutcome),
+}
+
+/// How a reload went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadOutcome {
+    /// What asked for it: `start`, `signal`, `watch`, `api`.
+    pub trigger: Arc<str>,
+    /// The generation now serving.
+    pub generation: Generation,
+    /// The problems that kept the old Snapshot in place; empty when the new one is live.
+    pub problems: Vec<String>,
+}
+
+/// How a request ended. The label says which stage of the road ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The answer was relayed to its end.
+    Served,
+    /// Refused before inspection: bad input, identity, limits, routing.
+    Refused,
+    /// The prompt was blocked.
+    PromptBlocked,
+    /// The answer was blocked, whole or in mid-stream.
+    AnswerBlocked,
+    /// The upstream failed before or during the answer.
+    UpstreamFailed,
+    /// The client left before the end.
+    Abandoned,
+    /// The gateway cut it: deadline, drain, standing order.
+    Cut,
+    /// Our own fault.
+    Internal,
+}
+
+impl Outcome {
+    /// A low-cardinality label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Refused => "refused",
+            Self::PromptBlocked => "prompt_blocked",
+            Self::AnswerBlocked => "answer_blocked",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::Abandoned => "abandoned",
+            Self::Cut => "cut",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why bytes were relayed without inspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uninspected {
+    /// Base64 images, audio, files.
+    Media,
+    /// Token ids instead of text.
+    TokenIds,
+    /// Provider-encrypted or provider-issued state: `encrypted_content`, `previous_response_id`.
+    Opaque,
+    /// An embedding vector.
+    Vector,
+}
+
+impl Uninspected {
+    /// Every reason, in the order of the enum.
+    pub const ALL: [Self; 4] = [Self::Media, Self::TokenIds, Self::Opaque, Self::Vector];
+
+    /// A low-cardinality label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Media => "media",
+            Self::TokenIds => "token_ids",
+            Self::Opaque => "opaque",
+            Self::Vector => "vector",
+        }
+    }
+}
+
+/// Law 2: bytes of body relayed in one direction. The three sum to the bytes relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Accounted {
+    /// Read by the detectors.
+    pub inspected: u64,
+    /// Let through by a policy (`mode = "off"`, a `pass` route).
+    pub exempt: u64,
+    /// Could not be read.
+    pub uninspected: u64,
+}
+
+/// Where the time of a request went, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Durations {
+    /// From the parsed head to the last byte handed to the connection.
+    pub total: u64,
+    /// Waiting for the upstream: until its head, and between its chunks.
+    pub upstream: u64,
+    /// Until the request was complete: waiting for the client's body.
+    pub receive: u64,
+    /// Inspecting, both directions.
+    pub scan: u64,
+    /// The longest time any byte of the answer was held back.
+    pub hold: u64,
+}
+
+/// The decision record of one request. Never carries prompt text, keys or matched text.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// When the head was read: Unix time in microseconds.
+    pub time: i64,
+    /// The request's id.
+    pub id: RequestId,
+    /// Who asked.
+    pub caller: Caller,
+    /// Method and canonical path (no query).
+    pub method: Arc<str>,
+    /// The canonical path; of unknown paths only that it was unknown.
+    pub path: Arc<str>,
+    /// The dialect spoken.
+    pub dialect: Option<Dialect>,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The upstream chosen.
+    pub upstream: Option<Arc<str>>,
+    /// Attempts made upstream.
+    pub attempts: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, as a low-cardinality code (`content_filter`, `rate_limit_exceeded`, …).
+    pub reason: Option<&'static str>,
+    /// The status sent, 0 when none was.
+    pub status: u16,
+    /// The worst decision of both directions as enforced.
+    pub decision: Decision,
+    /// The verdict on the prompt.
+    pub input: Option<Verdict>,
+    /// The verdict on the answer.
+    pub output: Option<Verdict>,
+    /// Law 2, towards the model.
+    pub request_bytes: Accounted,
+    /// Law 2, towards the client.
+    pub response_bytes: Accounted,
+    /// The most bytes held back at once.
+    pub held_max: u64,
+    /// Tokens, where the provider said.
+    pub usage: Option<Usage>,
+    /// Where the time went.
+    pub micros: Durations,
+    /// The Snapshot that decided.
+    pub generation: Generation,
+    /// The SDK's own retry count (`x-stainless-retry-count`): an attack retried is one attack.
+    pub retry: u32,
+}

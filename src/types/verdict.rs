@@ -1,0 +1,201 @@
+//! What was found in a text and what follows from it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RuleId, RuleSetHash, SpanIndex};
+
+/// How bad a finding is, in Sigma's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth a line in a log.
+    Informational,
+    /// Unlikely to matter alone.
+    Low,
+    /// Worth a look.
+    Medium,
+    /// An attack or a leak, most likely.
+    High,
+    /// An attack or a leak.
+    Critical,
+}
+
+/// Which way the text travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the client to the model.
+    Input,
+    /// From the model to the client.
+    Output,
+}
+
+impl Direction {
+    /// A low-cardinality label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
+}
+
+/// The family of threats a rule belongs to: the unit of thresholds, metrics and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Overriding the operator's instructions.
+    PromptInjection,
+    /// Personas, role-play and framing that talk the model out of its limits.
+    Jailbreak,
+    /// Getting at the system prompt, hidden context or a planted flag.
+    PromptExtraction,
+    /// Getting data out: credentials, databases, links that carry data.
+    DataExfiltration,
+    /// Shell, file system, path traversal, code execution.
+    SystemManipulation,
+    /// Personal, health and financial data.
+    Privacy,
+    /// Keys, tokens and passwords.
+    Secrets,
+    /// Cross-site scripting, SQL injection, template injection.
+    MaliciousInput,
+    /// Pressure, false authority, emotion.
+    SocialEngineering,
+    /// Disguises: encodings, hidden characters, forged delimiters.
+    Encoding,
+    /// An answer that harms whoever acts on it: dangerous commands, exfiltration links.
+    UnsafeOutput,
+}
+
+impl Family {
+    /// Every family, in the order of the enum.
+    pub const ALL: [Self; 11] = [
+        Self::PromptInjection,
+        Self::Jailbreak,
+        Self::PromptExtraction,
+        Self::DataExfiltration,
+        Self::SystemManipulation,
+        Self::Privacy,
+        Self::Secrets,
+        Self::MaliciousInput,
+        Self::SocialEngineering,
+        Self::Encoding,
+        Self::UnsafeOutput,
+    ];
+
+    /// A low-cardinality label; also the word used in rule files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PromptInjection => "prompt_injection",
+            Self::Jailbreak => "jailbreak",
+            Self::PromptExtraction => "prompt_extraction",
+            Self::DataExfiltration => "data_exfiltration",
+            Self::SystemManipulation => "system_manipulation",
+            Self::Privacy => "privacy",
+            Self::Secrets => "secrets",
+            Self::MaliciousInput => "malicious_input",
+            Self::SocialEngineering => "social_engineering",
+            Self::Encoding => "encoding",
+            Self::UnsafeOutput => "unsafe_output",
+        }
+    }
+}
+
+/// What a rule asks for when it matches, before thresholds and policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Add its score, no more.
+    Score,
+    /// At least flag.
+    Flag,
+    /// Replace the matched text.
+    Redact,
+    /// Refuse the request, or end the answer.
+    Block,
+}
+
+/// What happens to a request or an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Nothing found that matters.
+    Allow,
+    /// Let through and reported.
+    Flag,
+    /// Let through with the matched text replaced.
+    Redact,
+    /// Refused, or cut off.
+    Block,
+}
+
+impl Decision {
+    /// A low-cardinality label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Flag => "flag",
+            Self::Redact => "redact",
+            Self::Block => "block",
+        }
+    }
+}
+
+/// Where in which text: offsets into the original (decoded) text of one span. Carries no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Which span of the prompt, or which channel of the answer.
+    pub span: SpanIndex,
+    /// First byte of the match.
+    pub start: u32,
+    /// One past its last byte.
+    pub end: u32,
+}
+
+/// One detector's evidence on a span.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule that matched.
+    pub rule: RuleId,
+    /// Its title.
+    pub title: Arc<str>,
+    /// Its family.
+    pub family: Family,
+    /// Its severity.
+    pub severity: Severity,
+    /// Points it adds to the risk.
+    pub score: u16,
+    /// What it asks for, after site overrides.
+    pub action: Action,
+    /// Threat ids it carries (`LLM01:2025`, `AML.T0051.000`).
+    pub threats: Arc<[Arc<str>]>,
+    /// Where.
+    pub evidence: Evidence,
+}
+
+/// One step of the score, in the order it was taken: repeatable by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What was counted, for example a rule id or `threshold`.
+    pub what: Arc<str>,
+    /// Points so far, after this step.
+    pub points: u32,
+}
+
+/// What was concluded on a prompt or an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What follows, before the route's mode (`monitor` lets everything through) is applied.
+    pub decision: Decision,
+    /// 0 to 1.
+    pub risk: f32,
+    /// The evidence, most severe first.
+    pub findings: Vec<Finding>,
+    /// How the risk came about.
+    pub steps: Vec<Step>,
+    /// What it was made with.
+    pub rule_set: RuleSetHash,
+}

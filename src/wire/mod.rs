@@ -1,0 +1,1 @@
+//! LLM wire formats <-> one neutral Prompt and Delta. Pure: bytes in, bytes out.
