@@ -87,6 +87,7 @@ pub struct Server {
     /// Connections open at once from one address; further ones are closed.
     pub max_connections_per_address: usize,
     /// Peers whose `X-Forwarded-For`, `Forwarded` and PROXY headers are believed.
+    #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
     /// Events (records among them) waiting for the control side. Not reloaded.
     pub event_queue: usize,
@@ -399,28 +400,28 @@ pub struct Upstream {
     #[serde(default)]
     pub ca: Option<PathBuf>,
     /// Until connected, TLS included.
-    #[serde(default = "defaults::connect_timeout")]
+    #[serde(default = "upstream_defaults::connect_timeout")]
     pub connect_timeout: Time,
     /// From the request sent to the head of the answer.
-    #[serde(default = "defaults::first_byte_timeout")]
+    #[serde(default = "upstream_defaults::first_byte_timeout")]
     pub first_byte_timeout: Time,
     /// Between two pieces of an answer.
-    #[serde(default = "defaults::idle_timeout")]
+    #[serde(default = "upstream_defaults::idle_timeout")]
     pub idle_timeout: Time,
     /// The whole exchange.
-    #[serde(default = "defaults::total_timeout")]
+    #[serde(default = "upstream_defaults::total_timeout")]
     pub total_timeout: Time,
     /// Further attempts while nothing was sent twice (connection failures only).
-    #[serde(default = "defaults::retries")]
+    #[serde(default = "upstream_defaults::retries")]
     pub retries: u32,
     /// Before the first of them; doubles each time.
-    #[serde(default = "defaults::retry_delay")]
+    #[serde(default = "upstream_defaults::retry_delay")]
     pub retry_delay: Time,
     /// Idle connections kept per worker.
-    #[serde(default = "defaults::max_idle")]
+    #[serde(default = "upstream_defaults::max_idle")]
     pub max_idle: usize,
     /// How long an idle connection is kept.
-    #[serde(default = "defaults::idle_connection")]
+    #[serde(default = "upstream_defaults::idle_connection")]
     pub idle_connection_timeout: Time,
     /// Speak HTTP/2 with this upstream (over TLS it is negotiated; in clear it needs prior knowledge).
     #[serde(default)]
@@ -529,7 +530,7 @@ pub struct Reload {
 }
 
 /// Defaults of keys in tables that have required keys beside them.
-mod defaults {
+mod upstream_defaults {
     use super::Time;
 
     pub(super) fn connect_timeout() -> Time {
@@ -557,4 +558,3 @@ mod defaults {
         Time::from_secs(60)
     }
 }
-
