@@ -158,6 +158,8 @@ pub struct Record {
     pub request_bytes: Accounted,
     /// Law 2, towards the client.
     pub response_bytes: Accounted,
+    /// The uninspected bytes of both directions, by reason.
+    pub uninspected: Vec<(Uninspected, u64)>,
     /// The most bytes held back at once.
     pub held_max: u64,
     /// Tokens, where the provider said.
