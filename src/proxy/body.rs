@@ -38,7 +38,8 @@ impl Body {
     }
 
     /// A stream.
-    pub(super) fn relay(relay: Relay) -> Self {
+    pub(super) fn relay(mut relay: Relay, flight: Flight) -> Self {
+        relay.board(flight);
         Self(Kind::Relay(Box::pin(relay)))
     }
 
