@@ -6,7 +6,6 @@ pub mod units;
 mod defaults;
 
 mod load;
-mod seam;
 mod snapshot;
 
 mod check;

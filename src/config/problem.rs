@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::seam as detect;
+use crate::detect;
 
 /// One problem. Several are reported together, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

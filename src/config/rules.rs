@@ -8,7 +8,7 @@ use super::check::Check;
 use super::problem::{KeyPath, Problem};
 use super::read::Fingerprint;
 use super::settings::{self, RuleOverride};
-use super::seam::{Budget, Override, RuleSet, Source};
+use crate::detect::{Budget, Override, RuleSet, Source};
 
 /// The rules built into the binary.
 #[derive(RustEmbed)]
@@ -71,7 +71,7 @@ impl RuleSources {
             max_total: self.settings.max_total.get(),
             max_hold: self.settings.max_hold.get(),
         };
-        let told = |problems: Vec<super::seam::Problem>| problems.into_iter().map(Problem::from).collect();
+        let told = |problems: Vec<crate::detect::Problem>| problems.into_iter().map(Problem::from).collect();
         let compiled = RuleSet::compile(&self.sources, &overrides, &budget).map_err(told)?;
         let failed = compiled.self_test();
         if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }

@@ -230,7 +230,7 @@ pub struct GatewayKey {
 }
 
 /// Rates and concurrency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Per client address.
@@ -244,7 +244,7 @@ pub struct Limits {
 }
 
 /// One caller's rate and concurrency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {
     /// Requests per minute, sustained; 0 is no limit.

@@ -16,7 +16,7 @@ use super::routes::Routes;
 use super::settings::Settings;
 use super::tls::TlsMaterial;
 use super::upstreams::Upstreams;
-use super::seam::RuleSet;
+use crate::detect::RuleSet;
 use crate::types::Generation;
 
 /// Everything that decides how a request is treated. Immutable; parts that a reload did not change are shared.
