@@ -83,6 +83,29 @@ impl TlsMaterial {
     }
 }
 
+impl TlsMaterial {
+    /// From PEM text that the configuration has read and checked.
+    ///
+    /// # Errors
+    /// A text holds nothing of its kind.
+    pub fn from_pem(
+        chain: &str,
+        key: &str,
+        client_ca: Option<&str>,
+        client_auth: ClientAuth,
+    ) -> Result<Self, TlsError> {
+        let configured = |what| TlsError::Pem { path: PathBuf::from("configuration"), what };
+        let parse = |pem: &str| {
+            CertificateDer::pem_slice_iter(pem.as_bytes())
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|_| configured("certificate"))
+        };
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| configured("private key"))?;
+        let client_ca = client_ca.map(parse).transpose()?.unwrap_or_default();
+        Ok(Self { chain: parse(chain)?, key, client_ca, client_auth })
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
