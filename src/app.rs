@@ -1,1 +1,2 @@
 //! Builds every room once, wires the two doors, drains on shutdown.
+

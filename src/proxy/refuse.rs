@@ -291,6 +291,12 @@ impl Refusal {
         Self::server(StatusCode::BAD_GATEWAY, "upstream_invalid_response", message).outcome(Outcome::UpstreamFailed)
     }
 
+    /// The upstream's own error, of which only the status can be passed on.
+    pub(super) fn upstream_status(status: StatusCode) -> Self {
+        let message = format!("The upstream answered with status {}.", status.as_u16());
+        Self::server(status, "upstream_error", message).outcome(Outcome::UpstreamFailed)
+    }
+
     /// Ended by the gateway: drain deadline or a standing order.
     pub(super) fn cut() -> Self {
         Self::server(StatusCode::SERVICE_UNAVAILABLE, "gateway_shutting_down", "The gateway is shutting down.")
