@@ -2,6 +2,7 @@
 
 mod body;
 mod connect;
+mod paced;
 pub mod rehearsal;
 mod tls;
 
@@ -16,7 +17,8 @@ use hyper::{Request, Response};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-pub(super) use self::body::{AnswerBody, BodyError};
+pub(super) use self::body::AnswerBody;
+pub(super) use self::paced::Paced;
 use self::connect::Connector;
 pub use self::tls::TlsConfigs;
 use crate::config::{Snapshot, Upstream};
