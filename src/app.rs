@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{LogFormat, Protocol, Settings};
-use crate::config::{self, Handle, Loaded, Problem, Reloader, Snapshot};
+use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
 use crate::proxy::listen::{
     self, Bound, ListenError, Observer, Peer, Refuse, Refused, Shutdown, TlsError, TlsMaterial, TlsState,
@@ -89,6 +89,7 @@ struct Gateway {
     tls: Option<Arc<TlsState>>,
     health: Arc<Health>,
     reloader: Reloader,
+    reloads: ReloadTask,
     ops: Option<tokio::net::TcpListener>,
     metrics: Metrics,
     source: String,
@@ -129,7 +130,7 @@ impl Gateway {
         });
         let workers = bound.spawn_workers(make, tls.clone(), observer, &shutdown)?;
         let source = loaded.source.name();
-        let reloader = Reloader::new(loaded, Arc::clone(&handle), sender);
+        let (reloader, reloads) = Reloader::new(Arc::clone(&handle), &loaded, sender);
         Ok(Self {
             handle,
             shared,
@@ -140,6 +141,7 @@ impl Gateway {
             tls,
             health: Arc::default(),
             reloader,
+            reloads,
             ops,
             metrics,
             source,
@@ -152,7 +154,7 @@ impl Gateway {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("cannot listen for SIGINT"))?;
         let stop = CancellationToken::new();
         self.serve_ops(&stop);
-        self.reloader.watch(stop.clone());
+        tokio::spawn(self.reloads.run(stop.clone()));
         tokio::spawn(follow(
             Arc::clone(&self.handle),
             Arc::clone(&self.shared),
@@ -209,8 +211,9 @@ impl Gateway {
             health: Arc::clone(&self.health),
             reload: Arc::new(move || {
                 let reloader = reloader.clone();
-                Box::pin(async move { reloader.request("api").await })
+                Box::pin(async move { reloader.request().await })
             }),
+            header_timeout: self.handle.load().settings.http.header_timeout.get(),
         };
         let max = self.handle.load().settings.ops.max_connections;
         tokio::spawn(ops.serve(listener, max, stop.clone()));
@@ -261,7 +264,7 @@ fn watch_queue(metrics: &Metrics, sender: &mpsc::Sender<Event>) {
     let sender = sender.downgrade();
     metrics.watch_event_queue(move || {
         let (capacity, free) = sender.upgrade().map_or((0, 0), |sender| (sender.max_capacity(), sender.capacity()));
-        QueueDepth { waiting: capacity.saturating_sub(free), capacity }
+        QueueDepth { waiting: capacity.saturating_sub(free) as u64, capacity: capacity as u64 }
     });
 }
 
