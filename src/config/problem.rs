@@ -24,6 +24,11 @@ impl Problem {
     pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin: file.into(), line: None, column: None, path: String::new(), message: message.into() }
     }
+
+    /// Several of them, one per line.
+    pub fn list(problems: &[Self]) -> String {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Problem {
