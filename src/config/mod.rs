@@ -6,6 +6,7 @@ pub mod units;
 mod defaults;
 
 mod load;
+mod reload;
 mod snapshot;
 
 mod check;
@@ -18,12 +19,14 @@ mod rules;
 mod tls;
 mod tree;
 mod upstreams;
+mod watch;
 
 pub use env::Environment;
 pub use keys::{KeyTable, digest, hex};
 pub use load::{Loaded, Source, load};
 pub use problem::Problem;
 pub use read::{Fingerprint, Watched};
+pub use reload::{ReloadTask, Reloader};
 pub use routes::{RoutePlan, Routes};
 pub use snapshot::{Handle, Prepared, Snapshot, prepare};
 pub use tls::{TlsMaterial, TlsPair};

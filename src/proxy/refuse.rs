@@ -172,7 +172,7 @@ impl Refusal {
     pub(super) fn bad_body(bad: &BadBody) -> Self {
         let code = match bad.kind {
             BadBodyKind::DuplicateKey => "duplicate_key",
-            BadBodyKind::TooDeep | BadBodyKind::TooManyNodes => "json_too_complex",
+            BadBodyKind::TooDeep | BadBodyKind::TooManyNodes | BadBodyKind::TooLong => "json_too_complex",
             BadBodyKind::Missing => "missing_required_parameter",
             BadBodyKind::WrongType | BadBodyKind::NotAnObject => "invalid_type",
             BadBodyKind::Unsupported => "unsupported_parameter",

@@ -181,6 +181,16 @@ impl Metrics {
         Connection(Arc::clone(&self.0.live), listener)
     }
 
+    /// A connection begins to be served; `connection_closed` must follow.
+    pub fn connection_opened(&self, listener: ListenerKind) {
+        std::mem::forget(self.connection(listener));
+    }
+
+    /// A connection that was opened has ended.
+    pub fn connection_closed(&self, listener: ListenerKind) {
+        drop(Connection(Arc::clone(&self.0.live), listener));
+    }
+
     /// A connection was closed before it was served.
     pub fn connection_refused(&self, reason: ConnectionRefused) {
         self.0.refused.add([reason as usize], 1);

@@ -2,7 +2,6 @@
 
 mod body;
 mod connect;
-mod paced;
 pub mod rehearsal;
 mod tls;
 
@@ -18,7 +17,6 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub(super) use self::body::AnswerBody;
-pub(super) use self::paced::Paced;
 use self::connect::Connector;
 pub use self::tls::TlsConfigs;
 use crate::config::{Snapshot, Upstream};

@@ -1,0 +1,1 @@
+//! One streamed answer, event by event.
