@@ -417,7 +417,10 @@ mod tests {
         ] {
             has(&text, line);
         }
-        assert!(!text.contains("model-as-sent") && !text.contains("req_1"), "a label has a value of the client's making");
+        assert!(
+            !text.contains("model-as-sent") && !text.contains("req_1"),
+            "a label has a value of the client's making"
+        );
         assert!(!text.contains("otel_scope"), "scope labels are on");
     }
 
