@@ -216,6 +216,7 @@ fn inspect(check: &mut Check<'_>, settings: &Settings) {
     let at = |key| KeyPath::of(&["inspect", key]);
     check.require(inspect.flag_at > 0, &at("flag_at"), "must be more than 0, or every prompt is flagged");
     check.require(inspect.flag_at <= inspect.block_at, &at("block_at"), "must not be below inspect.flag_at");
+    check.require(inspect.block_at <= 100_000, &at("block_at"), "may be 100000 at most");
     check.require((1..=100).contains(&inspect.strict_percent), &at("strict_percent"), "must be between 1 and 100");
     check.sizes("inspect", &[("yield_every", inspect.yield_every)]);
     let hardened = std::iter::once(inspect.security)

@@ -1,5 +1,6 @@
 //! Files and environment -> checked settings, or every problem at once.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
 use super::rules::{self, RuleSources};
 use super::settings::{Settings, UpstreamKind};
+use super::snapshot::{Prepared, prepare};
 use super::tls::{self, TlsMaterial};
 use super::tree::Tree;
 use super::upstreams::{self, Upstreams};
@@ -65,6 +67,15 @@ pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
     Source::new(path, Environment::new(env)).load()
 }
 
+/// How far problems are looked for once there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Settings and the files they name.
+    Settings,
+    /// The rules too: takes as long as compiling them.
+    Rules,
+}
+
 /// One look at a configuration, whether good or bad.
 pub(super) struct Look {
     /// What was found.
@@ -95,9 +106,32 @@ impl Source {
         self.path.as_ref().map_or_else(|| "built-in defaults".to_owned(), |path| path.display().to_string())
     }
 
+    /// Reads and checks it, and compiles the rules whatever else is wrong: for `check`, which tells everything at once.
+    ///
+    /// # Errors
+    /// Every problem found, those of the rules last.
+    pub fn check(&self) -> Result<(Loaded, Prepared), Vec<Problem>> {
+        let loaded = self.read(&mut Reader::default(), Depth::Rules)?;
+        let prepared = prepare(&loaded, None)?;
+        Ok((loaded, prepared))
+    }
+
+    /// The address of the ops listener, read leniently: it must be found when a bad file is what a reload is to reject.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        let text = self.file().and_then(|path| Reader::default().text(path).ok()).unwrap_or_default();
+        let mut tree = Tree::parse("", &text).unwrap_or_default();
+        env::apply(&mut tree, &self.environment);
+        tree.decode().0.ops.address
+    }
+
+    fn file(&self) -> Option<&Path> {
+        let default = Path::new(DEFAULT_FILE);
+        self.path.as_deref().or_else(|| default.exists().then_some(default))
+    }
+
     pub(super) fn look(&self) -> Look {
         let mut reader = Reader::default();
-        let result = self.read(&mut reader);
+        let result = self.read(&mut reader, Depth::Settings);
         let (fingerprint, watched) = (reader.fingerprint(), reader.watched().clone());
         let result = result.map(|mut loaded| {
             loaded.fingerprint = fingerprint;
@@ -107,12 +141,8 @@ impl Source {
         Look { result, fingerprint, watched }
     }
 
-    fn read(&self, reader: &mut Reader) -> Result<Loaded, Vec<Problem>> {
-        let default = Path::new(DEFAULT_FILE);
-        let path = match &self.path {
-            Some(path) => Some(path.as_path()),
-            None => default.exists().then_some(default),
-        };
+    fn read(&self, reader: &mut Reader, depth: Depth) -> Result<Loaded, Vec<Problem>> {
+        let path = self.file();
         let mut tree = match path {
             Some(path) => {
                 let name = path.display().to_string();
@@ -125,7 +155,7 @@ impl Source {
                 Tree::parse(&name, &text)?
             }
             None => {
-                reader.absent(default);
+                reader.absent(Path::new(DEFAULT_FILE));
                 Tree::default()
             }
         };
@@ -145,6 +175,11 @@ impl Source {
         if !problems.is_empty() {
             problems.sort();
             problems.dedup();
+            if depth == Depth::Rules
+                && let Err(more) = rules.compile(None)
+            {
+                problems.extend(more);
+            }
             return Err(problems);
         }
         let warnings = check.warnings;

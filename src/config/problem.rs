@@ -24,12 +24,10 @@ impl Problem {
     pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin: file.into(), line: None, column: None, path: String::new(), message: message.into() }
     }
-}
 
-impl Problem {
-    /// Several, a line each.
+    /// Several of them, one per line.
     pub fn list(problems: &[Self]) -> String {
-        problems.iter().map(Self::to_string).collect::<Vec<_>>().join("\n")
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -150,7 +150,7 @@ impl ReloadTask {
             if !asked && fingerprint == seen {
                 return None;
             }
-            let prepared = result.and_then(|loaded| Ok((handle.prepare(&loaded)?, loaded.source)));
+            let prepared = result.and_then(|loaded| Ok((handle.prepare(&loaded)?, loaded)));
             Some((prepared, fingerprint, watched))
         });
         let (prepared, fingerprint, watched) = match work.await {
@@ -169,9 +169,10 @@ impl ReloadTask {
             warnings: Vec::new(),
         };
         match prepared {
-            Ok((prepared, source)) => {
-                self.source = source;
-                outcome.warnings = prepared.warnings.iter().map(ToString::to_string).collect();
+            Ok((prepared, loaded)) => {
+                self.source = loaded.source;
+                outcome.warnings =
+                    loaded.warnings.iter().chain(&prepared.warnings).map(ToString::to_string).collect();
                 outcome.generation = self.handle.publish(prepared);
             }
             Err(problems) => outcome.problems = problems.iter().map(ToString::to_string).collect(),
@@ -198,7 +199,13 @@ impl ReloadTask {
             return None;
         }
         match Watch::new(&self.watched, hints.clone()) {
-            Ok(watch) => Some(watch),
+            Ok(watch) => {
+                // What changed before the watch began is found by looking once. A full queue holds a hint already.
+                if hints.try_send(()).is_err() {
+                    tracing::trace!("a change is waiting to be looked at already");
+                }
+                Some(watch)
+            }
             Err(error) => {
                 tracing::warn!(%error, "files cannot be watched; changes are found by polling");
                 None

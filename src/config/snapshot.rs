@@ -53,7 +53,7 @@ impl Snapshot {
 #[derive(Debug)]
 pub struct Prepared {
     snapshot: Snapshot,
-    /// What an operator should know: an expired certificate, a change that needs a restart.
+    /// Changes that need a restart. What is wrong with the files themselves is in `Loaded::warnings`.
     pub warnings: Vec<Problem>,
 }
 
@@ -73,7 +73,7 @@ impl Prepared {
 pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, Vec<Problem>> {
     let compiled = before.map(|before| (&before.rules_fingerprint, &before.rules));
     let rules = loaded.rules.compile(compiled)?;
-    let mut warnings = loaded.warnings.clone();
+    let mut warnings = Vec::new();
     let mut snapshot = Snapshot {
         generation: Generation::default(),
         settings: Arc::clone(&loaded.settings),
@@ -88,7 +88,7 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
     if let Some(before) = before {
         snapshot.generation = before.generation;
         share(&mut snapshot, before);
-        warnings.extend(loaded.needs_restart(&before.settings));
+        warnings = loaded.needs_restart(&before.settings);
     }
     Ok(Prepared { snapshot, warnings })
 }

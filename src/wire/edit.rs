@@ -17,8 +17,8 @@ pub(crate) enum Form {
     Number,
     /// Base64 after this many bytes of something else.
     Base64(u32),
-    /// A value that an edit replaces with `null`.
-    Nullable,
+    /// In a list of tokens: an edit takes the whole list away.
+    Token,
 }
 
 /// Where a text is written in a body. `inner` is a place in JSON that is itself the text of the string at `outer`.
@@ -90,7 +90,7 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ve
             out.extend_from_slice(base64::encode(text.as_bytes()).as_bytes());
             out
         }
-        Form::Nullable => b"null".to_vec(),
+        Form::Token => Vec::new(),
     }
 }
 

@@ -214,12 +214,11 @@ impl Head {
         if self.fields > limits.max_headers {
             return Err(Refuse::new(431, "too_many_headers", "the request has too many header fields"));
         }
-        let colon = memchr(b':', line).ok_or(Refuse::bad("a header line has no colon"))?;
+        let colon = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        let Some((b':', value)) = value.split_first().filter(|_| !name.is_empty()) else {
             return Err(Refuse::bad("a header name is empty or has a character that is not allowed there"));
-        }
-        let value = value.get(1..).unwrap_or_default();
+        };
         if has_control(value) {
             return Err(Refuse::bad("a header value has a control character"));
         }
@@ -306,8 +305,8 @@ fn is_target(byte: u8) -> bool {
     TARGET.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
-const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
-const TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]");
+static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]");
 
 /// Letters, digits and `extra`.
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time: an index out of bounds would not build")]

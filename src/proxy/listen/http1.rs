@@ -1,7 +1,6 @@
 //! One HTTP/1 connection: wait for a whole head, let hyper serve while requests come, take the socket back when idle.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! One HTTP/2 connection: hyper's, with an end for clients that ask for nothing or take nothing.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::server::conn::http2;

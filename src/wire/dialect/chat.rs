@@ -1,17 +1,29 @@
 //! OpenAI chat completions.
 
-use super::Request;
+use serde_json::json;
+
+use super::answers::{first_finish, inner_field, openai_usage, part_of_name, top_field, usage_json};
 use super::parts::{prepend, require_common, require_messages, turn_member, turn_role};
-use crate::types::Role;
+use super::{Answer, Request};
+use crate::types::{ChannelKind, Role, Usage};
+use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
 use crate::wire::edit::Splice;
 use crate::wire::json::text::quoted;
-use crate::wire::json::{BadBody, Document};
+use crate::wire::json::{BadBody, Document, Kind};
 use crate::wire::prompt::{At, Zone};
 use crate::wire::walk::Visit;
 
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
+
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+
+/// The part of a choice that is a legacy `function_call`; `tool_calls` have their index.
+pub(crate) const FUNCTION_CALL: u32 = u32::MAX;
+/// The part of a choice's audio transcript.
+pub(crate) const TRANSCRIPT: u32 = 1;
 
 fn enter(doc: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
     match at.zone {
@@ -37,4 +49,70 @@ fn harden(doc: &Document<'_, '_>, message: &str) -> Option<Splice> {
     turn.extend_from_slice(&quoted(message));
     turn.push(b'}');
     Some(prepend(doc, doc.get(0, "messages")?, turn))
+}
+
+fn answer_enter(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
+    match at.zone {
+        Place::Top => match visit.key {
+            "choices" => at.inside(Place::List),
+            _ => top_field(doc, at, visit),
+        },
+        Place::List => at.choice(doc.get_u64(visit.value, "index"), visit.index).inside(Place::Entry),
+        Place::Entry => match visit.key {
+            "message" | "delta" => at.inside(Place::Inside),
+            "logprobs" => at.inside(Place::Tokens),
+            _ => top_field(doc, at, visit),
+        },
+        Place::Inside => inside(doc, at, visit),
+        Place::Parts => {
+            let part = doc.get_u64(visit.value, "index").and_then(|index| u32::try_from(index).ok());
+            at.call(part.unwrap_or(visit.index))
+        }
+        Place::Call => match visit.key {
+            "function" | "custom" => at,
+            "arguments" => Spot { zone: Place::Value(Reading::Json), kind: PieceKind::Copy, ..at },
+            "name" | "input" => Spot { zone: Place::Value(Reading::Text), kind: PieceKind::Copy, ..at },
+            _ => top_field(doc, at, visit),
+        },
+        Place::Tokens => at,
+        Place::Value(_) => inner_field(at, visit),
+    }
+}
+
+/// A member of a message or delta.
+fn inside(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
+    let text = |part, kind| at.text(part, kind, at.kind);
+    let kind = doc.node(visit.value).kind;
+    match visit.key {
+        "content" => text(0, ChannelKind::Content),
+        "refusal" => text(0, ChannelKind::Refusal),
+        "reasoning_content" => text(0, ChannelKind::Reasoning),
+        "reasoning" if kind == Kind::String => text(1, ChannelKind::Reasoning),
+        "tool_calls" => at.inside(Place::Parts),
+        "function_call" => at.call(FUNCTION_CALL),
+        "audio" => at.inside(Place::Inside),
+        "transcript" => text(TRANSCRIPT, ChannelKind::Other),
+        "data" => at.other(Reading::Media),
+        "role" | "id" | "name" => at.other(Reading::Field),
+        // A field nobody defines may still carry a text in parts.
+        unknown if kind == Kind::String => text(part_of_name(unknown), ChannelKind::Other),
+        _ => top_field(doc, at, visit),
+    }
+}
+
+fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {
+    let body = json!({
+        "id": format!("chatcmpl-{id}"),
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [{
+            "index": 0,
+            "message": { "role": "assistant", "content": null, "refusal": notice },
+            "logprobs": null,
+            "finish_reason": "content_filter",
+        }],
+        "usage": usage_json(usage),
+    });
+    body.to_string().into_bytes()
 }

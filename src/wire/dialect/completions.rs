@@ -1,8 +1,12 @@
 //! OpenAI completions (legacy).
 
-use super::Request;
+use serde_json::json;
+
+use super::answers::{first_finish, inner_field, openai_usage, top_field, usage_json};
 use super::parts::{self, harden_nothing, require_common};
-use crate::types::Role;
+use super::{Answer, Request};
+use crate::types::{ChannelKind, Role, Usage};
+use crate::wire::answer::{Spot, Zone as Place};
 use crate::wire::collect::Reading;
 use crate::wire::json::{BadBody, Document, Kind};
 use crate::wire::prompt::{At, Zone};
@@ -10,6 +14,9 @@ use crate::wire::walk::Visit;
 
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden: harden_nothing };
+
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
 
 fn enter(_: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
     match (at.zone, visit.key) {
@@ -23,4 +30,27 @@ fn enter(_: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
 fn require(doc: &Document<'_, '_>) -> Result<(), BadBody> {
     require_common(doc, true)?;
     parts::require(doc, "prompt", true, &[Kind::String, Kind::Array, Kind::Null], "a string or an array")
+}
+
+fn answer_enter(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
+    match (at.zone, visit.key) {
+        (Place::Top, "choices") => at.inside(Place::List),
+        (Place::List, _) => at.choice(doc.get_u64(visit.value, "index"), visit.index).inside(Place::Entry),
+        (Place::Entry, "text") => at.text(0, ChannelKind::Content, at.kind),
+        (Place::Entry, "logprobs") => at.inside(Place::Tokens),
+        (Place::Value(_), _) => inner_field(at, visit),
+        _ => top_field(doc, at, visit),
+    }
+}
+
+fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {
+    let body = json!({
+        "id": format!("cmpl-{id}"),
+        "object": "text_completion",
+        "created": 0,
+        "model": model,
+        "choices": [{ "index": 0, "text": notice, "logprobs": null, "finish_reason": "content_filter" }],
+        "usage": usage_json(usage),
+    });
+    body.to_string().into_bytes()
 }

@@ -1,5 +1,6 @@
 //! What each wire format says where. One file per dialect; the table below is all that the rest of the room knows.
 
+pub(crate) mod answers;
 mod chat;
 mod completions;
 mod embeddings;
@@ -9,11 +10,12 @@ mod models;
 pub(crate) mod parts;
 mod responses;
 
+use super::answer::Enter;
 use super::edit::Splice;
 use super::json::{BadBody, Document};
 use super::prompt::At;
 use super::walk::Visit;
-use crate::types::Dialect;
+use crate::types::{Dialect, FinishReason, Usage};
 
 /// How a dialect's requests are read.
 pub(crate) struct Request {
@@ -37,5 +39,30 @@ pub(crate) fn request(dialect: Dialect) -> &'static Request {
         Dialect::Models => &models::REQUEST,
         Dialect::Messages => &messages::REQUEST,
         Dialect::Generic => &generic::REQUEST,
+    }
+}
+
+/// How a dialect's answers are read.
+pub(crate) struct Answer {
+    /// The meaning of a value from that of its container, in whole answers and in events.
+    pub(crate) enter: Enter,
+    /// The tokens counted in an answer object.
+    pub(crate) usage: fn(&Document<'_, '_>, u32) -> Option<Usage>,
+    /// Why an answer ended.
+    pub(crate) finish: fn(&Document<'_, '_>) -> Option<FinishReason>,
+    /// A whole answer that a filter ended: from an id, a model, a notice and the tokens used.
+    pub(crate) blocked: fn(&str, &str, &str, Usage) -> Vec<u8>,
+}
+
+/// How answers of this dialect are read.
+pub(crate) fn answer(dialect: Dialect) -> &'static Answer {
+    match dialect {
+        Dialect::Chat => &chat::ANSWER,
+        Dialect::Responses => &responses::ANSWER,
+        Dialect::Completions => &completions::ANSWER,
+        Dialect::Embeddings => &embeddings::ANSWER,
+        Dialect::Models => &models::ANSWER,
+        Dialect::Messages => &messages::ANSWER,
+        Dialect::Generic => &generic::ANSWER,
     }
 }
