@@ -8,6 +8,10 @@
     reason = "a failed test may panic, and measured figures are printed"
 )]
 
+/// The binary's allocator, so that measured memory is its memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod guard;
 mod life;
 mod support;

@@ -235,7 +235,9 @@ pub(crate) fn read_to_end(socket: &mut impl Read) -> Vec<u8> {
         match socket.read(&mut space) {
             Ok(0) => return answer,
             Ok(count) => answer.extend_from_slice(&space[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => return answer,
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                return answer;
+            }
             Err(error) => panic!("{error} after {:?} and {:?}", began.elapsed(), String::from_utf8_lossy(&answer)),
         }
     }
