@@ -96,6 +96,21 @@ fn a_client_that_reads_nothing_is_cut() {
 }
 
 #[test]
+fn a_slow_reader_gets_every_byte_of_a_last_answer() {
+    let mut settings = settings();
+    settings.http.write_timeout = Time::from_secs(10);
+    let server = start(&settings, None);
+    let mut socket = connect(server.address());
+    socket.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut first = [0; 1000];
+    let count = socket.read(&mut first).unwrap();
+    // Long enough for the handler to be done and for every buffer between here and there to be full.
+    std::thread::park_timeout(Duration::from_millis(300));
+    let rest = read_to_end(&mut socket).len();
+    assert!(count + rest > 64 << 20, "{}", count + rest);
+}
+
+#[test]
 fn one_address_has_a_cap_and_gets_its_places_back() {
     let mut settings = settings();
     settings.server.max_connections_per_address = 2;

@@ -186,8 +186,7 @@ pub(crate) fn listener(protocol: Protocol) -> Listener {
 
 /// Settings for tests: short deadlines, one plain listener.
 pub(crate) fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.listeners = vec![listener(Protocol::Http)];
+    let mut settings = Settings { listeners: vec![listener(Protocol::Http)], ..Settings::default() };
     settings.server.workers = 1;
     settings.server.drain_deadline = Time::from_millis(300);
     settings.http.header_timeout = Time::from_millis(300);

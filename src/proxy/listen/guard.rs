@@ -474,6 +474,10 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.raw {
+            // hyper has flushed; what becomes of the socket is decided when it has given it back.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }

@@ -105,7 +105,8 @@ async fn with_hyper<H: Handler>(mut guard: Box<Guard>, connection: &Connection<H
     let outcome = loop {
         tokio::select! {
             biased;
-            outcome = poll_fn(|cx| conn.poll_without_shutdown(cx)) => break Some(outcome),
+            // To its end, not `poll_without_shutdown`: that forgets what is not yet written. The guard keeps the socket open.
+            outcome = &mut conn => break Some(outcome),
             () = connection.shutdown.draining(), if !draining => {
                 draining = true;
                 Pin::new(&mut conn).graceful_shutdown();
