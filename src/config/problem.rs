@@ -31,13 +31,6 @@ impl Problem {
     }
 }
 
-impl Problem {
-    /// Several, a line each.
-    pub fn list(problems: &[Self]) -> String {
-        problems.iter().map(Self::to_string).collect::<Vec<_>>().join("\n")
-    }
-}
-
 impl fmt::Display for Problem {
     /// `gateway.toml:12:3: upstreams.openai.base_url: message`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

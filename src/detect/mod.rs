@@ -9,6 +9,7 @@ mod compile;
 mod condition;
 mod explain;
 mod input;
+mod literal;
 mod load;
 mod normalize;
 mod output;

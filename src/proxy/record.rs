@@ -116,6 +116,11 @@ impl Flight {
         self.record.as_ref().map_or_else(|| RequestId(String::new()), |record| record.id.clone())
     }
 
+    /// The model that was asked for, or nothing.
+    pub(super) fn model(&self) -> String {
+        self.record.as_ref().and_then(|record| record.model.clone()).unwrap_or_default()
+    }
+
     /// The live metrics.
     pub(super) fn metrics(&self) -> &Metrics {
         self.recorder.metrics()

@@ -11,6 +11,7 @@ mod logprobs;
 pub mod path;
 pub mod prompt;
 pub mod sse;
+pub mod stream;
 mod walk;
 mod words;
 
@@ -19,3 +20,4 @@ pub use json::{BadBody, BadBodyKind, Limits};
 pub use path::{Target, target};
 pub use prompt::{Prompt, Span, read_prompt};
 pub use sse::{Splitter, SseEvent, TooLong};
+pub use stream::Stream;
