@@ -109,7 +109,7 @@ mod tests {
         let view = folded(text).unwrap();
         let start = view.text.find(found).unwrap();
         let (start, end) = view.original(start, start + found.len());
-        &text[start..end]
+        text.get(start..end).unwrap()
     }
 
     #[test]
