@@ -136,7 +136,11 @@ fn accumulate(dialect: Dialect, bytes: &[u8]) -> (BTreeMap<String, String>, Vec<
         let mut add = |name: String, text: &Value| texts.entry(name).or_default().push_str(text.as_str().unwrap());
         match dialect {
             Dialect::Chat => chat_texts(&value, &mut add),
-            Dialect::Completions => value["choices"].as_array().unwrap().iter().for_each(|choice| add(format!("text{}", choice["index"]), &choice["text"])),
+            Dialect::Completions => value["choices"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .for_each(|choice| add(format!("text{}", choice["index"]), &choice["text"])),
             Dialect::Responses => {
                 if let Some(delta) = value.get("delta") {
                     add(format!("{} {}", value["type"], value["output_index"]), delta);
@@ -194,7 +198,8 @@ fn sse(events: &[Value], named: bool, done: bool) -> Vec<u8> {
 
 fn chat(deltas: &[Value]) -> Vec<u8> {
     let chunk = |choices: Value| json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m", "choices": choices});
-    let mut events: Vec<Value> = deltas.iter().map(|delta| chunk(json!([{"index": 0, "delta": delta, "finish_reason": null}]))).collect();
+    let mut events: Vec<Value> =
+        deltas.iter().map(|delta| chunk(json!([{"index": 0, "delta": delta, "finish_reason": null}]))).collect();
     events.push(chunk(json!([{"index": 0, "delta": {}, "finish_reason": "stop"}])));
     events.push(json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m", "choices": [],
         "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}));
@@ -212,8 +217,10 @@ fn stream_of(dialect: Dialect, channel: &str, parts: &[String]) -> Vec<u8> {
         }
         Dialect::Chat => chat(&parts.iter().map(|part| json!({ channel: part })).collect::<Vec<_>>()),
         Dialect::Completions => {
-            let chunk = |text: &str, end: Value| json!({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m",
-                "choices": [{"index": 0, "text": text, "logprobs": null, "finish_reason": end}]});
+            let chunk = |text: &str, end: Value| {
+                json!({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m",
+                "choices": [{"index": 0, "text": text, "logprobs": null, "finish_reason": end}]})
+            };
             let mut events: Vec<_> = parts.iter().map(|part| chunk(part, Value::Null)).collect();
             events.push(chunk("", json!("stop")));
             sse(&events, false, true)
@@ -222,7 +229,11 @@ fn stream_of(dialect: Dialect, channel: &str, parts: &[String]) -> Vec<u8> {
         Dialect::Messages => {
             let (block, field, kind) = match channel {
                 "thinking" => (json!({"type": "thinking", "thinking": ""}), "thinking", "thinking_delta"),
-                "tool" => (json!({"type": "tool_use", "id": "t", "name": "f", "input": {}}), "partial_json", "input_json_delta"),
+                "tool" => (
+                    json!({"type": "tool_use", "id": "t", "name": "f", "input": {}}),
+                    "partial_json",
+                    "input_json_delta",
+                ),
                 _ => (json!({"type": "text", "text": ""}), "text", "text_delta"),
             };
             let mut events = vec![
@@ -231,9 +242,15 @@ fn stream_of(dialect: Dialect, channel: &str, parts: &[String]) -> Vec<u8> {
                 json!({"type": "content_block_start", "index": 0, "content_block": block}),
                 json!({"type": "ping"}),
             ];
-            events.extend(parts.iter().map(|p| json!({"type": "content_block_delta", "index": 0, "delta": {"type": kind, field: p}})));
+            events.extend(
+                parts
+                    .iter()
+                    .map(|p| json!({"type": "content_block_delta", "index": 0, "delta": {"type": kind, field: p}})),
+            );
             events.push(json!({"type": "content_block_stop", "index": 0}));
-            events.push(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}));
+            events.push(
+                json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}),
+            );
             events.push(json!({"type": "message_stop"}));
             sse(&events, true, false)
         }
@@ -244,19 +261,31 @@ fn stream_of(dialect: Dialect, channel: &str, parts: &[String]) -> Vec<u8> {
 fn responses(channel: &str, parts: &[String], whole: &str) -> Vec<u8> {
     let response = |status: &str, output: Value| json!({"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": status, "output": output});
     let (item, empty, delta, done) = if channel == "tool" {
-        let item = |args: &str| json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": args});
-        (item(whole), item(""), "response.function_call_arguments.delta", json!({"type": "response.function_call_arguments.done", "item_id": "fc_1", "output_index": 0, "arguments": whole}))
+        let item =
+            |args: &str| json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": args});
+        (
+            item(whole),
+            item(""),
+            "response.function_call_arguments.delta",
+            json!({"type": "response.function_call_arguments.done", "item_id": "fc_1", "output_index": 0, "arguments": whole}),
+        )
     } else {
         let item = |content: Value| json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content});
         let part = json!([{"type": "output_text", "text": whole, "annotations": []}]);
-        (item(part), item(json!([])), "response.output_text.delta",
-            json!({"type": "response.output_text.done", "item_id": "msg_1", "output_index": 0, "content_index": 0, "text": whole}))
+        (
+            item(part),
+            item(json!([])),
+            "response.output_text.delta",
+            json!({"type": "response.output_text.done", "item_id": "msg_1", "output_index": 0, "content_index": 0, "text": whole}),
+        )
     };
     let mut events = vec![
         json!({"type": "response.created", "response": response("in_progress", json!([]))}),
         json!({"type": "response.output_item.added", "output_index": 0, "item": empty}),
     ];
-    events.extend(parts.iter().map(|p| json!({"type": delta, "item_id": "i", "output_index": 0, "content_index": 0, "delta": p})));
+    events.extend(
+        parts.iter().map(|p| json!({"type": delta, "item_id": "i", "output_index": 0, "content_index": 0, "delta": p})),
+    );
     events.push(done);
     events.push(json!({"type": "response.output_item.done", "output_index": 0, "item": item.clone()}));
     events.push(json!({"type": "response.completed", "response": response("completed", json!([item]))}));
@@ -303,7 +332,8 @@ fn check(dialect: Dialect, channel: &str, text: &str, parts: &[String], size: us
     if !text.contains(SECRET) && channel == "tool" {
         assert_eq!(output, input, "{dialect:?} {channel}");
     }
-    let expected: BTreeMap<_, _> = before.iter().map(|(name, text)| (name.clone(), text.replace(SECRET, MARK))).collect();
+    let expected: BTreeMap<_, _> =
+        before.iter().map(|(name, text)| (name.clone(), text.replace(SECRET, MARK))).collect();
     assert_eq!(after, expected, "{dialect:?} {channel}");
     if dialect == Dialect::Responses {
         let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
@@ -314,7 +344,8 @@ fn check(dialect: Dialect, channel: &str, text: &str, parts: &[String], size: us
 #[test]
 fn a_secret_cut_anywhere_never_leaves_and_everything_else_does() {
     for (dialect, channel) in CHANNELS {
-        let text = if channel == "tool" { r#"{"a":"x SECRET y","b":["SECRETS"]}"# } else { "a SECRET b SECRE SECRETS SEC" };
+        let text =
+            if channel == "tool" { r#"{"a":"x SECRET y","b":["SECRETS"]}"# } else { "a SECRET b SECRE SECRETS SEC" };
         for size in 1..text.len() {
             check(dialect, channel, text, &cut(text, &[size]), usize::MAX);
         }
@@ -355,7 +386,11 @@ fn read_all(stream: &mut Stream, input: &[u8]) {
 }
 
 fn events_of(bytes: &Bytes) -> Vec<Value> {
-    split(bytes, usize::MAX).into_iter().filter_map(|e| e.data).filter_map(|data| serde_json::from_slice(&data).ok()).collect()
+    split(bytes, usize::MAX)
+        .into_iter()
+        .filter_map(|e| e.data)
+        .filter_map(|data| serde_json::from_slice(&data).ok())
+        .collect()
 }
 
 #[test]
@@ -368,7 +403,10 @@ fn a_block_ends_a_stream_in_its_dialect() {
     let events = events_of(&end);
     assert!(end.ends_with(b"data: [DONE]\n\n"));
     assert_eq!(events.len(), 2);
-    assert_eq!(events[1]["choices"][0], json!({"index": 1, "delta": {"refusal": "no"}, "logprobs": null, "finish_reason": "content_filter"}));
+    assert_eq!(
+        events[1]["choices"][0],
+        json!({"index": 1, "delta": {"refusal": "no"}, "logprobs": null, "finish_reason": "content_filter"})
+    );
     assert_eq!((events[0]["id"].as_str(), events[0]["created"].as_u64()), (Some("c1"), Some(5)));
 
     let mut stream = Stream::new(Dialect::Responses, Limits::default());
@@ -385,11 +423,13 @@ fn a_block_ends_a_stream_in_its_dialect() {
     let mut stream = Stream::new(Dialect::Messages, Limits::default());
     let input = stream_of(Dialect::Messages, "text", &["a".to_owned(), "b".to_owned()]);
     split(&input, usize::MAX).iter().take(5).for_each(|event| drop(stream.read(event).unwrap()));
-    let kinds: Vec<_> = events_of(&stream.end_blocked("no")).iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect();
+    let kinds: Vec<_> =
+        events_of(&stream.end_blocked("no")).iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds, ["content_block_stop", "message_delta", "message_stop"]);
 
     let mut stream = Stream::new(Dialect::Messages, Limits::default());
-    let kinds: Vec<_> = events_of(&stream.end_blocked("no")).iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect();
+    let kinds: Vec<_> =
+        events_of(&stream.end_blocked("no")).iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds, ["message_start", "message_delta", "message_stop"]);
 }
 
@@ -406,7 +446,8 @@ fn a_blocked_first_event_leaks_nothing_of_itself_into_the_end() {
 
 #[test]
 fn an_error_event_is_one_that_sdks_raise() {
-    let event = |dialect| events_of(&Stream::new(dialect, Limits::default()).end_error("upstream_failed", "gone")).remove(0);
+    let event =
+        |dialect| events_of(&Stream::new(dialect, Limits::default()).end_error("upstream_failed", "gone")).remove(0);
     assert_eq!(event(Dialect::Chat)["error"]["code"], "upstream_failed");
     assert_eq!(event(Dialect::Responses)["type"], "error");
     assert_eq!(event(Dialect::Messages)["error"]["message"], "gone");
@@ -414,9 +455,12 @@ fn an_error_event_is_one_that_sdks_raise() {
 
 #[test]
 fn parallel_calls_of_several_choices_wait_each_for_their_own_end() {
-    let call = |choice: u32, index: u32, arguments: &str| json!({"id": "c", "choices": [{"index": choice, "delta": {"tool_calls":
-        [{"index": index, "function": {"name": "f", "arguments": arguments}}]}, "finish_reason": null}]});
-    let end = |choice: u32| json!({"id": "c", "choices": [{"index": choice, "delta": {}, "finish_reason": "tool_calls"}]});
+    let call = |choice: u32, index: u32, arguments: &str| {
+        json!({"id": "c", "choices": [{"index": choice, "delta": {"tool_calls":
+        [{"index": index, "function": {"name": "f", "arguments": arguments}}]}, "finish_reason": null}]})
+    };
+    let end =
+        |choice: u32| json!({"id": "c", "choices": [{"index": choice, "delta": {}, "finish_reason": "tool_calls"}]});
     let events = [call(0, 0, "{\"a\":"), call(1, 0, "{}"), call(0, 1, "[1]"), call(0, 0, "2}"), end(1), end(0)];
     let input = sse(&events, false, true);
     let mut stream = Stream::new(Dialect::Chat, Limits::default());
@@ -479,7 +523,8 @@ fn tokens_that_spell_the_text_go_with_it_and_others_are_inspected() {
 fn repeated_fields_are_pieces_once() {
     let input = chat(&[json!({"content": "a"}), json!({"content": "b"})]);
     let mut stream = Stream::new(Dialect::Chat, Limits::default());
-    let counts: Vec<_> = split(&input, usize::MAX).iter().map(|event| stream.read(event).unwrap().pieces.len()).collect();
+    let counts: Vec<_> =
+        split(&input, usize::MAX).iter().map(|event| stream.read(event).unwrap().pieces.len()).collect();
     assert_eq!(counts, [3, 1, 0, 0, 0]);
 }
 

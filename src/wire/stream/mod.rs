@@ -163,7 +163,11 @@ impl Stream {
             };
         }
         let data = answer::rebuild(chunk.text, &chunk.pieces, &chunk.tokens, edits, sequence);
-        if bare { SseEvent { name: known_name(event), ..event.clone() }.with_data(&data, true) } else { event.with_data(&data, false) }
+        if bare {
+            SseEvent { name: known_name(event), ..event.clone() }.with_data(&data, true)
+        } else {
+            event.with_data(&data, false)
+        }
     }
 
     /// A new event that carries held text of a channel. Empty when the text must wait behind a held call (it is kept
@@ -237,7 +241,13 @@ impl Stream {
             if !self.memo.repeats(text) {
                 let place = Place { start: 0, end: 0 };
                 let site = Site { outer: place, inner: None, form: Form::Framing };
-                chunk.pieces.push(Piece { channel: OTHER, kind: PieceKind::Copy, text: Cow::Borrowed(text), place, site });
+                chunk.pieces.push(Piece {
+                    channel: OTHER,
+                    kind: PieceKind::Copy,
+                    text: Cow::Borrowed(text),
+                    place,
+                    site,
+                });
             }
         }
         Ok(())
