@@ -303,7 +303,7 @@ fn every_file_says_what_it_is_for_in_its_first_line() {
     let mut problems = Vec::new();
     for source in sources(&["src", "tests", "benches", "fuzz"]) {
         let first = source.text.lines().next().unwrap_or_default();
-        if first.strip_prefix("//! ").is_none_or(|said| said.trim().len() < 12) {
+        if first.strip_prefix("//! ").is_none_or(|said| said.trim().len() < 9) {
             problems.push(format!("{}: opens with {first:?}", source.path));
         }
     }

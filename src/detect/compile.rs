@@ -10,6 +10,7 @@ use super::condition::is_negative;
 use super::input::{InputEngine, InputRule, Selection};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
+use super::literal::required;
 use super::pattern::{Coverage, Literals, longest, parse};
 use super::problem::Problem;
 use super::rule::{Budget, Override, Source};
@@ -93,7 +94,8 @@ impl Compiler<'_> {
         if loaded.prefilter.is_empty() {
             return Err(one("detection", "prompts need a `prefilter`".into()));
         }
-        let literals = Literals::new(&loaded.prefilter).map_err(|message| one("detection.prefilter", message))?;
+        let prefilter = completed(loaded, selections);
+        let literals = Literals::new(&prefilter).map_err(|message| one("detection.prefilter", message))?;
         let mut problems = Vec::new();
         let (mut compiled, mut covered) = (Vec::new(), Vec::new());
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
@@ -111,7 +113,10 @@ impl Compiler<'_> {
                     continue;
                 }
             };
-            covered.push(coverage != Coverage::No);
+            covered.push(match &coverage {
+                Coverage::No(example) => Err(format!("{name} matches `{example}`")),
+                Coverage::Within(_) | Coverage::Somewhere => Ok(()),
+            });
             match Selection::new(hirs, longest, coverage, is_negative(&loaded.names, nth), limit) {
                 Ok(selection) => compiled.push(selection),
                 Err(message) => problem(message),
@@ -120,11 +125,13 @@ impl Compiler<'_> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        if !loaded.condition.implies(&|nth| covered.get(nth).copied().unwrap_or(false)) {
-            let uncovered = |nth: &usize| !covered.get(*nth).copied().unwrap_or(false) && !is_negative(&loaded.names, *nth);
-            let names = (0..loaded.names.len()).filter(uncovered).filter_map(|nth| loaded.names.get(nth).cloned());
-            let names: Vec<String> = names.collect();
-            let message = format!("{} can match a text without any of these literals", names.join(", "));
+        if !loaded.condition.implies(&|nth| covered.get(nth).is_some_and(Result::is_ok)) {
+            let positive = |nth: &usize| !is_negative(&loaded.names, *nth);
+            let gaps: Vec<&str> = (0..loaded.names.len())
+                .filter(positive)
+                .filter_map(|nth| covered.get(nth)?.as_ref().err().map(String::as_str))
+                .collect();
+            let message = format!("not every match contains one of these literals: {}", gaps.join(", "));
             return Err(one("detection.prefilter", message));
         }
         let bytes: usize = compiled.iter().map(Selection::memory).sum();
@@ -132,7 +139,7 @@ impl Compiler<'_> {
             return Err(one("detection", format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule)));
         }
         let mut known = Vec::new();
-        for literal in &loaded.prefilter {
+        for literal in &prefilter {
             let next = self.literals.len();
             known.push(*self.literals.entry(literal.clone()).or_insert(next));
         }
@@ -206,12 +213,19 @@ impl Compiler<'_> {
         let literals: Vec<String> = literals.into_iter().map(|(_, text)| text).collect();
         let input = InputEngine::new(self.input, &literals);
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
+        let positions: Vec<usize> = self.output.iter().map(|rule| rule.rule).collect();
         let output = OutputEngine::new(self.output, &self.patterns, limit);
         let (input, output) = match (input, output) {
             (Ok(input), Ok(output)) => (input, output),
             (input, output) => {
                 self.problems.extend(input.err().map(whole));
-                self.problems.extend(output.err().map(whole));
+                self.problems.extend(output.err().map(|refused| {
+                    let rule = refused.rule.and_then(|rule| loaded.get(*positions.get(rule)?));
+                    match rule {
+                        Some(rule) => rule.problem("detection", refused.message),
+                        None => whole(refused.message),
+                    }
+                }));
                 return Err(self.problems);
             }
         };
@@ -227,6 +241,27 @@ impl Compiler<'_> {
         let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
         Ok(RuleSet { rules, input, output, hash: hash(sources, overrides), stats: self.stats })
     }
+}
+
+/// The rule's literals, with what its `sel_*` patterns need where a match could do without them.
+fn completed(loaded: &Loaded, selections: &[Vec<Hir>]) -> Vec<String> {
+    let mut all = loaded.prefilter.clone();
+    let covers = |literals: &[String], hir: &Hir| {
+        Literals::new(literals).and_then(|own| own.covers(hir)).is_ok_and(|found| !matches!(found, Coverage::No(_)))
+    };
+    for (nth, hirs) in selections.iter().enumerate() {
+        if is_negative(&loaded.names, nth) {
+            continue;
+        }
+        for hir in hirs {
+            if !covers(&all, hir) {
+                all.extend(required(hir).into_iter().flatten());
+            }
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The most bytes a pattern can hold back: its longest match or, where that has no bound, the longest way to a first

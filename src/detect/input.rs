@@ -289,7 +289,7 @@ impl InputRule {
         let own = || self.literals.iter().map(|literal| places.get(*literal).map_or(&[][..], Vec::as_slice));
         let search = Search { rule: self, selection, text };
         let windows: Vec<(usize, usize)> = match &selection.coverage {
-            Coverage::No => vec![(0, text.len())],
+            Coverage::No(_) => vec![(0, text.len())],
             Coverage::Somewhere => {
                 let around = |place: &u32| {
                     let place = *place as usize;

@@ -147,7 +147,7 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
     let id = raw.id.clone();
     let mut wrong = |part: &str, message: String| problems.push(lines.problem(&id, part, message));
     if !is_id(&raw.id) {
-        wrong("id", "must look like PC-INJ-0001: PC, 3 to 5 capital letters, 4 digits".into());
+        wrong("id", "must look like PC-INJ-0001: PC, 2 to 5 capital letters, 4 digits".into());
     }
     if !(1..=10).contains(&raw.score) {
         wrong("score", format!("must be 1 to 10, not {}", raw.score));
@@ -189,8 +189,10 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
     }
     for literal in &prefilter {
         let lower = literal.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-        if literal.len() < MIN_LITERAL || !lower {
-            wrong("detection.prefilter", format!("`{literal}` must be lower-case ASCII, {MIN_LITERAL} bytes or more"));
+        let telling = literal.len() + usize::from(!literal.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        if telling < MIN_LITERAL || !lower {
+            let least = format!("{MIN_LITERAL} bytes or more ({} with a sign in it)", MIN_LITERAL - 1);
+            wrong("detection.prefilter", format!("`{literal}` must be lower-case ASCII, {least}"));
         }
     }
     if (0..names.len()).all(|at| is_negative(&names, at)) {
@@ -252,7 +254,7 @@ fn is_id(id: &str) -> bool {
     let (Some("PC"), Some(theme), Some(number), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return false;
     };
-    (3..=5).contains(&theme.len())
+    (2..=5).contains(&theme.len())
         && theme.bytes().all(|byte| byte.is_ascii_uppercase())
         && number.len() == 4
         && number.bytes().all(|byte| byte.is_ascii_digit())

@@ -78,7 +78,7 @@ impl Group {
 
 impl OutputEngine {
     /// Groups `patterns`, each with the position of its output rule. `limit` is for all of them, in bytes.
-    pub(super) fn new(rules: Vec<OutputRule>, patterns: &[(usize, Hir)], limit: usize) -> Result<Self, String> {
+    pub(super) fn new(rules: Vec<OutputRule>, patterns: &[(usize, Hir)], limit: usize) -> Result<Self, Refused> {
         let mut groups = Vec::new();
         for kind in [(true, false), (true, true), (false, false), (false, true)] {
             let kind = Kind { enforced: kind.0, judged: kind.1 };
@@ -89,7 +89,8 @@ impl OutputEngine {
             group(&own, kind, limit, &mut groups)?;
         }
         if groups.len() > MAX_GROUPS {
-            return Err(format!("the completion rules need {} automata; {MAX_GROUPS} are possible", groups.len()));
+            let message = format!("the completion rules need {} automata; {MAX_GROUPS} are possible", groups.len());
+            return Err(Refused { rule: None, message });
         }
         let mut spawn = Vec::with_capacity(BEHIND_LEN * 256);
         for behind in 0..BEHIND_LEN {
@@ -114,6 +115,13 @@ impl OutputEngine {
     }
 }
 
+/// Why the patterns could not be compiled, and which output rule is to blame.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) rule: Option<usize>,
+    pub(super) message: String,
+}
+
 /// How many bytes a match can begin with.
 fn breadth(hir: &Hir) -> usize {
     let mut extractor = regex_syntax::hir::literal::Extractor::new();
@@ -122,7 +130,7 @@ fn breadth(hir: &Hir) -> usize {
 }
 
 /// Compiles patterns together, or in halves where that is too large.
-fn group(patterns: &[&(usize, Hir)], kind: Kind, limit: usize, groups: &mut Vec<Group>) -> Result<(), String> {
+fn group(patterns: &[&(usize, Hir)], kind: Kind, limit: usize, groups: &mut Vec<Group>) -> Result<(), Refused> {
     if patterns.is_empty() {
         return Ok(());
     }
@@ -139,7 +147,12 @@ fn group(patterns: &[&(usize, Hir)], kind: Kind, limit: usize, groups: &mut Vec<
             group(left, kind, limit, groups)?;
             group(right, kind, limit, groups)
         }
-        Err(TooCostly::Size) => Err(format!("a pattern needs more than {limit} bytes")),
-        Err(TooCostly::Other(message)) => Err(message),
+        Err(error) => {
+            let message = match error {
+                TooCostly::Size => format!("too costly: its automaton needs more than {limit} bytes"),
+                TooCostly::Other(message) => message,
+            };
+            Err(Refused { rule: patterns.first().map(|(rule, _)| *rule), message })
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be known of a pattern before it runs: its longest match, and which literals every match must contain.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
 
 use aho_corasick::{Anchored, automaton::Automaton as _};
 use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
@@ -9,6 +10,8 @@ use regex_syntax::hir::Hir;
 
 /// How many bytes into a match the first literal is looked for, to know where a match can start.
 const MAX_OFFSET: usize = 40;
+/// Product states visited while offsets are counted.
+const MAX_LEVELS: usize = 20_000;
 /// Product states visited before the proof is given up.
 const MAX_PRODUCT: usize = 2_000_000;
 
@@ -36,17 +39,18 @@ pub(super) enum Coverage {
     Within(Vec<Option<(usize, usize)>>),
     /// Somewhere.
     Somewhere,
-    /// A match need not contain one.
-    No,
+    /// A match need not contain one; this one does not.
+    No(String),
 }
 
 /// A small automaton over a rule's literals, ASCII case folded.
 pub(super) struct Literals {
     automaton: aho_corasick::dfa::DFA,
-    /// Bytes that can move it away from its start, and one that cannot.
-    bytes: Vec<u8>,
+    start: LiteralState,
     lengths: Vec<usize>,
 }
+
+type LiteralState = aho_corasick::automaton::StateID;
 
 impl Literals {
     /// Of lower-case ASCII literals.
@@ -55,16 +59,23 @@ impl Literals {
             .ascii_case_insensitive(true)
             .build(literals)
             .map_err(|error| error.to_string())?;
-        let mut bytes: Vec<u8> = (0..=u8::MAX).filter(|byte| occurs(literals, *byte)).collect();
-        bytes.extend((0..=u8::MAX).rev().find(|byte| !occurs(literals, *byte)));
-        Ok(Self { automaton, bytes, lengths: literals.iter().map(String::len).collect() })
+        let start = automaton.start_state(Anchored::No).map_err(|error| error.to_string())?;
+        Ok(Self { automaton, start, lengths: literals.iter().map(String::len).collect() })
     }
 
-    fn ending_at(&self, state: aho_corasick::automaton::StateID) -> Vec<usize> {
-        if !self.automaton.is_match(state) {
-            return Vec::new();
-        }
-        (0..self.automaton.match_len(state)).map(|nth| self.automaton.match_pattern(state, nth).as_usize()).collect()
+    /// How matches of `hir` are covered. Look-around is taken to hold always, so the answer errs towards `No`.
+    pub(super) fn covers(&self, hir: &Hir) -> Result<Coverage, String> {
+        let nfa = thompson::Compiler::new()
+            .configure(thompson::Config::new().utf8(false).which_captures(WhichCaptures::None))
+            .build_from_hir(hir)
+            .map_err(|error| error.to_string())?;
+        let product = Product { literals: self, nfa: &nfa, closures: HashMap::new(), moves: HashMap::new(), from: HashMap::new() };
+        product.run()
+    }
+
+    fn ending_at(&self, state: LiteralState) -> impl Iterator<Item = usize> + '_ {
+        let count = if self.automaton.is_match(state) { self.automaton.match_len(state) } else { 0 };
+        (0..count).map(move |nth| self.automaton.match_pattern(state, nth).as_usize())
     }
 
     /// Widens a literal's offsets by one that ends `end` bytes into a match.
@@ -76,136 +87,170 @@ impl Literals {
         }
     }
 
-    /// How matches of `hir` are covered. Look-around is taken to hold always, so the answer errs towards `No`.
-    pub(super) fn covers(&self, hir: &Hir) -> Result<Coverage, String> {
-        let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().utf8(false).which_captures(WhichCaptures::None))
-            .build_from_hir(hir)
-            .map_err(|error| error.to_string())?;
-        Product { literals: self, nfa: &nfa }.run()
+    /// Where bytes lead from `state`: all that do not go back to the start, and one that does.
+    fn moves(&self, state: LiteralState) -> Moves {
+        let (mut away, mut back) = (Vec::new(), [false; 256]);
+        for (byte, back) in (0..=u8::MAX).zip(back.iter_mut()) {
+            // Both cases of a letter lead to the same state.
+            let next = self.automaton.next_state(Anchored::No, state, byte);
+            *back = next == self.start;
+            if !*back {
+                away.push((byte, next));
+            }
+        }
+        let mut next_back: Vec<Option<u8>> = vec![None; 257];
+        for byte in (0..=u8::MAX).rev() {
+            let at = usize::from(byte);
+            let own = if back.get(at).copied().unwrap_or(false) { Some(byte) } else { next_back.get(at + 1).copied().flatten() };
+            if let Some(slot) = next_back.get_mut(at) {
+                *slot = own;
+            }
+        }
+        Moves { away, next_back }
     }
 }
 
-fn occurs(literals: &[String], byte: u8) -> bool {
-    literals.iter().any(|literal| literal.bytes().any(|own| own.eq_ignore_ascii_case(&byte)))
+/// The moves of one state of the literals' automaton.
+struct Moves {
+    away: Vec<(u8, LiteralState)>,
+    /// The first byte from each on that leads to the start.
+    next_back: Vec<Option<u8>>,
+}
+
+/// What a pattern's automaton can do in one state: byte ranges to next states, and whether a match can end.
+#[derive(Default)]
+struct Closure {
+    ranges: Vec<(u8, u8, StateID)>,
+    ends: bool,
 }
 
 /// The pattern's automaton and the literals' side by side.
 struct Product<'a> {
     literals: &'a Literals,
     nfa: &'a NFA,
+    closures: HashMap<StateID, Rc<Closure>>,
+    moves: HashMap<LiteralState, Rc<Moves>>,
+    /// How each pair was first reached.
+    from: HashMap<Pair, (Pair, u8)>,
 }
 
-type Pair = (StateID, aho_corasick::automaton::StateID);
+type Pair = (StateID, LiteralState);
 
 impl Product<'_> {
-    fn run(&self) -> Result<Coverage, String> {
-        let start = self
-            .literals
-            .automaton
-            .start_state(Anchored::No)
-            .map_err(|error| error.to_string())?;
-        let mut frontier = HashSet::from([(self.nfa.start_anchored(), start)]);
+    fn run(mut self) -> Result<Coverage, String> {
+        let mut frontier = HashSet::from([(self.nfa.start_anchored(), self.literals.start)]);
         let mut offsets: Vec<Option<(usize, usize)>> = vec![None; self.literals.lengths.len()];
+        let mut work = 0;
         for length in 1..=MAX_OFFSET {
             let mut next = HashSet::new();
             for pair in &frontier {
-                let ended = self.step(*pair, &mut |to| {
-                    let found = self.literals.ending_at(to.1);
-                    if found.is_empty() {
-                        next.insert(to);
-                    }
-                    for literal in found {
+                let Some(reached) = self.step(*pair) else { return Ok(Coverage::No(self.example(*pair))) };
+                for (to, byte) in reached {
+                    let mut found = false;
+                    for literal in self.literals.ending_at(to.1) {
+                        found = true;
                         self.literals.note(&mut offsets, literal, length);
                     }
-                });
-                if ended {
-                    return Ok(Coverage::No);
+                    if !found && next.insert(to) {
+                        self.from.entry(to).or_insert((*pair, byte));
+                    }
                 }
             }
             if next.is_empty() {
                 return Ok(Coverage::Within(offsets));
             }
             frontier = next;
+            work += frontier.len();
+            if work > MAX_LEVELS {
+                break;
+            }
         }
-        self.somewhere(frontier)
+        self.somewhere()
     }
 
-    /// Goes on without counting bytes.
-    fn somewhere(&self, frontier: HashSet<Pair>) -> Result<Coverage, String> {
-        let mut seen = frontier;
-        let mut queue: VecDeque<Pair> = seen.iter().copied().collect();
+    /// Goes on from every pair reached, without counting bytes.
+    fn somewhere(mut self) -> Result<Coverage, String> {
+        let mut queue: VecDeque<Pair> = self.from.keys().copied().collect();
         while let Some(pair) = queue.pop_front() {
-            let mut next = Vec::new();
-            let ended = self.step(pair, &mut |to| {
-                if !self.literals.automaton.is_match(to.1) {
-                    next.push(to);
+            let Some(reached) = self.step(pair) else { return Ok(Coverage::No(self.example(pair))) };
+            for (to, byte) in reached {
+                if self.literals.automaton.is_match(to.1) || self.from.contains_key(&to) {
+                    continue;
                 }
-            });
-            if ended {
-                return Ok(Coverage::No);
+                self.from.insert(to, (pair, byte));
+                queue.push_back(to);
             }
-            queue.extend(next.into_iter().filter(|to| seen.insert(*to)));
-            if seen.len() > MAX_PRODUCT {
+            if self.from.len() > MAX_PRODUCT {
                 return Err("too large to prove that its matches contain a prefilter literal".into());
             }
         }
         Ok(Coverage::Somewhere)
     }
 
-    /// Tells `visit` every pair one byte on; true when a match can end here, without any literal.
-    fn step(&self, (from, literals): Pair, visit: &mut dyn FnMut(Pair)) -> bool {
-        let mut stack = vec![from];
-        let mut seen = HashSet::from([from]);
-        let mut ended = false;
-        let mut spread = |start: u8, end: u8, to: StateID| {
-            for byte in self.literals.bytes.iter().filter(|byte| (start..=end).contains(*byte)) {
-                self.advance(literals, *byte, to, visit);
-            }
-            // The last of `bytes` stands for every byte outside the literals; ranges without it need their own.
-            let plain = (start..=end).find(|byte| !self.literals.bytes.contains(byte));
-            if let Some(byte) = plain {
-                self.advance(literals, byte, to, visit);
-            }
-        };
-        while let Some(id) = stack.pop() {
-            let mut also = |next: StateID| {
-                if seen.insert(next) {
-                    stack.push(next);
-                }
-            };
-            match self.nfa.state(id) {
-                State::ByteRange { trans } => spread(trans.start, trans.end, trans.next),
-                State::Sparse(sparse) => sparse.transitions.iter().for_each(|t| spread(t.start, t.end, t.next)),
-                State::Dense(dense) => {
-                    (0..=u8::MAX).for_each(|byte| {
-                        if let Some(next) = dense.matches_byte(byte) {
-                            spread(byte, byte, next);
-                        }
-                    });
-                }
-                State::Look { next, .. } | State::Capture { next, .. } => also(*next),
-                State::Union { alternates } => alternates.iter().copied().for_each(also),
-                State::BinaryUnion { alt1, alt2 } => {
-                    also(*alt1);
-                    also(*alt2);
-                }
-                State::Fail => {}
-                State::Match { .. } => ended = true,
-            }
+    /// The text that leads to a pair.
+    fn example(&self, mut pair: Pair) -> String {
+        let mut text = Vec::new();
+        while let Some((from, byte)) = self.from.get(&pair)
+            && text.len() < 200
+        {
+            text.push(*byte);
+            pair = *from;
         }
-        ended
+        text.reverse();
+        text.escape_ascii().to_string()
     }
 
-    fn advance(
-        &self,
-        from: aho_corasick::automaton::StateID,
-        byte: u8,
-        to: StateID,
-        visit: &mut dyn FnMut(Pair),
-    ) {
-        visit((to, self.literals.automaton.next_state(Anchored::No, from, byte)));
+    /// The pairs one byte on, each with such a byte; `None` when a match can end here, without any literal.
+    fn step(&mut self, (from, literals): Pair) -> Option<Vec<(Pair, u8)>> {
+        let nfa = self.nfa;
+        let closure = Rc::clone(self.closures.entry(from).or_insert_with(|| Rc::new(closure(nfa, from))));
+        if closure.ends {
+            return None;
+        }
+        let own = self.literals;
+        let moves = Rc::clone(self.moves.entry(literals).or_insert_with(|| Rc::new(own.moves(literals))));
+        let mut reached = Vec::new();
+        for (start, end, to) in &closure.ranges {
+            let away = moves.away.iter().filter(|(byte, _)| (start..=end).contains(&byte));
+            reached.extend(away.map(|(byte, next)| ((*to, *next), *byte)));
+            let back = moves.next_back.get(usize::from(*start)).copied().flatten().filter(|byte| byte <= end);
+            reached.extend(back.map(|byte| ((*to, own.start), byte)));
+        }
+        Some(reached)
     }
+}
+
+/// Follows everything that takes no byte.
+fn closure(nfa: &NFA, from: StateID) -> Closure {
+    let mut stack = vec![from];
+    let mut seen = HashSet::from([from]);
+    let mut found = Closure::default();
+    while let Some(id) = stack.pop() {
+        let mut also = |next: StateID| {
+            if seen.insert(next) {
+                stack.push(next);
+            }
+        };
+        match nfa.state(id) {
+            State::ByteRange { trans } => found.ranges.push((trans.start, trans.end, trans.next)),
+            State::Sparse(sparse) => found.ranges.extend(sparse.transitions.iter().map(|t| (t.start, t.end, t.next))),
+            State::Dense(dense) => {
+                let each = (0..=u8::MAX).filter_map(|byte| Some((byte, byte, dense.matches_byte(byte)?)));
+                found.ranges.extend(each);
+            }
+            State::Look { next, .. } | State::Capture { next, .. } => also(*next),
+            State::Union { alternates } => alternates.iter().copied().for_each(also),
+            State::BinaryUnion { alt1, alt2 } => {
+                also(*alt1);
+                also(*alt2);
+            }
+            State::Fail => {}
+            State::Match { .. } => found.ends = true,
+        }
+    }
+    // Lower case first, for examples that read well.
+    found.ranges.sort_by_key(|(start, ..)| start.is_ascii_uppercase());
+    found
 }
 
 #[cfg(test)]
@@ -228,14 +273,14 @@ mod tests {
     fn factored_alternations_are_seen_through() {
         let both = Coverage::Within(vec![Some((0, 0)), Some((0, 0))]);
         assert_eq!(coverage("(?i)ignor(?:e|ing) it", &["ignore", "ignoring"]), both);
-        assert_eq!(coverage("(?i)ignor(?:e|ing|es) it", &["ignoring"]), Coverage::No);
+        assert_eq!(coverage("(?i)ignor(?:e|ing|es) it", &["ignoring"]), Coverage::No("ignore it".into()));
     }
 
     #[test]
     fn a_literal_behind_a_gap_is_somewhere_and_an_optional_one_is_not() {
         assert_eq!(coverage("(?i)please.{0,60}password", &["password"]), Coverage::Somewhere);
-        assert_eq!(coverage("(?i)please.{0,60}(?:password)?", &["password"]), Coverage::No);
-        assert_eq!(coverage(r"\d{16}", &["card"]), Coverage::No);
+        assert_eq!(coverage("(?i)please.{0,60}(?:password)?", &["password"]), Coverage::No("please".into()));
+        assert!(matches!(coverage(r"\d{16}", &["card"]), Coverage::No(_)));
     }
 
     #[test]

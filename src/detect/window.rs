@@ -178,6 +178,7 @@ impl Flow {
             self.base = self.fed;
             self.advance(rules, text.as_bytes(), out);
             let from = self.release(rules, text, clear, out);
+            self.base += from as u64;
             self.kept.push_str(text.get(from..).unwrap_or_default());
             return;
         }
@@ -185,6 +186,7 @@ impl Flow {
         view.push_str(text);
         self.advance(rules, view.as_bytes(), out);
         let from = self.release(rules, &view, clear, out);
+        self.base += from as u64;
         if from >= view.len() && view.capacity() > KEEP_CAPACITY {
             return;
         }

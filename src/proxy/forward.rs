@@ -18,7 +18,7 @@ use super::inspect::Cleared;
 use super::record::{Flight, micros_since};
 use super::refuse::{REQUEST_ID, Refusal};
 use super::route::Plan;
-use super::upstream::{AnswerBody, Paced, Pool, SendError, rehearsal};
+use super::upstream::{AnswerBody, Pool, SendError, rehearsal};
 use crate::config::Upstream;
 use crate::config::settings::UpstreamKind;
 
@@ -80,7 +80,7 @@ pub(super) async fn send(
     let deadline = Instant::now() + upstream.total_timeout;
     if upstream.kind == UpstreamKind::Rehearsal {
         flight.note(|record| record.attempts = 1);
-        return Ok(rehearse(plan, cleared, deadline));
+        return Ok(rehearse(plan, &head, cleared, deadline));
     }
     let method = head.method;
     let base = upstream.base.as_ref().ok_or_else(Refusal::no_upstream)?;
@@ -232,16 +232,15 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// The built-in model answers.
-fn rehearse(plan: &Plan, cleared: Cleared, deadline: Instant) -> Answer {
+fn rehearse(plan: &Plan, head: &Parts, cleared: Cleared, deadline: Instant) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(HeaderName::from_static("x-portcullis-rehearsal"), HeaderValue::from_static("true"));
-    let (status, kind, body) = match rehearsal::answer(plan.dialect, &plan.path, &cleared.into_body()) {
-        rehearsal::Answer::Whole(reply) => {
-            (reply.status, reply.content_type, AnswerBody::Whole(Some(Bytes::from(reply.body))))
-        }
-        rehearsal::Answer::Stream(events) => (200, "text/event-stream", AnswerBody::Rehearsal(Box::new(Paced::new(events)))),
+    let reply = rehearsal::respond(plan.dialect, head.method.as_str(), &plan.path, &cleared.into_body());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    let body = match reply.body {
+        rehearsal::ReplyBody::Whole(bytes) => AnswerBody::Whole(Some(Bytes::from(bytes))),
+        rehearsal::ReplyBody::Stream(events) => AnswerBody::Rehearsal(Box::pin(events)),
     };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    let status = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::OK);
+    let status = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::OK);
     Answer { status, headers, body, deadline }
 }

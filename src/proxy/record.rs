@@ -7,6 +7,7 @@ use hyper::Method;
 use hyper::http::request::Parts;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
+use super::listen::{Peer, Refuse};
 use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::settings::QueueFull;
@@ -45,6 +46,21 @@ impl Recorder {
             },
         };
         (Flight::new(self.clone(), permit, generation), room)
+    }
+}
+
+impl Recorder {
+    /// Records a request that the listener refused before it was one.
+    pub fn refused_by_listener(&self, generation: Generation, peer: &Peer, refuse: &Refuse) {
+        let mut flight = Flight::new(self.clone(), None, generation);
+        flight.note(|record| {
+            record.caller.address = peer.address.map(|address| address.ip().to_canonical());
+            record.path = unknown_path();
+            record.method = method_label(&Method::OPTIONS);
+            record.outcome = Outcome::Refused;
+            record.reason = Some(refuse.code);
+            record.status = refuse.status;
+        });
     }
 }
 
@@ -98,6 +114,11 @@ impl Flight {
     /// The request's id.
     pub(super) fn id(&self) -> RequestId {
         self.record.as_ref().map_or_else(|| RequestId(String::new()), |record| record.id.clone())
+    }
+
+    /// The model that was asked for, or nothing.
+    pub(super) fn model(&self) -> String {
+        self.record.as_ref().and_then(|record| record.model.clone()).unwrap_or_default()
     }
 
     /// The live metrics.

@@ -13,6 +13,8 @@ pub(crate) struct Visit<'k> {
     pub(crate) parent: u32,
     /// The value's node.
     pub(crate) value: u32,
+    /// Its position in that container.
+    pub(crate) index: u32,
 }
 
 /// What a walk does at each value. `At` is what a position means to the dialect.
@@ -34,6 +36,7 @@ struct Frame<A> {
     node: u32,
     end: u32,
     is_object: bool,
+    count: u32,
 }
 
 /// Walks a whole document in order, starting with the root in position `root`.
@@ -46,24 +49,27 @@ pub(crate) fn walk<'a, V: Visitor<'a>>(doc: &Document<'a, '_>, root: V::At, visi
             frames.pop();
         }
         let mut key = Cow::Borrowed("");
-        let (parent, outside) = match frames.last() {
-            None => (index, root),
+        let (parent, outside, position) = match frames.last_mut() {
+            None => (index, root, 0),
             Some(frame) => {
+                let position = frame.count;
+                frame.count = position.saturating_add(1);
                 if frame.is_object {
                     visitor.key(doc, frame.at, index)?;
                     key = doc.string(index);
                     index = index.saturating_add(1);
                 }
-                (frame.node, frame.at)
+                (frame.node, frame.at, position)
             }
         };
-        let visit = Visit { key: &key, parent, value: index };
+        let visit = Visit { key: &key, parent, value: index, index: position };
         let at = if frames.is_empty() { root } else { visitor.enter(doc, outside, visit)? };
         let node = doc.node(index);
         match node.kind {
             Kind::Object | Kind::Array => {
                 if visitor.container(doc, at, visit)? {
-                    frames.push(Frame { at, node: index, end: node.next, is_object: node.kind == Kind::Object });
+                    let is_object = node.kind == Kind::Object;
+                    frames.push(Frame { at, node: index, end: node.next, is_object, count: 0 });
                     index = index.saturating_add(1);
                 } else {
                     index = node.next;

@@ -83,6 +83,29 @@ impl TlsMaterial {
     }
 }
 
+impl TlsMaterial {
+    /// From PEM text that the configuration has read and checked.
+    ///
+    /// # Errors
+    /// A text holds nothing of its kind.
+    pub fn from_pem(
+        chain: &str,
+        key: &str,
+        client_ca: Option<&str>,
+        client_auth: ClientAuth,
+    ) -> Result<Self, TlsError> {
+        let configured = |what| TlsError::Pem { path: PathBuf::from("configuration"), what };
+        let parse = |pem: &str| {
+            CertificateDer::pem_slice_iter(pem.as_bytes())
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|_| configured("certificate"))
+        };
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| configured("private key"))?;
+        let client_ca = client_ca.map(parse).transpose()?.unwrap_or_default();
+        Ok(Self { chain: parse(chain)?, key, client_ca, client_auth })
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
@@ -90,8 +113,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 /// The certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let none = || TlsError::Pem { path: path.to_owned(), what: "certificate" };
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|_| none())?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|_| none())?;
     if found.is_empty() { Err(none()) } else { Ok(found) }
 }
 
@@ -139,7 +161,8 @@ fn server_config(material: TlsMaterial) -> Result<Arc<ServerConfig>, TlsError> {
                 return Err(TlsError::NoClientCa);
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider());
-            let verifier = if client_auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
+            let verifier =
+                if client_auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };

@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::paced::Paced;
+use super::rehearsal::ReplyStream;
 use crate::proxy::decode::{self, Coding};
 
 /// Why an answer broke off.
@@ -30,7 +30,7 @@ pub(in crate::proxy) enum AnswerBody {
     /// From a connection, through a decoder.
     Decoded(Pin<Box<dyn AsyncRead + Send>>),
     /// From the rehearsal model.
-    Rehearsal(Box<Paced>),
+    Rehearsal(Pin<Box<ReplyStream>>),
     /// A whole text.
     Whole(Option<Bytes>),
 }
@@ -66,7 +66,7 @@ impl AnswerBody {
                     Err(_) => Poll::Ready(Some(Err(BodyError::Corrupt))),
                 }
             }
-            Self::Rehearsal(stream) => stream.poll_next(context).map(|piece| piece.map(Ok)),
+            Self::Rehearsal(stream) => stream.as_mut().poll_next(context).map(|piece| piece.map(Ok)),
             Self::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(Ok)),
         }
     }

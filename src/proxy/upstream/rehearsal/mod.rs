@@ -35,10 +35,13 @@ mod schema;
 mod sse;
 mod think;
 
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::time::Sleep;
 
 use crate::types::{ApiFamily, Dialect};
 use dice::Dice;
@@ -49,21 +52,50 @@ pub const MODEL: &str = "portcullis-rehearsal";
 /// The pause before each word of a stream, so that a person sees it arrive.
 pub const WORD_PAUSE: Duration = Duration::from_millis(15);
 
-/// An answer in one piece.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An answer.
+#[derive(Debug)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
     /// The `content-type`.
     pub content_type: &'static str,
-    /// The body.
-    pub body: Vec<u8>,
+    /// What follows the head.
+    pub body: ReplyBody,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum ReplyBody {
+    /// In one piece.
+    Whole(Vec<u8>),
+    /// Streamed, as `text/event-stream`.
+    Stream(ReplyStream),
 }
 
 /// An answer as a sequence of server-sent events, each whole, with the pause that precedes it.
+///
+/// As an iterator it gives the pauses without taking them; `poll_next` takes them.
 #[derive(Debug)]
 pub struct ReplyStream {
     events: std::vec::IntoIter<(Duration, Bytes)>,
+    waiting: Option<(Pin<Box<Sleep>>, Bytes)>,
+}
+
+impl ReplyStream {
+    /// The next event, when its pause is over. Needs a tokio runtime with a timer.
+    pub fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some((sleep, _)) = &mut self.waiting {
+                ready!(sleep.as_mut().poll(context));
+                return Poll::Ready(self.waiting.take().map(|(_, event)| event));
+            }
+            match self.events.next() {
+                None => return Poll::Ready(None),
+                Some((Duration::ZERO, event)) => return Poll::Ready(Some(event)),
+                Some((pause, event)) => self.waiting = Some((Box::pin(tokio::time::sleep(pause)), event)),
+            }
+        }
+    }
 }
 
 impl Iterator for ReplyStream {
@@ -72,15 +104,6 @@ impl Iterator for ReplyStream {
     fn next(&mut self) -> Option<Self::Item> {
         self.events.next()
     }
-}
-
-/// An answer: in one piece, or streamed with status 200 and `text/event-stream`.
-#[derive(Debug)]
-pub enum Answer {
-    /// In one piece.
-    Whole(Reply),
-    /// Streamed.
-    Stream(ReplyStream),
 }
 
 /// What every answer needs besides the question.
@@ -115,46 +138,32 @@ impl Failure {
     }
 }
 
-/// Answers as the request asks: a stream when it says `"stream": true` and the dialect has streams.
+/// Answers a request: a stream when it says `"stream": true` and the dialect has streams.
 ///
 /// `path` is canonical, without `/v1` (`/chat/completions`, `/models/x`). A `GET` has an empty body.
-pub fn answer(dialect: Dialect, path: &str, body: &[u8]) -> Answer {
-    make(dialect, path, body, None)
-}
-
-/// Answers in one piece, whatever the request says of streaming.
-pub fn respond(dialect: Dialect, path: &str, body: &[u8]) -> Reply {
-    match make(dialect, path, body, Some(false)) {
-        Answer::Whole(reply) => reply,
-        Answer::Stream(stream) => {
-            let body = stream.flat_map(|(_, event)| event).collect();
-            Reply { status: 200, content_type: "text/event-stream", body }
-        }
-    }
-}
-
-fn make(dialect: Dialect, path: &str, body: &[u8], streamed: Option<bool>) -> Answer {
+pub fn respond(dialect: Dialect, method: &str, path: &str, body: &[u8]) -> Reply {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut context = Context { created, dice: Dice::new(body) };
-    let made = if dialect == Dialect::Models {
+    let made = if dialect == Dialect::Models && matches!(method, "GET" | "HEAD") {
         models::answer(path, created)
     } else {
         match serde_json::from_slice::<Value>(body) {
-            Ok(request) if request.is_object() => {
-                let asked = request.get("stream").and_then(Value::as_bool).unwrap_or(false);
-                dispatch(dialect, &request, streamed.unwrap_or(asked), &mut context)
-            }
+            Ok(request) if request.is_object() => dispatch(dialect, &request, &mut context),
             _ => Made::Failed(Failure { status: 400, message: "The body is not a JSON object.".into(), param: None }),
         }
     };
     match made {
-        Made::Json(value) => Answer::Whole(json_reply(200, &value)),
-        Made::Events(events) => Answer::Stream(ReplyStream { events: events.into_iter() }),
-        Made::Failed(failure) => Answer::Whole(json_reply(failure.status, &error_body(dialect, &failure))),
+        Made::Json(value) => json_reply(200, &value),
+        Made::Events(events) => {
+            let stream = ReplyStream { events: events.into_iter(), waiting: None };
+            Reply { status: 200, content_type: "text/event-stream", body: ReplyBody::Stream(stream) }
+        }
+        Made::Failed(failure) => json_reply(failure.status, &error_body(dialect, &failure)),
     }
 }
 
-fn dispatch(dialect: Dialect, request: &Value, stream: bool, context: &mut Context) -> Made {
+fn dispatch(dialect: Dialect, request: &Value, context: &mut Context) -> Made {
+    let stream = request.get("stream").and_then(Value::as_bool).unwrap_or(false);
     match dialect {
         Dialect::Chat => chat::answer(request, stream, context),
         Dialect::Responses => responses::answer(request, stream, context),
@@ -170,7 +179,7 @@ fn dispatch(dialect: Dialect, request: &Value, stream: bool, context: &mut Conte
 }
 
 fn json_reply(status: u16, value: &Value) -> Reply {
-    Reply { status, content_type: "application/json", body: value.to_string().into_bytes() }
+    Reply { status, content_type: "application/json", body: ReplyBody::Whole(value.to_string().into_bytes()) }
 }
 
 fn error_body(dialect: Dialect, failure: &Failure) -> Value {

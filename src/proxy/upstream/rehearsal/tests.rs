@@ -6,17 +6,24 @@ const WEATHER: &str = r#"{"type":"object","properties":{"city":{"type":"string"}
     "enum":["celsius","fahrenheit"]},"days":{"type":"integer","minimum":1,"maximum":7}},
     "required":["city","unit","days"],"additionalProperties":false}"#;
 
+fn whole(dialect: Dialect, body: &[u8]) -> (u16, Value) {
+    let reply = respond(dialect, "POST", "", body);
+    let ReplyBody::Whole(bytes) = reply.body else { panic!("a stream") };
+    (reply.status, serde_json::from_slice(&bytes).unwrap())
+}
+
 fn json_of(dialect: Dialect, body: &Value) -> Value {
-    let reply = respond(dialect, "", body.to_string().as_bytes());
-    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
-    serde_json::from_slice(&reply.body).unwrap()
+    let (status, value) = whole(dialect, body.to_string().as_bytes());
+    assert_eq!(status, 200, "{value}");
+    value
 }
 
 /// The data of every event of a streamed answer, `[DONE]` as a string.
 fn events_of(dialect: Dialect, body: &Value) -> Vec<Value> {
     let mut body = body.clone();
     body["stream"] = true.into();
-    let Answer::Stream(stream) = answer(dialect, "", body.to_string().as_bytes()) else { panic!("not a stream") };
+    let reply = respond(dialect, "POST", "", body.to_string().as_bytes());
+    let ReplyBody::Stream(stream) = reply.body else { panic!("not a stream") };
     stream
         .map(|(_, event)| {
             let text = std::str::from_utf8(&event).unwrap().strip_suffix("\n\n").unwrap().to_owned();
@@ -52,10 +59,23 @@ fn it_quotes_the_user_and_says_what_it_is() {
 
 #[test]
 fn the_same_request_gets_the_same_answer() {
-    let body = chat("rehearse: leak a key").to_string();
-    let (one, two) = (respond(Dialect::Chat, "", body.as_bytes()), respond(Dialect::Chat, "", body.as_bytes()));
-    let content = |reply: &Reply| serde_json::from_slice::<Value>(&reply.body).unwrap()["choices"].clone();
-    assert_eq!(content(&one), content(&two));
+    let body = chat("rehearse: leak a key");
+    let once = || json_of(Dialect::Chat, &body)["choices"].clone();
+    assert_eq!(once(), once());
+}
+
+#[tokio::test]
+async fn a_stream_paces_its_words() {
+    let body = json!({"stream": true, "messages": [{"role": "user", "content": "rehearse: say one two three"}]});
+    let reply = respond(Dialect::Chat, "POST", "", body.to_string().as_bytes());
+    let ReplyBody::Stream(stream) = reply.body else { panic!("not a stream") };
+    let (mut stream, started) = (Box::pin(stream), tokio::time::Instant::now());
+    let mut events = 0;
+    while std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await.is_some() {
+        events += 1;
+    }
+    assert_eq!(events, 1 + 3 + 1 + 1, "role, words, finish, end mark");
+    assert!(started.elapsed() >= 3 * WORD_PAUSE);
 }
 
 #[test]
@@ -203,11 +223,11 @@ fn a_dangerous_call_uses_the_tool_on_offer() {
 #[test]
 fn an_error_is_given_in_the_dialects_form() {
     let body = chat("rehearse: error 503").to_string();
-    let reply = respond(Dialect::Chat, "", body.as_bytes());
-    assert_eq!(reply.status, 503);
-    assert!(serde_json::from_slice::<Value>(&reply.body).unwrap()["error"]["message"].is_string());
-    let reply = respond(Dialect::Messages, "", body.as_bytes());
-    assert_eq!(serde_json::from_slice::<Value>(&reply.body).unwrap()["error"]["type"], "api_error");
+    let (status, value) = whole(Dialect::Chat, body.as_bytes());
+    assert_eq!(status, 503);
+    assert!(value["error"]["message"].is_string());
+    let (_, value) = whole(Dialect::Messages, body.as_bytes());
+    assert_eq!(value["error"]["type"], "api_error");
 }
 
 #[test]
@@ -296,10 +316,14 @@ fn embeddings_are_unit_vectors_alike_for_like_texts() {
 
 #[test]
 fn models_are_listed_and_answer_to_any_name() {
-    let list: Value = serde_json::from_slice(&respond(Dialect::Models, "/models", b"").body).unwrap();
-    assert_eq!(list["data"][0]["id"], MODEL);
-    let one: Value = serde_json::from_slice(&respond(Dialect::Models, "/models/gpt-x", b"").body).unwrap();
+    let get = |path| match respond(Dialect::Models, "GET", path, b"").body {
+        ReplyBody::Whole(bytes) => serde_json::from_slice::<Value>(&bytes).unwrap(),
+        ReplyBody::Stream(_) => panic!("a stream"),
+    };
+    assert_eq!(get("/models")["data"][0]["id"], MODEL);
+    let one = get("/models/gpt-x");
     assert_eq!((&one["id"], &one["owned_by"]), (&json!("gpt-x"), &json!(MODEL)));
+    assert_ne!(respond(Dialect::Models, "DELETE", "/models/gpt-x", b"").status, 200);
 }
 
 #[test]
@@ -311,6 +335,6 @@ fn what_is_not_a_question_is_an_error() {
         (Dialect::Completions, r#"{"prompt": {}}"#),
         (Dialect::Embeddings, r#"{"input": [null]}"#),
     ] {
-        assert_eq!(respond(dialect, "", body.as_bytes()).status, 400, "{dialect:?}");
+        assert_eq!(whole(dialect, body.as_bytes()).0, 400, "{dialect:?}");
     }
 }
