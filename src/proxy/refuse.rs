@@ -20,7 +20,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Why a request gets an error instead of an answer. What the client sees is `message`; it never quotes the request.
 #[must_use]
 #[derive(Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     kind: &'static str,

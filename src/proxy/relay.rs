@@ -84,7 +84,7 @@ impl Relay {
         let idle = plan.upstream.idle_timeout;
         let events = match way {
             Way::Exempt => None,
-            Way::Events(stream) => Some(Events::new(stream, inspector, &snapshot.settings.body)),
+            Way::Events(stream) => Some(Events::new(plan.dialect, stream, inspector, &snapshot.settings.body)),
         };
         let clock = Clock {
             started: now,

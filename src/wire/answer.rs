@@ -157,7 +157,7 @@ impl Answer<'_> {
     /// The body with some pieces replaced; everything else is byte for byte as it came. Log probabilities of an edited
     /// text become `null`.
     pub fn rebuild(&self, edits: &[(usize, String)]) -> Vec<u8> {
-        rebuild(self.body, &self.pieces, &self.tokens, edits)
+        rebuild(self.body, &self.pieces, &self.tokens, edits, None)
     }
 
     /// Bytes of the body that the pieces and the reader account for, and bytes that nobody could read. They sum to its length.
@@ -180,15 +180,23 @@ pub(crate) fn accounted(length: usize, opaque: &[(Place, Uninspected)]) -> (u64,
 }
 
 /// Splices edited pieces into a body and removes the token lists that would betray the originals.
-pub(crate) fn rebuild(body: &str, pieces: &[Piece<'_>], tokens: &[TokenList], edits: &[(usize, String)]) -> Vec<u8> {
+pub(crate) fn rebuild(
+    body: &str,
+    pieces: &[Piece<'_>],
+    tokens: &[TokenList],
+    edits: &[(usize, String)],
+    more: Option<Splice>,
+) -> Vec<u8> {
     let within = |around: &Place, place: &Place| place.start >= around.start && place.end <= around.end;
     let edited = || edits.iter().filter_map(|(index, text)| pieces.get(*index).map(|piece| (piece, text.as_str())));
     let gone = tokens
         .iter()
         .filter(|list| edited().any(|(piece, _)| within(&list.around, &piece.place)))
         .map(|list| Splice { start: list.list.start, end: list.list.end, bytes: b"null".to_vec() })
+        .chain(more)
         .collect();
-    edit::rebuild(body, edited().filter(|(piece, _)| piece.site.form != Form::Token).map(|(p, t)| (p.site, t)), gone)
+    let in_json = |piece: &Piece<'_>| !matches!(piece.site.form, Form::Token | Form::Framing);
+    edit::rebuild(body, edited().filter(|(piece, _)| in_json(piece)).map(|(p, t)| (p.site, t)), gone)
 }
 
 /// The classification of one dialect.
@@ -198,6 +206,8 @@ pub(crate) type Enter = fn(&Document<'_, '_>, Spot, Visit<'_>) -> Spot;
 pub(crate) struct Reader<'a, 'r> {
     enter: Enter,
     limits: &'r Limits,
+    /// Whether a tool call's arguments come in fragments, which are no JSON by themselves.
+    fragments: bool,
     spot: Spot,
     pub(crate) pieces: Vec<Piece<'a>>,
     pub(crate) opaque: Vec<(Place, Uninspected)>,
@@ -206,7 +216,16 @@ pub(crate) struct Reader<'a, 'r> {
 
 impl<'r> Reader<'_, 'r> {
     pub(crate) fn new(enter: Enter, limits: &'r Limits) -> Self {
-        Self { enter, limits, spot: Spot::TOP, pieces: Vec::new(), opaque: Vec::new(), tokens: Vec::new() }
+        Self { enter, limits, fragments: false, spot: Spot::TOP, pieces: Vec::new(), opaque: Vec::new(), tokens: Vec::new() }
+    }
+
+    /// For an event of a stream.
+    pub(crate) fn fragments(enter: Enter, limits: &'r Limits, fragments: bool) -> Self {
+        Self { fragments, ..Self::new(enter, limits) }
+    }
+
+    fn is_fragment(&self, at: Spot) -> bool {
+        self.fragments && at.channel.kind == ChannelKind::ToolCall && matches!(at.zone, Zone::Value(_))
     }
 }
 
@@ -246,6 +265,15 @@ impl<'a> Visitor<'a> for Reader<'a, '_> {
                 Reading::Field
             }
         };
+        if self.is_fragment(at) && doc.node(visit.value).kind == Kind::String {
+            let node = doc.node(visit.value);
+            let outer = Place { start: node.start, end: node.end };
+            let form = if visit.key == "name" { Form::Name } else { Form::Text };
+            if !outer.is_empty() {
+                self.text(Found { text: doc.string(visit.value), site: Site { outer, inner: None, form } });
+            }
+            return Ok(());
+        }
         collect::leaf(doc, reading, visit.key, visit.value, self.limits, self);
         Ok(())
     }
@@ -257,6 +285,15 @@ impl<'a> Visitor<'a> for Reader<'a, '_> {
             let around = doc.node(visit.parent);
             self.tokens.push(TokenList { list: place, around: Place { start: around.start, end: around.end } });
             self.pieces.extend(logprobs::pieces(doc, visit, at.channel));
+            return Ok(false);
+        }
+        if self.is_fragment(at) {
+            // Arguments as a JSON value instead of a string: one fragment, whole.
+            if node.next > visit.value.saturating_add(1) {
+                self.spot = at;
+                let text = Cow::Borrowed(doc.raw(visit.value));
+                self.text(Found { text, site: Site { outer: place, inner: None, form: Form::Raw } });
+            }
             return Ok(false);
         }
         let vector = at.zone == Zone::Value(Reading::Vector)

@@ -17,8 +17,14 @@ pub(crate) enum Form {
     Number,
     /// Base64 after this many bytes of something else.
     Base64(u32),
+    /// Inside a string literal: the name of a tool call.
+    Name,
+    /// Any JSON value; an edit is JSON too.
+    Raw,
     /// In a list of tokens: an edit takes the whole list away.
     Token,
+    /// Outside the JSON: an edit takes it away.
+    Framing,
 }
 
 /// Where a text is written in a body. `inner` is a place in JSON that is itself the text of the string at `outer`.
@@ -70,7 +76,7 @@ pub(crate) fn rebuild<'e>(body: &str, edits: impl Iterator<Item = (Site, &'e str
 /// The bytes that stand for `text` at a place.
 fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Vec<&'e str>) -> Vec<u8> {
     match form {
-        Form::Text => {
+        Form::Text | Form::Name => {
             let mut out = Vec::with_capacity(text.len());
             escape_into(text, &mut out);
             out
@@ -90,7 +96,8 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ve
             out.extend_from_slice(base64::encode(text.as_bytes()).as_bytes());
             out
         }
-        Form::Token => Vec::new(),
+        Form::Raw => if text.is_empty() { b"{}".to_vec() } else { text.as_bytes().to_vec() },
+        Form::Token | Form::Framing => Vec::new(),
     }
 }
 

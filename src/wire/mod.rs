@@ -20,4 +20,4 @@ pub use json::{BadBody, BadBodyKind, Limits};
 pub use path::{Target, target};
 pub use prompt::{Prompt, Span, read_prompt};
 pub use sse::{Splitter, SseEvent, TooLong};
-pub use stream::Stream;
+pub use stream::{Chunk, Stream, ToolCall, ToolPhase};

@@ -153,7 +153,7 @@ impl Splitter {
     }
 }
 
-fn parse(raw: Bytes, skip: usize) -> SseEvent {
+pub(crate) fn parse(raw: Bytes, skip: usize) -> SseEvent {
     let mut event = SseEvent::default();
     let mut joined: Option<BytesMut> = None;
     let mut start = skip;

@@ -51,8 +51,31 @@ const SECOND: &[u8] = b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn lengths(cases: &mut Cases) {
     for value in [
-        "", " ", "+5", "-5", "5,5", "5, 5", "0x5", "5 5", "5;", "05", "00", "1e1", "5.0", "99999999999999999999", "\t5", "5 ", "5\t",
-        "five", "\"5\"", "5\u{b2}", "'5'", "_5", "5_0", "18446744073709551616", "9223372036854775808000",
+        "",
+        " ",
+        "+5",
+        "-5",
+        "5,5",
+        "5, 5",
+        "0x5",
+        "5 5",
+        "5;",
+        "05",
+        "00",
+        "1e1",
+        "5.0",
+        "99999999999999999999",
+        "\t5",
+        "5 ",
+        "5\t",
+        "five",
+        "\"5\"",
+        "5\u{b2}",
+        "'5'",
+        "_5",
+        "5_0",
+        "18446744073709551616",
+        "9223372036854775808000",
     ] {
         cases.post(format!("Content-Length {value:?}"), format!("Content-Length: {value}").as_bytes(), b"hello");
     }
@@ -73,11 +96,34 @@ fn lengths(cases: &mut Cases) {
 
 fn encodings(cases: &mut Cases) {
     for value in [
-        "", "Chunked", "CHUNKED", "chunKed", "chunked, chunked", "identity", "gzip, chunked", "chunked, identity", "chunked;q=1",
-        "\"chunked\"", "xchunked", "chunkedx", "chunked ", "chunked,", ",chunked", ", chunked", "chunked\t", "\tchunked", "chunk",
-        "identity, chunked", "gzip", "chunked chunked",
+        "",
+        "Chunked",
+        "CHUNKED",
+        "chunKed",
+        "chunked, chunked",
+        "identity",
+        "gzip, chunked",
+        "chunked, identity",
+        "chunked;q=1",
+        "\"chunked\"",
+        "xchunked",
+        "chunkedx",
+        "chunked ",
+        "chunked,",
+        ",chunked",
+        ", chunked",
+        "chunked\t",
+        "\tchunked",
+        "chunk",
+        "identity, chunked",
+        "gzip",
+        "chunked chunked",
     ] {
-        cases.post(format!("Transfer-Encoding {value:?}"), format!("Transfer-Encoding: {value}").as_bytes(), b"0\r\n\r\n");
+        cases.post(
+            format!("Transfer-Encoding {value:?}"),
+            format!("Transfer-Encoding: {value}").as_bytes(),
+            b"0\r\n\r\n",
+        );
     }
     for byte in [0x00, 0x01, 0x08, 0x09, 0x0b, 0x0c, 0x0d, 0x1f, 0x20, 0x7f, 0x80, 0x85, 0xa0, 0xff] {
         for (place, before, after) in [
@@ -102,7 +148,25 @@ fn encodings(cases: &mut Cases) {
 }
 
 fn chunks(cases: &mut Cases) {
-    for size in ["0x5", "+5", "-5", "5_", "_5", "5 ", " 5", "\t5", "5\t", "", "g", "5h", "10000000000000000", "00000000000000005", "FFFFFFFFFFFFFFFF", "5\u{0}", "5,"] {
+    for size in [
+        "0x5",
+        "+5",
+        "-5",
+        "5_",
+        "_5",
+        "5 ",
+        " 5",
+        "\t5",
+        "5\t",
+        "",
+        "g",
+        "5h",
+        "10000000000000000",
+        "00000000000000005",
+        "FFFFFFFFFFFFFFFF",
+        "5\u{0}",
+        "5,",
+    ] {
         cases.chunked(format!("chunk size {size:?}"), format!("{size}\r\nhello\r\n0\r\n\r\n"));
     }
     for (name, body) in [
@@ -126,7 +190,16 @@ fn chunks(cases: &mut Cases) {
     ] {
         cases.chunked(name, body);
     }
-    for name in ["Content-Length", "transfer-encoding", "Host", "AUTHORIZATION", "x-api-key", "Connection", "Cookie", "Content-Type"] {
+    for name in [
+        "Content-Length",
+        "transfer-encoding",
+        "Host",
+        "AUTHORIZATION",
+        "x-api-key",
+        "Connection",
+        "Cookie",
+        "Content-Type",
+    ] {
         cases.chunked(format!("trailer {name}"), format!("5\r\nhello\r\n0\r\n{name}: 5\r\n\r\n"));
     }
     cases.chunked("an extension of 64 KiB", format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(64 << 10)));
@@ -138,13 +211,50 @@ fn chunks(cases: &mut Cases) {
 
 fn request_lines(cases: &mut Cases) {
     for line in [
-        "GET /", "GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET\t/\tHTTP/1.1", "GET / HTTP/1.1\t",
-        "GET / http/1.1", "GET / HTTP/1", "GET / HTTP/1.10", "GET / HTTP/ 1.1", "GET / HTTP/01.1", "GET / HTTP/1,1", "GET /", "GET",
-        "/ HTTP/1.1", "GET /a b HTTP/1.1", "GET /\u{0} HTTP/1.1", "GET /\u{7f} HTTP/1.1", "GET /\u{e9} HTTP/1.1", "get / HTTP/1.1",
-        "Get / HTTP/1.1", "G<T / HTTP/1.1", "GET\u{0} / HTTP/1.1", "GET /#x HTTP/1.1", "GET /\" HTTP/1.1", "GET /<x> HTTP/1.1",
-        "GET /\\x HTTP/1.1", "GET x HTTP/1.1", "GET a:80 HTTP/1.1", "GET * HTTP/1.1", "POST * HTTP/1.1", "GET file:///etc/passwd HTTP/1.1",
-        "GET ftp://a/ HTTP/1.1", "GET javascript:x HTTP/1.1", "GET  HTTP/1.1", "GET HTTP/1.1", "PRI * HTTP/2.0x", "ICY / XTTP/1.1",
-        "GET http:///x HTTP/1.1", "GET http://a b/ HTTP/1.1", "GET http://user:pw@a/ HTTP/1.1", "\u{16}\u{3}\u{1}", "{\"a\": 1}",
+        "GET /",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET\t/\tHTTP/1.1",
+        "GET / HTTP/1.1\t",
+        "GET / http/1.1",
+        "GET / HTTP/1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/ 1.1",
+        "GET / HTTP/01.1",
+        "GET / HTTP/1,1",
+        "GET /",
+        "GET",
+        "/ HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /\u{0} HTTP/1.1",
+        "GET /\u{7f} HTTP/1.1",
+        "GET /\u{e9} HTTP/1.1",
+        "get / HTTP/1.1",
+        "Get / HTTP/1.1",
+        "G<T / HTTP/1.1",
+        "GET\u{0} / HTTP/1.1",
+        "GET /#x HTTP/1.1",
+        "GET /\" HTTP/1.1",
+        "GET /<x> HTTP/1.1",
+        "GET /\\x HTTP/1.1",
+        "GET x HTTP/1.1",
+        "GET a:80 HTTP/1.1",
+        "GET * HTTP/1.1",
+        "POST * HTTP/1.1",
+        "GET file:///etc/passwd HTTP/1.1",
+        "GET ftp://a/ HTTP/1.1",
+        "GET javascript:x HTTP/1.1",
+        "GET  HTTP/1.1",
+        "GET HTTP/1.1",
+        "PRI * HTTP/2.0x",
+        "ICY / XTTP/1.1",
+        "GET http:///x HTTP/1.1",
+        "GET http://a b/ HTTP/1.1",
+        "GET http://user:pw@a/ HTTP/1.1",
+        "\u{16}\u{3}\u{1}",
+        "{\"a\": 1}",
     ] {
         cases.refused(400, format!("request line {line:?}"), format!("{line}\r\nHost: a\r\n\r\n"));
     }
@@ -200,7 +310,10 @@ fn fields(cases: &mut Cases) {
         cases.header(400, name, &line);
     }
     cases.header(417, "another expectation", b"Expect: 200-ok\r\nConnection: close");
-    for host in ["", " ", "a b", "a,b", "a/b", "user@a", "a:b", "a:99999", ":80", "[::1", "http://a", "a?b", "a#b", "a\\b", "a\tb"] {
+    for host in [
+        "", " ", "a b", "a,b", "a/b", "user@a", "a:b", "a:99999", ":80", "[::1", "http://a", "a?b", "a#b", "a\\b",
+        "a\tb",
+    ] {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         cases.refused(400, format!("Host {host:?}"), request);
     }
@@ -217,7 +330,11 @@ fn sizes(cases: &mut Cases) {
     cases.refused(431, "101 fields", format!("{get}{}\r\n", "x: y\r\n".repeat(100)));
     cases.refused(431, "a field of 1 MB", format!("{get}x: {}\r\n\r\n", "y".repeat(1 << 20)));
     cases.refused(431, "a name of 1 MB", format!("{get}{}: y\r\n\r\n", "x".repeat(1 << 20)));
-    cases.refused(431, "8 MB of fields", format!("{get}{}\r\n", format!("x: {}\r\n", "y".repeat(8 << 10)).repeat(1024)));
+    cases.refused(
+        431,
+        "8 MB of fields",
+        format!("{get}{}\r\n", format!("x: {}\r\n", "y".repeat(8 << 10)).repeat(1024)),
+    );
     cases.refused(414, "a target of 9 KB", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9 << 10)));
     cases.refused(414, "a target of 8 KB and one", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(8 << 10)));
     cases.refused(414, "a target of 1 MB", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(1 << 20)));
@@ -226,11 +343,18 @@ fn sizes(cases: &mut Cases) {
 fn sound(cases: &mut Cases) {
     let close = "Connection: close\r\n\r\n";
     for head in [
-        "GET / HTTP/1.1\r\nHost: a\r\n", "GET /v1/models?x=[1]&y=%20 HTTP/1.1\r\nHost: a:8080\r\n", "\r\nGET / HTTP/1.1\r\nHost: a\r\n",
-        "GET / HTTP/1.0\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n", "GET http://a/x HTTP/1.1\r\nHost: a\r\n",
-        "GET / HTTP/1.1\r\nHost: [::1]:80\r\nX:\r\nY: \u{e9}\ta \r\n", "HEAD / HTTP/1.1\r\nHost: a\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "GET /v1/models?x=[1]&y=%20 HTTP/1.1\r\nHost: a:8080\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: a\r\n",
+        "GET / HTTP/1.0\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n",
+        "GET http://a/x HTTP/1.1\r\nHost: a\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1]:80\r\nX:\r\nY: \u{e9}\ta \r\n",
+        "HEAD / HTTP/1.1\r\nHost: a\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n",
     ] {
         cases.served(1, format!("{head:?}"), format!("{head}{close}"));
     }
@@ -240,7 +364,10 @@ fn sound(cases: &mut Cases) {
         ("chunks", "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
         ("zeros before a size", "transfer-encoding: chunked\r\nConnection: close\r\n\r\n0005\r\nhello\r\n000\r\n\r\n"),
         ("an extension", "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n5;a=\"b c\"\r\nhello\r\n0;x\r\n\r\n"),
-        ("a trailer", "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nA\r\nhellohello\r\n0\r\nX-Sum: 5\r\n\r\n"),
+        (
+            "a trailer",
+            "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nA\r\nhellohello\r\n0\r\nX-Sum: 5\r\n\r\n",
+        ),
         ("an expectation", "Expect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"),
     ] {
         cases.served(1, name, format!("POST /x HTTP/1.1\r\nHost: a\r\n{rest}"));

@@ -1,12 +1,15 @@
 //! The listener on real sockets: hostile bytes, deadlines, caps, TLS, PROXY headers, draining.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
+    clippy::panic,
     clippy::string_slice,
     reason = "a failed test may panic, and measured figures are printed"
 )]
+
+/// The binary's allocator, so that measured memory is its memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod guard;
 mod life;

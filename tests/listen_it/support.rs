@@ -186,8 +186,7 @@ pub(crate) fn listener(protocol: Protocol) -> Listener {
 
 /// Settings for tests: short deadlines, one plain listener.
 pub(crate) fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.listeners = vec![listener(Protocol::Http)];
+    let mut settings = Settings { listeners: vec![listener(Protocol::Http)], ..Settings::default() };
     settings.server.workers = 1;
     settings.server.drain_deadline = Time::from_millis(300);
     settings.http.header_timeout = Time::from_millis(300);
@@ -235,7 +234,9 @@ pub(crate) fn read_to_end(socket: &mut impl Read) -> Vec<u8> {
         match socket.read(&mut space) {
             Ok(0) => return answer,
             Ok(count) => answer.extend_from_slice(&space[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => return answer,
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                return answer;
+            }
             Err(error) => panic!("{error} after {:?} and {:?}", began.elapsed(), String::from_utf8_lossy(&answer)),
         }
     }

@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::bind::SocketFile;
-use super::caps::PerAddress;
+use super::caps::{PerAddress, Place};
 use super::framing::Framing;
 use super::guard::Guard;
 use super::http1::CUT_GRACE;
@@ -149,70 +149,92 @@ impl<H: Handler> Worker<H> {
         });
     }
 
-    async fn tcp(self: Arc<Self>, mut socket: TcpStream, address: SocketAddr, protocol: Protocol, proxied: bool) {
-        let limits = self.shared.tuning.limits.load_full();
-        let observer = &self.shared.observer;
-        let trusted = limits.trusted.iter().any(|net| net.contains(&address.ip().to_canonical()));
-        let mut client = address;
-        if proxied {
-            if !trusted {
-                return observer.connection_refused(Refused::UntrustedProxy);
-            }
-            match timeout(limits.header_timeout, read_proxy_header(&mut socket)).await {
-                Ok(Ok(Preamble::Client(announced))) => client = announced,
-                Ok(Ok(Preamble::Local)) => {}
-                Ok(Err(_)) | Err(_) => return observer.connection_refused(Refused::ProxyHeader),
-            }
+    async fn tcp(self: Arc<Self>, socket: TcpStream, address: SocketAddr, protocol: Protocol, proxied: bool) {
+        // On the heap until the connection is set up: an idle connection should not carry the room this takes.
+        let ready = Box::pin(self.set_up(socket, address, protocol, proxied)).await;
+        if let Some((guard, connection, place)) = ready {
+            serve(guard, connection).await;
+            drop(place);
         }
-        // A trusted proxy stands for many clients: only those it names are counted.
-        let _place = if trusted && client == address {
-            None
-        } else {
-            let place = self.shared.per_address.take(client.ip(), limits.per_address);
-            if place.is_none() {
-                return observer.connection_refused(Refused::AddressCap);
-            }
-            place
-        };
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-        let (stream, tls) = match (&self.shared.tls, protocol) {
-            (Some(state), Protocol::Https) => {
-                let shaken = Box::pin(timeout(limits.handshake_timeout, state.acceptor().accept(socket))).await;
-                match shaken {
-                    Ok(Ok(stream)) => {
-                        observer.handshake(Handshake::Done);
-                        let info = tls_info(&stream);
-                        (Stream::Tls(Box::new(stream)), Some(info))
-                    }
-                    Ok(Err(_)) => return observer.handshake(Handshake::Failed),
-                    Err(_) => return observer.handshake(Handshake::TimedOut),
-                }
-            }
-            _ => (Stream::Tcp(socket), None),
-        };
-        let peer = Peer {
-            address: Some(client),
-            socket: Some(address),
-            local: false,
-            tls,
-            protocol,
-            cut: self.shared.shutdown.connection(),
-        };
-        self.http(stream, peer, limits).await;
     }
 
     async fn unix(self: Arc<Self>, stream: Stream) {
         let limits = self.shared.tuning.limits.load_full();
         let cut = self.shared.shutdown.connection();
         let peer = Peer { address: None, socket: None, local: true, tls: None, protocol: Protocol::Unix, cut };
-        self.http(stream, peer, limits).await;
+        let (guard, connection) = self.connection(stream, peer, limits);
+        serve(guard, connection).await;
     }
 
-    async fn http(&self, stream: Stream, peer: Peer, limits: Arc<Limits>) {
-        let agreed = peer.tls.as_ref().and_then(|tls| tls.alpn);
-        let in_clear = peer.tls.is_none();
+    /// The PROXY header, the caps and the TLS handshake.
+    async fn set_up(
+        &self,
+        mut socket: TcpStream,
+        address: SocketAddr,
+        protocol: Protocol,
+        proxied: bool,
+    ) -> Option<(Box<Guard>, Connection<H>, Option<Place>)> {
+        let limits = self.shared.tuning.limits.load_full();
+        let observer = &self.shared.observer;
+        let refuse = |reason| {
+            observer.connection_refused(reason);
+            None
+        };
+        let trusted = limits.trusted.iter().any(|net| net.contains(&address.ip().to_canonical()));
+        let mut client = address;
+        if proxied {
+            if !trusted {
+                return refuse(Refused::UntrustedProxy);
+            }
+            match timeout(limits.header_timeout, read_proxy_header(&mut socket)).await {
+                Ok(Ok(Preamble::Client(announced))) => client = announced,
+                Ok(Ok(Preamble::Local)) => {}
+                Ok(Err(_)) | Err(_) => return refuse(Refused::ProxyHeader),
+            }
+        }
+        // A trusted proxy stands for many clients: only those it names are counted.
+        let place = if trusted && client == address {
+            None
+        } else {
+            match self.shared.per_address.take(client.ip(), limits.per_address) {
+                Some(place) => Some(place),
+                None => return refuse(Refused::AddressCap),
+            }
+        };
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let (stream, tls) = match (&self.shared.tls, protocol) {
+            (Some(state), Protocol::Https) => {
+                let stream = self.shake_hands(state, socket, limits.handshake_timeout).await?;
+                let info = tls_info(&stream);
+                (Stream::Tls(Box::new(stream)), Some(info))
+            }
+            _ => (Stream::Tcp(socket), None),
+        };
+        let cut = self.shared.shutdown.connection();
+        let peer = Peer { address: Some(client), socket: Some(address), local: false, tls, protocol, cut };
+        let (guard, connection) = self.connection(stream, peer, limits);
+        Some((guard, connection, place))
+    }
+
+    async fn shake_hands(&self, state: &TlsState, socket: TcpStream, limit: Duration) -> Option<TlsStream<TcpStream>> {
+        let shaken = tokio::select! {
+            biased;
+            () = self.shared.shutdown.draining() => return None,
+            shaken = timeout(limit, state.acceptor().accept(socket)) => shaken,
+        };
+        let (outcome, stream) = match shaken {
+            Ok(Ok(stream)) => (Handshake::Done, Some(stream)),
+            Ok(Err(_)) => (Handshake::Failed, None),
+            Err(_) => (Handshake::TimedOut, None),
+        };
+        self.shared.observer.handshake(outcome);
+        stream
+    }
+
+    fn connection(&self, stream: Stream, peer: Peer, limits: Arc<Limits>) -> (Box<Guard>, Connection<H>) {
+        let guard = Guard::new(stream, Framing::new(limits.head), peer.tls.is_none(), limits.write_timeout);
         let connection = Connection {
             handler: Arc::clone(&self.handler),
             peer: Arc::new(peer),
@@ -220,12 +242,16 @@ impl<H: Handler> Worker<H> {
             observer: Arc::clone(&self.shared.observer),
             shutdown: self.shared.shutdown.clone(),
         };
-        let guard =
-            Guard::new(stream, Framing::new(connection.limits.head), in_clear, connection.limits.write_timeout);
-        let http2 = if agreed == Some("h2") { Some(guard) } else { http1::serve(guard, &connection).await };
-        if let Some(guard) = http2 {
-            Box::pin(http2::serve(guard.pass_through(), &connection)).await;
-        }
+        (Box::new(guard), connection)
+    }
+}
+
+async fn serve<H: Handler>(guard: Box<Guard>, connection: Connection<H>) {
+    let agreed = connection.peer.tls.as_ref().and_then(|tls| tls.alpn);
+    let http2 = if agreed == Some("h2") { Some(guard) } else { http1::serve(guard, &connection).await };
+    if let Some(mut guard) = http2 {
+        guard.pass_through();
+        Box::pin(http2::serve(guard, &connection)).await;
     }
 }
 

@@ -90,10 +90,8 @@ pub fn bind(settings: &Settings) -> Result<Bound, ListenError> {
             Protocol::Https | Protocol::Http => open_tcp(index, listener)?,
             Protocol::Unix => {
                 let path = listener.path.as_deref().ok_or(ListenError::Incomplete(index, "path"))?;
-                let socket = open_unix(path).map_err(|source| ListenError::Bind {
-                    address: path.display().to_string(),
-                    source,
-                })?;
+                let socket = open_unix(path)
+                    .map_err(|source| ListenError::Bind { address: path.display().to_string(), source })?;
                 files.push(SocketFile(path.to_owned()));
                 (AnySocket::Unix(socket), None)
             }
@@ -130,8 +128,7 @@ fn open_tcp(index: usize, listener: &Listener) -> Result<(AnySocket, Option<Sock
         let local = socket.local_addr()?;
         Ok((socket, local))
     };
-    let (socket, local) =
-        open().map_err(|source| ListenError::Bind { address: address.to_string(), source })?;
+    let (socket, local) = open().map_err(|source| ListenError::Bind { address: address.to_string(), source })?;
     Ok((AnySocket::Tcp(socket), Some(local)))
 }
 
@@ -200,12 +197,8 @@ impl Bound {
         let make = Arc::new(make);
         let mut handles = Vec::with_capacity(self.workers);
         for index in 0..self.workers {
-            let sockets: Vec<Sockets> = self
-                .listeners
-                .iter()
-                .map(Listening::copy)
-                .collect::<io::Result<_>>()
-                .map_err(ListenError::Worker)?;
+            let sockets: Vec<Sockets> =
+                self.listeners.iter().map(Listening::copy).collect::<io::Result<_>>().map_err(ListenError::Worker)?;
             let (shared, make) = (Arc::clone(&shared), Arc::clone(&make));
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ListenError::Worker)?;

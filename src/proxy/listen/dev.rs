@@ -59,12 +59,8 @@ impl DevCertificate {
 pub fn ensure(tls: &Tls) -> Result<DevCertificate, TlsError> {
     let directory = &tls.dev_directory;
     let paths = |name: &str| directory.join(name);
-    let mut found = DevCertificate {
-        ca: paths("ca.pem"),
-        certificate: paths("server.pem"),
-        key: paths("server.key"),
-        made: false,
-    };
+    let mut found =
+        DevCertificate { ca: paths("ca.pem"), certificate: paths("server.pem"), key: paths("server.key"), made: false };
     let ca_key = paths("ca.key");
     if found.key.exists() && is_good(&found, &tls.dev_names) {
         return Ok(found);

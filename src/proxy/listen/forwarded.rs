@@ -99,7 +99,10 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8:ffff::/48".parse().unwrap()];
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         client_address(&peer(from), &map, &trusted).map(|address| address.to_string())
     }
@@ -133,7 +136,10 @@ mod tests {
 
     #[test]
     fn all_trusted_is_the_farthest_of_them() {
-        assert_eq!(found(Some("10.0.0.1:5"), &[("x-forwarded-for", "10.9.9.9, 10.2.2.2")]).as_deref(), Some("10.9.9.9"));
+        assert_eq!(
+            found(Some("10.0.0.1:5"), &[("x-forwarded-for", "10.9.9.9, 10.2.2.2")]).as_deref(),
+            Some("10.9.9.9")
+        );
     }
 
     #[test]

@@ -188,14 +188,19 @@ impl Head {
         let space = memchr(b' ', line).ok_or(malformed)?;
         let (method, rest) = line.split_at_checked(space).ok_or(malformed)?;
         let rest = rest.get(1..).ok_or(malformed)?;
-        if method.is_empty() || method.len() > 24 || !method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-') {
+        if method.is_empty()
+            || method.len() > 24
+            || !method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+        {
             return Err(Refuse::bad("the request method is not upper-case letters"));
         }
         let (target, version) = rest.len().checked_sub(9).and_then(|at| rest.split_at_checked(at)).ok_or(malformed)?;
         match version {
             b" HTTP/1.1" => {}
             b" HTTP/1.0" => self.version_10 = true,
-            [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
                 return Err(Refuse::new(505, "http_version_not_supported", "this HTTP version is not served here"));
             }
             _ => return Err(malformed),
@@ -279,9 +284,12 @@ fn read_length(value: &[u8]) -> Result<u64, Refuse> {
     if digits.is_empty() || digits.len() > 18 || (digits.len() > 1 && digits.first() == Some(&b'0')) {
         return Err(odd);
     }
-    digits.iter().try_fold(0u64, |sum, byte| {
-        if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(odd) }
-    })
+    digits.iter().try_fold(
+        0u64,
+        |sum, byte| {
+            if byte.is_ascii_digit() { Ok(sum * 10 + u64::from(byte - b'0')) } else { Err(odd) }
+        },
+    )
 }
 
 /// Spaces before a value. In the two framing fields nothing else around it passes.
@@ -539,7 +547,9 @@ mod tests {
             ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", "longer"),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n", "chunk size"),
         ] {
-            for parts in [vec![bytes.as_bytes()], bytes.as_bytes().chunks(1).collect(), bytes.as_bytes().chunks(3).collect()] {
+            for parts in
+                [vec![bytes.as_bytes()], bytes.as_bytes().chunks(1).collect(), bytes.as_bytes().chunks(3).collect()]
+            {
                 let (whole, refuse) = read(&parts);
                 assert!(whole.is_empty());
                 assert!(refuse.unwrap().message.contains(message), "{bytes:?} {refuse:?}");
@@ -549,7 +559,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_answered_before_its_end() {
-        for bytes in ["\u{16}\u{3}\u{1}", "{", "\u{0}", "get", "GET / HTTP/1.1\r\nX: \u{0}", "GET / HTTP/1.1\nHost", "GET /\r\n", "\n"] {
+        for bytes in [
+            "\u{16}\u{3}\u{1}",
+            "{",
+            "\u{0}",
+            "get",
+            "GET / HTTP/1.1\r\nX: \u{0}",
+            "GET / HTTP/1.1\nHost",
+            "GET /\r\n",
+            "\n",
+        ] {
             assert!(read(&[bytes.as_bytes()]).1.is_some(), "{bytes:?}");
         }
         let long = "x".repeat(5000);

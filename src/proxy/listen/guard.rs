@@ -1,9 +1,9 @@
 //! Between the socket and hyper: gives hyper whole, strictly checked requests, one at a time, and nothing else.
 
 use std::error::Error;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,7 +19,7 @@ use super::service::Exchange;
 use super::stream::Stream;
 
 /// How long hyper's state and buffers stay in memory while no request comes.
-const PARK_AFTER: Duration = Duration::from_secs(1);
+const PARK_AFTER: Duration = Duration::from_millis(250);
 /// Bytes of the next requests that are read while one is being answered; beyond them a client's leaving is noticed
 /// only when it is written to.
 const READ_AHEAD: usize = 16 << 10;
@@ -78,7 +78,8 @@ pub(super) struct Guard {
     flushed: u32,
     /// hyper was told to wait until its answer is out.
     waiting: bool,
-    idle_since: Instant,
+    /// When the last answer was out; `None` while one is being made.
+    idle_since: Option<Instant>,
     park: Option<Pin<Box<Sleep>>>,
     write_timeout: Duration,
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -103,7 +104,7 @@ impl Guard {
             dirty: false,
             flushed: 0,
             waiting: false,
-            idle_since: Instant::now(),
+            idle_since: None,
             park: None,
             write_timeout,
             write_timer: None,
@@ -111,9 +112,8 @@ impl Guard {
     }
 
     /// From now on every byte passes: the connection is HTTP/2.
-    pub(super) fn pass_through(mut self) -> Self {
+    pub(super) fn pass_through(&mut self) {
         self.raw = true;
-        self
     }
 
     /// Before hyper gets it.
@@ -121,6 +121,7 @@ impl Guard {
         self.exchange = Some(exchange);
         self.heads = 1;
         self.flushed = 0;
+        self.idle_since = None;
         self.parked = false;
     }
 
@@ -150,7 +151,7 @@ impl Guard {
 
     /// When the last answer was finished.
     pub(super) fn idle_since(&self) -> Instant {
-        self.idle_since
+        self.idle_since.unwrap_or_else(Instant::now)
     }
 
     /// Whether a head has begun to arrive.
@@ -215,6 +216,11 @@ impl Guard {
         Ok(true)
     }
 
+    fn count_head(&mut self) {
+        self.heads = self.heads.wrapping_add(1);
+        self.idle_since = None;
+    }
+
     /// Whether an answer is being made, or not yet with the client.
     fn is_busy(&self) -> bool {
         self.flushed != self.heads
@@ -274,7 +280,7 @@ impl Guard {
         }
         let sound = match self.framing.head(new) {
             Ok(Some(length)) => {
-                self.heads = self.heads.wrapping_add(1);
+                self.count_head();
                 let (body, outcome) = self.framing.body(new.get(length..).unwrap_or_default());
                 self.broken_body = outcome.err();
                 length + body
@@ -310,7 +316,7 @@ impl Guard {
 
     /// Whether nothing has happened for long enough to give hyper's memory back.
     fn poll_park(&mut self, cx: &mut Context<'_>) -> bool {
-        let due = self.idle_since + PARK_AFTER;
+        let due = *self.idle_since.get_or_insert_with(Instant::now) + PARK_AFTER;
         let timer = self.park.get_or_insert_with(|| Box::pin(sleep_until(due)));
         // The timer is left running over many requests and only set anew when it fires: setting it costs more than
         // reading the clock.
@@ -348,7 +354,7 @@ impl Guard {
             }
             if !self.stash.is_empty() {
                 match self.admit_head() {
-                    Ok(true) => self.heads = self.heads.wrapping_add(1),
+                    Ok(true) => self.count_head(),
                     Ok(false) => return self.hand_back(),
                     Err(refuse) => self.refuse(refuse),
                 }
@@ -371,9 +377,7 @@ impl Guard {
     fn swallow(&mut self, status_line: &[u8]) {
         let status = status_line.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         self.refuse(match status {
-            Some(status @ (414 | 431)) => {
-                Refuse::new(status, "headers_too_large", "the request head is too large")
-            }
+            Some(status @ (414 | 431)) => Refuse::new(status, "headers_too_large", "the request head is too large"),
             _ => Refuse::bad("the request head is malformed"),
         });
     }
@@ -460,7 +464,7 @@ impl AsyncWrite for Guard {
         }
         if !this.raw && this.waiting && !this.is_busy() && !this.framing.in_body() {
             this.waiting = false;
-            this.idle_since = Instant::now();
+            this.idle_since = Some(Instant::now());
             if this.poll_park(cx) || !this.stash.is_empty() || this.refused.is_some() {
                 // hyper believes a read is still pending and would not ask again.
                 cx.waker().wake_by_ref();
@@ -470,6 +474,10 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.raw {
+            // hyper has flushed; what becomes of the socket is decided when it has given it back.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }

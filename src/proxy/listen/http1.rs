@@ -34,7 +34,7 @@ enum Served {
 }
 
 /// Serves one connection until it ends. `Some`: it turned out to be HTTP/2, nothing of it is consumed.
-pub(super) async fn serve<H: Handler>(mut guard: Guard, connection: &Connection<H>) -> Option<Guard> {
+pub(super) async fn serve<H: Handler>(mut guard: Box<Guard>, connection: &Connection<H>) -> Option<Box<Guard>> {
     let limits = &connection.limits;
     let mut silent_until = Instant::now() + limits.header_timeout;
     loop {
@@ -43,7 +43,7 @@ pub(super) async fn serve<H: Handler>(mut guard: Guard, connection: &Connection<
             Waited::Preface => return Some(guard),
             Waited::Closed => return None,
             Waited::Refused => {
-                end(guard, connection).await;
+                Box::pin(end(guard, connection)).await;
                 return None;
             }
         }
@@ -53,7 +53,7 @@ pub(super) async fn serve<H: Handler>(mut guard: Guard, connection: &Connection<
         match served {
             Served::Parked if !guard.is_refused() => silent_until = guard.idle_since() + limits.idle_timeout,
             Served::Parked | Served::Over => {
-                end(guard, connection).await;
+                Box::pin(end(guard, connection)).await;
                 return None;
             }
             Served::Broken => return None,
@@ -89,11 +89,10 @@ async fn wait<H: Handler>(guard: &mut Guard, connection: &Connection<H>, silent_
     }
 }
 
-async fn with_hyper<H: Handler>(mut guard: Guard, connection: &Connection<H>) -> (Guard, Served) {
+async fn with_hyper<H: Handler>(mut guard: Box<Guard>, connection: &Connection<H>) -> (Box<Guard>, Served) {
     let exchange = Exchange::new(false);
     guard.enter(Arc::clone(&exchange));
-    let service =
-        Service { handler: Arc::clone(&connection.handler), peer: Arc::clone(&connection.peer), exchange };
+    let service = Service { handler: Arc::clone(&connection.handler), peer: Arc::clone(&connection.peer), exchange };
     let limits = &connection.limits;
     let mut builder = http1::Builder::new();
     builder.half_close(false).keep_alive(true).max_buf_size(limits.h1_buffer);
@@ -106,7 +105,8 @@ async fn with_hyper<H: Handler>(mut guard: Guard, connection: &Connection<H>) ->
     let outcome = loop {
         tokio::select! {
             biased;
-            outcome = poll_fn(|cx| conn.poll_without_shutdown(cx)) => break Some(outcome),
+            // To its end, not `poll_without_shutdown`: that forgets what is not yet written. The guard keeps the socket open.
+            outcome = &mut conn => break Some(outcome),
             () = connection.shutdown.draining(), if !draining => {
                 draining = true;
                 Pin::new(&mut conn).graceful_shutdown();
@@ -132,7 +132,7 @@ async fn with_hyper<H: Handler>(mut guard: Guard, connection: &Connection<H>) ->
 }
 
 /// The last words, if there are any, and an end that lets them arrive.
-async fn end<H: Handler>(guard: Guard, connection: &Connection<H>) {
+async fn end<H: Handler>(guard: Box<Guard>, connection: &Connection<H>) {
     let clean = guard.is_between_requests();
     let (mut io, refused) = guard.into_parts();
     if let Some(refuse) = &refused {

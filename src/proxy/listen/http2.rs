@@ -17,7 +17,7 @@ const SEND_BUFFER: usize = 64 << 10;
 const MAX_PENDING_RESETS: usize = 20;
 
 /// Serves one connection until it ends.
-pub(super) async fn serve<H: Handler>(guard: Guard, connection: &Connection<H>) {
+pub(super) async fn serve<H: Handler>(guard: Box<Guard>, connection: &Connection<H>) {
     let exchange = Exchange::new(true);
     let service = Service {
         handler: Arc::clone(&connection.handler),
@@ -90,7 +90,11 @@ impl Watch {
         }
         self.seen = calls;
         self.active = calls != done;
-        if self.active { now + connection.limits.write_timeout / 4 } else { self.quiet_since + self.patience(connection) }
+        if self.active {
+            now + connection.limits.write_timeout / 4
+        } else {
+            self.quiet_since + self.patience(connection)
+        }
     }
 
     fn patience<H>(&self, connection: &Connection<H>) -> std::time::Duration {

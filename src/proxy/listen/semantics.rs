@@ -1,6 +1,8 @@
 //! What a well-formed request may not mean, in either version of HTTP.
 
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Method, Version};
@@ -37,10 +39,10 @@ pub fn check_semantics(request: &Parts) -> Result<(), Refuse> {
 
 fn check_method(method: &Method) -> Result<(), Refuse> {
     match *method {
-        Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::HEAD | Method::OPTIONS => Ok(()),
-        Method::CONNECT | Method::TRACE => {
-            Err(Refuse::new(405, "method_not_allowed", "this method is not allowed"))
+        Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::HEAD | Method::OPTIONS => {
+            Ok(())
         }
+        Method::CONNECT | Method::TRACE => Err(Refuse::new(405, "method_not_allowed", "this method is not allowed")),
         _ => Err(Refuse::new(501, "method_not_implemented", "this method is not implemented")),
     }
 }
@@ -112,8 +114,13 @@ fn same_host(one: &Authority, other: &Authority, scheme: Option<&str>) -> bool {
 
 /// RFC 9113, section 8.2.2, and one length.
 fn check_http2(headers: &HeaderMap) -> Result<(), Refuse> {
-    let connection_specific =
-        [CONNECTION, TRANSFER_ENCODING, UPGRADE, HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")];
+    let connection_specific = [
+        CONNECTION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
     if connection_specific.iter().any(|name| headers.contains_key(name)) {
         return Err(Refuse::bad("a connection-specific header field in HTTP/2"));
     }
@@ -154,10 +161,15 @@ mod tests {
 
     #[test]
     fn every_host_form_is_judged() {
-        for host in ["a", "a.example", "a.example:8443", "127.0.0.1:80", "[::1]", "[2001:db8::1]:8443", "under_score", "A-b.c"] {
+        for host in
+            ["a", "a.example", "a.example:8443", "127.0.0.1:80", "[::1]", "[2001:db8::1]:8443", "under_score", "A-b.c"]
+        {
             assert_eq!(http1("GET", "/", &[("host", host)]), 200, "{host}");
         }
-        for host in ["", " ", "a b", "a,b", "a/b", "user@a", "a:b", "a:", "a:99999", ":80", "[::1", "[zz]", "[::1]x", "a:80:80", "a?b", "a#b", "http://a", "a\\b", "a%00"] {
+        for host in [
+            "", " ", "a b", "a,b", "a/b", "user@a", "a:b", "a:", "a:99999", ":80", "[::1", "[zz]", "[::1]x", "a:80:80",
+            "a?b", "a#b", "http://a", "a\\b", "a%00",
+        ] {
             assert_eq!(http1("GET", "/", &[("host", host)]), 400, "{host}");
         }
         assert_eq!(http1("GET", "/", &[]), 400);

@@ -123,9 +123,7 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Service<H> {
             })
             .await;
             Ok(match outcome {
-                Ok(response) => {
-                    response.map(|body| Answer { inner: Inner::Handler(Box::pin(body)), in_flight })
-                }
+                Ok(response) => response.map(|body| Answer { inner: Inner::Handler(Box::pin(body)), in_flight }),
                 Err(()) => {
                     tracing::error!("a request panicked");
                     own_response(&PANICKED, in_flight)

@@ -113,8 +113,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 /// The certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let none = || TlsError::Pem { path: path.to_owned(), what: "certificate" };
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|_| none())?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|_| none())?;
     if found.is_empty() { Err(none()) } else { Ok(found) }
 }
 
@@ -162,7 +161,8 @@ fn server_config(material: TlsMaterial) -> Result<Arc<ServerConfig>, TlsError> {
                 return Err(TlsError::NoClientCa);
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider());
-            let verifier = if client_auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
+            let verifier =
+                if client_auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::answers::{first_finish, inner_field, openai_usage, part_of_name, top_field, usage_json};
 use super::parts::{prepend, require_common, require_messages, turn_member, turn_role};
-use super::{Answer, Request};
-use crate::types::{ChannelKind, Role, Usage};
+use super::choices::{self, end_error};
+use super::{Answer, Request, Signs, Streaming, Template};
+use crate::types::{Channel, ChannelKind, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
 use crate::wire::edit::Splice;
@@ -19,6 +20,8 @@ pub(super) static REQUEST: Request =
 
 pub(super) static ANSWER: Answer =
     Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+
+pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
 /// The part of a choice that is a legacy `function_call`; `tool_calls` have their index.
 pub(crate) const FUNCTION_CALL: u32 = u32::MAX;
@@ -115,4 +118,55 @@ fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {
         "usage": usage_json(usage),
     });
     body.to_string().into_bytes()
+}
+
+fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
+    choices::note(doc, signs, template, |choice, index, signs, template| {
+        let Some(delta) = doc.get(choice, "delta") else { return };
+        for (key, value) in doc.members(delta) {
+            match (doc.string(key).as_ref(), doc.node(value).kind) {
+                ("tool_calls", Kind::Array) => {
+                    for (position, call) in doc.elements(value).enumerate() {
+                        let part = doc.get_u64(call, "index").unwrap_or(position as u64);
+                        let part = u32::try_from(part).unwrap_or_else(|_| u32::try_from(position).unwrap_or(0));
+                        signs.begins.push((Channel { choice: index, part, kind: ChannelKind::ToolCall }, String::new()));
+                    }
+                }
+                ("function_call", Kind::Object) => {
+                    let channel = Channel { choice: index, part: FUNCTION_CALL, kind: ChannelKind::ToolCall };
+                    signs.begins.push((channel, String::new()));
+                }
+                ("content" | "refusal" | "reasoning_content" | "reasoning" | "role" | "id" | "name", _) => {}
+                (name, Kind::String) => {
+                    let channel = Channel { choice: index, part: part_of_name(name), kind: ChannelKind::Other };
+                    template.name(channel, name, 0);
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+    let delta = match (channel.kind, channel.part) {
+        (ChannelKind::Content, _) => json!({ "content": text }),
+        (ChannelKind::Refusal, _) => json!({ "refusal": text }),
+        (ChannelKind::Reasoning, 0) => json!({ "reasoning_content": text }),
+        (ChannelKind::Reasoning, _) => json!({ "reasoning": text }),
+        (ChannelKind::Other, TRANSCRIPT) => json!({ "audio": { "transcript": text } }),
+        (ChannelKind::Other, _) => {
+            let (name, _) = template.name_of(channel)?;
+            serde_json::Value::Object([(name.to_owned(), json!(text))].into_iter().collect())
+        }
+        (ChannelKind::ToolCall, _) => return None,
+    };
+    let choice = json!({ "index": channel.choice, "delta": delta, "logprobs": null, "finish_reason": null });
+    Some((None, choices::chunk(template, "chat.completion.chunk", choice)))
+}
+
+fn end_blocked(template: &Template, notice: &str, _: u64, _: Usage) -> Vec<u8> {
+    choices::end_blocked(template, "chat.completion.chunk", |index| {
+        let delta = if notice.is_empty() { json!({}) } else { json!({ "refusal": notice }) };
+        json!({ "index": index, "delta": delta, "logprobs": null, "finish_reason": "content_filter" })
+    })
 }

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::answers::{first_finish, inner_field, openai_usage, top_field, usage_json};
+use super::choices::{self, end_error};
 use super::parts::{self, harden_nothing, require_common};
-use super::{Answer, Request};
-use crate::types::{ChannelKind, Role, Usage};
+use super::{Answer, Request, Signs, Streaming, Template};
+use crate::types::{Channel, ChannelKind, Role, Usage};
 use crate::wire::answer::{Spot, Zone as Place};
 use crate::wire::collect::Reading;
 use crate::wire::json::{BadBody, Document, Kind};
@@ -17,6 +18,8 @@ pub(super) static REQUEST: Request =
 
 pub(super) static ANSWER: Answer =
     Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+
+pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
 fn enter(_: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
     match (at.zone, visit.key) {
@@ -53,4 +56,22 @@ fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {
         "usage": usage_json(usage),
     });
     body.to_string().into_bytes()
+}
+
+fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
+    choices::note(doc, signs, template, |_, _, _, _| {});
+}
+
+fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+    if channel.kind != ChannelKind::Content {
+        return None;
+    }
+    let choice = json!({ "index": channel.choice, "text": text, "logprobs": null, "finish_reason": null });
+    Some((None, choices::chunk(template, "text_completion", choice)))
+}
+
+fn end_blocked(template: &Template, _: &str, _: u64, _: Usage) -> Vec<u8> {
+    choices::end_blocked(template, "text_completion", |index| {
+        json!({ "index": index, "text": "", "logprobs": null, "finish_reason": "content_filter" })
+    })
 }

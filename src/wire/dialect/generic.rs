@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::answers::{inner_field, no_finish, openai_usage};
+use super::choices::end_error;
 use super::parts::{harden_nothing, require_nothing};
-use super::{Answer, Request};
-use crate::types::{Role, Usage};
+use super::{Answer, Request, Signs, Streaming, Template};
+use crate::types::{Channel, Role, Usage};
 use crate::wire::answer::{Spot, Zone as Place};
 use crate::wire::collect::Reading;
 use crate::wire::json::Document;
@@ -17,6 +18,8 @@ pub(super) static REQUEST: Request =
 
 pub(super) static ANSWER: Answer =
     Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
+
+pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
 fn enter(_: &Document<'_, '_>, at: At, _: Visit<'_>) -> At {
     at
@@ -32,4 +35,16 @@ fn answer_enter(_: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
 fn blocked(_: &str, _: &str, notice: &str, _: Usage) -> Vec<u8> {
     let error = json!({ "message": notice, "type": "content_filter", "param": null, "code": "content_filter" });
     json!({ "error": error }).to_string().into_bytes()
+}
+
+fn note(doc: &Document<'_, '_>, signs: &mut Signs, _: &mut Template) {
+    signs.usage = openai_usage(doc, 0);
+}
+
+fn flush(_: &Template, _: Channel, _: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+    None
+}
+
+fn end_blocked(_: &Template, notice: &str, number: u64, _: Usage) -> Vec<u8> {
+    end_error("content_filter", notice, number)
 }

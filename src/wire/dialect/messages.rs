@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answers::{anthropic_usage, inner_field, top_field};
 use super::parts::{self, prefix_field, prepend, require_common, require_messages, turn_member};
-use super::{Answer, Request};
+use super::{Answer, Request, Select, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, FinishReason, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
@@ -12,12 +12,15 @@ use crate::wire::edit::Splice;
 use crate::wire::json::text::quoted;
 use crate::wire::json::{BadBody, Document, Kind};
 use crate::wire::prompt::{At, Zone};
+use crate::wire::sse::SseEvent;
 use crate::wire::walk::Visit;
 
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
 
 pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: anthropic_usage, finish, blocked };
+
+pub(super) static STREAMING: Streaming = Streaming { sequential: true, note, flush, end_blocked, end_error };
 
 fn enter(doc: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
     match at.zone {
@@ -142,4 +145,95 @@ fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {
         "usage": { "input_tokens": usage.input, "output_tokens": usage.output },
     });
     body.to_string().into_bytes()
+}
+
+fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
+    let index = doc.get_u64(0, "index").and_then(|i| u32::try_from(i).ok()).unwrap_or(0);
+    match doc.get_str(0, "type").unwrap_or_default().as_ref() {
+        "message_start" => {
+            if let Some(message) = doc.get(0, "message") {
+                template.started = true;
+                template.id = doc.get_str(message, "id").unwrap_or_default().into_owned();
+                template.model = doc.get_str(message, "model").unwrap_or_default().into_owned();
+                signs.usage = anthropic_usage(doc, message);
+            }
+        }
+        "content_block_start" => {
+            template.opens(index);
+            if let Some(block) = doc.get(0, "content_block") {
+                let spot = Spot::TOP.block(doc, block, index);
+                if spot.channel.kind == ChannelKind::ToolCall {
+                    signs.begins.push((spot.channel, String::new()));
+                }
+            }
+        }
+        "content_block_delta" => {
+            let Some(delta) = doc.get(0, "delta") else { return };
+            for (key, value) in doc.members(delta) {
+                let name = doc.string(key);
+                if doc.node(value).kind == Kind::String && !matches!(name.as_ref(), "type" | "text" | "thinking" | "partial_json") {
+                    let part = super::answers::part_of_name(&name);
+                    template.name(Channel { choice: 0, part, kind: ChannelKind::Other }, &name, index);
+                }
+            }
+        }
+        "content_block_stop" => {
+            signs.ends.push(Select::Part(index));
+            template.ends(index);
+        }
+        "message_delta" => {
+            let reason = doc.get(0, "delta").and_then(|delta| doc.get_str(delta, "stop_reason"));
+            signs.finish = reason.map(|word| stop_reason(&word));
+            signs.usage = anthropic_usage(doc, 0);
+        }
+        "message_stop" | "error" => {
+            signs.terminal = true;
+            signs.ends.push(Select::All);
+        }
+        _ => {}
+    }
+}
+
+fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+    let (index, delta) = match channel.kind {
+        ChannelKind::Content => (channel.part, json!({ "type": "text_delta", "text": text })),
+        ChannelKind::Reasoning => (channel.part, json!({ "type": "thinking_delta", "thinking": text })),
+        ChannelKind::Other => {
+            let (name, index) = template.name_of(channel)?;
+            (index, serde_json::Value::Object([(name.to_owned(), json!(text))].into_iter().collect()))
+        }
+        ChannelKind::Refusal | ChannelKind::ToolCall => return None,
+    };
+    let data = json!({ "type": "content_block_delta", "index": index, "delta": delta });
+    Some((Some("content_block_delta".to_owned()), data))
+}
+
+fn end_blocked(template: &Template, notice: &str, _: u64, usage: Usage) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut event = |name: &str, data: serde_json::Value| {
+        SseEvent::write(Some(name.as_bytes()), data.to_string().as_bytes(), &mut out);
+    };
+    if !template.started {
+        let message = json!({
+            "id": "msg_portcullis", "type": "message", "role": "assistant", "model": "", "content": [],
+            "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": usage.input, "output_tokens": 0 },
+        });
+        event("message_start", json!({ "type": "message_start", "message": message }));
+    }
+    for index in &template.open {
+        event("content_block_stop", json!({ "type": "content_block_stop", "index": index }));
+    }
+    let details = json!({ "type": "refusal", "category": null, "explanation": notice });
+    let delta = json!({ "stop_reason": "refusal", "stop_sequence": null, "stop_details": details });
+    let usage = json!({ "output_tokens": usage.output });
+    event("message_delta", json!({ "type": "message_delta", "delta": delta, "usage": usage }));
+    event("message_stop", json!({ "type": "message_stop" }));
+    out
+}
+
+fn end_error(code: &str, message: &str, _: u64) -> Vec<u8> {
+    let error = json!({ "type": "api_error", "message": message, "code": code });
+    let mut out = Vec::new();
+    SseEvent::write(Some(b"error"), json!({ "type": "error", "error": error }).to_string().as_bytes(), &mut out);
+    out
 }

@@ -4,19 +4,22 @@ use serde_json::json;
 
 use super::answers::{inner_field, openai_usage, part_of_name, top_field};
 use super::parts::{self, part_role, prefix_field, require_common, turn_member, turn_role};
-use super::{Answer, Request};
+use super::{Answer, Request, Select, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, FinishReason, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
 use crate::wire::edit::Splice;
 use crate::wire::json::{BadBody, Document, Kind};
 use crate::wire::prompt::{At, Zone};
+use crate::wire::sse::SseEvent;
 use crate::wire::walk::Visit;
 
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
 
 pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish, blocked };
+
+pub(super) static STREAMING: Streaming = Streaming { sequential: true, note, flush, end_blocked, end_error };
 
 /// Summaries of reasoning are parts of their item from this number on; its contents count from 0.
 pub(crate) const SUMMARY: u32 = 1 << 16;
@@ -216,4 +219,99 @@ pub(crate) fn blocked_response(id: &str, model: &str, usage: Usage) -> serde_jso
 
 fn blocked(id: &str, model: &str, _: &str, usage: Usage) -> Vec<u8> {
     blocked_response(&format!("resp_{id}"), model, usage).to_string().into_bytes()
+}
+
+fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
+    let name = doc.get_str(0, "type").unwrap_or_default();
+    let channel = event_channel(doc, 0);
+    if let Some(response) = doc.get(0, "response") {
+        template.started = true;
+        if template.id.is_empty() {
+            template.id = doc.get_str(response, "id").unwrap_or_default().into_owned();
+            template.model = doc.get_str(response, "model").unwrap_or_default().into_owned();
+            template.created = doc.get_u64(response, "created_at").unwrap_or(0);
+        }
+        signs.usage = openai_usage(doc, response);
+        signs.finish = finish_of(doc, response);
+    }
+    match name.as_ref() {
+        "response.output_item.added" => {
+            if let Some(item) = doc.get(0, "item") {
+                template.item(channel.choice, &doc.get_str(item, "id").unwrap_or_default());
+                let spot = Spot { channel, ..Spot::TOP }.item(doc, item);
+                if spot.channel.kind == ChannelKind::ToolCall {
+                    signs.begins.push((spot.channel, doc.get_str(item, "name").unwrap_or_default().into_owned()));
+                }
+            }
+        }
+        "response.output_item.done" => signs.ends.push(Select::Choice(channel.choice)),
+        "response.completed" | "response.incomplete" | "response.failed" | "error" => {
+            signs.terminal = true;
+            signs.ends.push(Select::All);
+        }
+        name if name.ends_with(".done") => signs.ends.push(Select::One(channel)),
+        name if name.ends_with(".delta") => {
+            template.item(channel.choice, &doc.get_str(0, "item_id").unwrap_or_default());
+            if channel.kind == ChannelKind::Other {
+                template.name(channel, name, 0);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn flush(template: &Template, channel: Channel, text: &str, number: u64) -> Option<(Option<String>, serde_json::Value)> {
+    let (name, index) = match channel.kind {
+        ChannelKind::Content => ("response.output_text.delta", "content_index"),
+        ChannelKind::Refusal => ("response.refusal.delta", "content_index"),
+        ChannelKind::Reasoning if channel.part >= SUMMARY => ("response.reasoning_summary_text.delta", "summary_index"),
+        ChannelKind::Reasoning => ("response.reasoning_text.delta", "content_index"),
+        ChannelKind::Other => (template.name_of(channel)?.0, ""),
+        ChannelKind::ToolCall => return None,
+    };
+    let item = template.items.iter().find(|(item, _)| *item == channel.choice).map_or("", |(_, id)| id.as_str());
+    let mut data = serde_json::Map::new();
+    data.insert("type".to_owned(), json!(name));
+    data.insert("sequence_number".to_owned(), json!(number));
+    data.insert("item_id".to_owned(), json!(item));
+    data.insert("output_index".to_owned(), json!(channel.choice));
+    if !index.is_empty() {
+        let part = if index == "summary_index" { channel.part.saturating_sub(SUMMARY) } else { channel.part };
+        data.insert(index.to_owned(), json!(part));
+    }
+    data.insert("delta".to_owned(), json!(text));
+    if channel.kind == ChannelKind::Content {
+        data.insert("logprobs".to_owned(), json!([]));
+    }
+    Some((Some(name.to_owned()), serde_json::Value::Object(data)))
+}
+
+fn end_blocked(template: &Template, _: &str, number: u64, usage: Usage) -> Vec<u8> {
+    let mut response = blocked_response(template.id_or("resp_portcullis"), &template.model, usage);
+    if let Some(created) = response.get_mut("created_at") {
+        *created = json!(template.created);
+    }
+    let mut out = Vec::new();
+    let mut number = number;
+    if !template.started {
+        let mut created = response.clone();
+        if let Some(status) = created.get_mut("status") {
+            *status = json!("in_progress");
+        }
+        let event = json!({ "type": "response.created", "sequence_number": number, "response": created });
+        SseEvent::write(Some(b"response.created"), event.to_string().as_bytes(), &mut out);
+        number = number.saturating_add(1);
+    }
+    let event = json!({ "type": "response.incomplete", "sequence_number": number, "response": response });
+    SseEvent::write(Some(b"response.incomplete"), event.to_string().as_bytes(), &mut out);
+    out
+}
+
+fn end_error(code: &str, message: &str, number: u64) -> Vec<u8> {
+    let event = json!({
+        "type": "error", "code": code, "message": message, "param": null, "sequence_number": number,
+    });
+    let mut out = Vec::new();
+    SseEvent::write(Some(b"error"), event.to_string().as_bytes(), &mut out);
+    out
 }
