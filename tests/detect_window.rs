@@ -125,7 +125,7 @@ fn luhn(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().rev().filter_map(|letter| letter.to_digit(10)).collect();
     let double = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
     let sum: u32 = digits.iter().enumerate().map(|(at, digit)| if at % 2 == 1 { double(*digit) } else { *digit }).sum();
-    sum % 10 == 0 && digits.iter().any(|digit| *digit != digits[0])
+    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != digits[0])
 }
 
 fn union(mut ranges: Vec<(usize, usize)>) -> Vec<(usize, usize)> {

@@ -7,46 +7,40 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_qui
 pub(super) struct View {
     /// The derived text.
     pub(super) text: String,
-    /// Where runs start: (byte in the view, byte in the original). Between two entries both advance in step, or stand
-    /// for one original character.
-    anchors: Vec<(u32, u32)>,
+    /// Where pieces start, in order: ASCII runs, and single other characters.
+    pieces: Vec<Piece>,
     /// Length of the original.
     len: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// First byte in the view.
+    view: u32,
+    /// First byte in the original.
+    original: u32,
+    /// An ASCII run: both advance in step. Otherwise one character, whatever it became.
+    run: bool,
 }
 
 impl View {
     /// The range of the original that `start..end` of the view came from: whole characters.
     pub(super) fn original(&self, start: usize, end: usize) -> (usize, usize) {
-        (self.map(start, false), self.map(end, true))
-    }
-
-    fn map(&self, at: usize, up: bool) -> usize {
-        let at = u32::try_from(at).unwrap_or(u32::MAX);
-        let after = self.anchors.partition_point(|(view, _)| *view <= at);
-        let end = self.anchors.get(after).copied();
-        let Some((view, original)) = after.checked_sub(1).and_then(|last| self.anchors.get(last)).copied() else {
-            return 0;
-        };
-        // The end of a match is where the text behind it starts, less what was removed in between: the end of the
-        // character before.
-        if up && view == at {
-            let before = self.anchors.partition_point(|(view, _)| *view < at);
-            if let Some((start, from)) = before.checked_sub(1).and_then(|last| self.anchors.get(last)).copied() {
-                return self.within(at, start, from, self.anchors.get(before).copied(), true);
-            }
-        }
-        self.within(at, view, original, end, up)
-    }
-
-    fn within(&self, at: u32, view: u32, original: u32, next: Option<(u32, u32)>, up: bool) -> usize {
-        let (next_view, next_original) = next.unwrap_or((u32::try_from(self.text.len()).unwrap_or(u32::MAX), self.len));
-        let in_step = next_view.saturating_sub(view) == next_original.saturating_sub(original);
-        let mapped = match (in_step, up && at > view) {
-            (true, _) => original.saturating_add(at.saturating_sub(view)),
-            (false, true) => next_original,
-            (false, false) => original,
-        };
-        usize::try_from(mapped.min(self.len)).unwrap_or(usize::MAX)
+        let (start, end) = (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX));
+        // A removed character is an empty piece: the last piece to begin at `start` is the one that is there.
+        let first = self.pieces.partition_point(|piece| piece.view <= start).checked_sub(1);
+        let from = first.and_then(|at| self.pieces.get(at)).map_or(0, |piece| match piece.run {
+            true => piece.original.saturating_add(start - piece.view),
+            false => piece.original,
+        });
+        let behind = self.pieces.partition_point(|piece| piece.view < end);
+        let last = behind.checked_sub(1).and_then(|at| self.pieces.get(at));
+        let next = self.pieces.get(behind).map_or(self.len, |piece| piece.original);
+        let to = last.map_or(0, |piece| match piece.run {
+            true => piece.original.saturating_add(end - piece.view).min(next),
+            false => next,
+        });
+        (from as usize, to.max(from) as usize)
     }
 }
 
@@ -85,19 +79,19 @@ pub(super) fn folded(text: &str) -> Option<View> {
     if !hidden && is_nfkc_quick(text.chars()) == IsNormalized::Yes {
         return None;
     }
-    let mut view = View { text: String::with_capacity(text.len()), anchors: Vec::new(), len: text.len() as u32 };
-    let mut in_step = false;
+    let mut view = View { text: String::with_capacity(text.len()), pieces: Vec::new(), len: text.len() as u32 };
+    let mut in_run = false;
     for (at, letter) in text.char_indices() {
         if letter.is_ascii() {
-            if !in_step {
-                view.anchors.push((view.text.len() as u32, at as u32));
-                in_step = true;
+            if !in_run {
+                view.pieces.push(Piece { view: view.text.len() as u32, original: at as u32, run: true });
+                in_run = true;
             }
             view.text.push(letter);
             continue;
         }
-        view.anchors.push((view.text.len() as u32, at as u32));
-        in_step = false;
+        view.pieces.push(Piece { view: view.text.len() as u32, original: at as u32, run: false });
+        in_run = false;
         match letter {
             '\u{e0020}'..='\u{e007e}' => view.text.extend(char::from_u32(letter as u32 - 0xe0000)),
             _ if is_hidden(letter) => {}
@@ -115,7 +109,7 @@ mod tests {
         let view = folded(text).unwrap();
         let start = view.text.find(found).unwrap();
         let (start, end) = view.original(start, start + found.len());
-        &text[start..end]
+        text.get(start..end).unwrap()
     }
 
     #[test]

@@ -248,6 +248,8 @@ fn closure(nfa: &NFA, from: StateID) -> Closure {
             State::Match { .. } => found.ends = true,
         }
     }
+    // Lower case first, for examples that read well.
+    found.ranges.sort_by_key(|(start, ..)| start.is_ascii_uppercase());
     found
 }
 

@@ -145,7 +145,7 @@ fn luhn(text: &[u8]) -> bool {
             _ => digit * 2 - 9,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn iban(text: &[u8]) -> bool {
@@ -237,7 +237,7 @@ fn aba(text: &[u8]) -> bool {
         return false;
     }
     let sum: u32 = digits(text).zip([3, 7, 1].into_iter().cycle()).map(|(digit, weight)| digit * weight).sum();
-    sum != 0 && sum % 10 == 0
+    sum != 0 && sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
