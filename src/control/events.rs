@@ -15,7 +15,7 @@ const BATCH: usize = 1024;
 const ROOMY_QUEUE: u32 = 16_384;
 
 /// After `stop`: how long a reserved place in the queue is waited for.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Something that looks at every event, in the order they were sent. It must not fail: what goes wrong it counts.
 pub trait Reader: Send {
@@ -109,5 +109,104 @@ impl EventLoop {
     pub fn finish(self) -> Result<(), io::Error> {
         self.stop.cancel();
         self.thread.join().map_err(|_| io::Error::other("an event reader panicked"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{EventLoop, Reader, rest, run};
+    use crate::types::{Event, Generation, Record, RequestId};
+
+    /// What a reader saw: ids, and `|` for each flush after something was read.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<String>>);
+
+    impl Reader for Seen {
+        fn read(&mut self, event: &Event) {
+            if let Event::Request(record) = event {
+                self.0.lock().unwrap().push_str(&record.id.0);
+            }
+        }
+
+        fn flush(&mut self) {
+            let mut seen = self.0.lock().unwrap();
+            if !seen.is_empty() && !seen.ends_with('|') {
+                seen.push('|');
+            }
+        }
+    }
+
+    fn event(id: &str) -> Event {
+        Event::Request(Box::new(Record::new(0, RequestId(id.into()), Generation(1))))
+    }
+
+    #[tokio::test]
+    async fn every_reader_sees_every_event_in_order_and_is_flushed_at_the_end() {
+        let (sender, receiver) = mpsc::channel(16);
+        let (one, two) = (Seen::default(), Seen::default());
+        for id in ["a", "b", "c"] {
+            sender.send(event(id)).await.unwrap();
+        }
+        drop(sender);
+        let readers: Vec<Box<dyn Reader>> = vec![Box::new(one.clone()), Box::new(two.clone())];
+        run(receiver, readers, Duration::ZERO, CancellationToken::new()).await;
+        assert_eq!(*one.0.lock().unwrap(), "abc|");
+        assert_eq!(*two.0.lock().unwrap(), "abc|");
+    }
+
+    #[tokio::test]
+    async fn events_that_come_together_are_flushed_together() {
+        let (sender, receiver) = mpsc::channel(65_536);
+        let seen = Seen::default();
+        let every = Duration::from_millis(100);
+        let task = tokio::spawn(run(receiver, vec![Box::new(seen.clone())], every, CancellationToken::new()));
+        sender.try_send(event("a")).unwrap();
+        while *seen.0.lock().unwrap() != "a|" {
+            tokio::task::yield_now().await;
+        }
+        sender.try_send(event("b")).unwrap();
+        sender.try_send(event("c")).unwrap();
+        drop(sender);
+        task.await.unwrap();
+        assert_eq!(*seen.0.lock().unwrap(), "a|bc|");
+    }
+
+    #[test]
+    fn finishing_reads_what_is_queued_although_senders_live() {
+        let (sender, receiver) = mpsc::channel(16);
+        let seen = Seen::default();
+        let events = EventLoop::spawn(receiver, vec![Box::new(seen.clone())], Duration::from_secs(3600)).unwrap();
+        for id in ["a", "b", "c"] {
+            sender.blocking_send(event(id)).unwrap();
+        }
+        events.finish().unwrap();
+        assert_eq!(seen.0.lock().unwrap().replace('|', ""), "abc");
+        assert!(sender.try_send(event("d")).is_err(), "nobody reads any more, and the sender learns it");
+    }
+
+    #[tokio::test]
+    async fn a_place_in_the_queue_that_is_never_used_does_not_hold_up_the_end() {
+        let (sender, receiver) = mpsc::channel(16);
+        let _kept = sender.clone().reserve_owned().await.unwrap();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let seen = Seen::default();
+        sender.send(event("a")).await.unwrap();
+        run(receiver, vec![Box::new(seen.clone())], Duration::ZERO, stop).await;
+        assert_eq!(*seen.0.lock().unwrap(), "a|");
+    }
+
+    #[test]
+    fn a_small_queue_is_emptied_more_often() {
+        let every = Duration::from_millis(50);
+        assert_eq!(rest(65_536, every), every);
+        assert_eq!(rest(8_192, every), Duration::from_millis(25));
+        assert!(rest(16, every) < Duration::from_millis(1));
     }
 }

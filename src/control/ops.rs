@@ -24,10 +24,7 @@ use tracing::{debug, warn};
 use crate::telemetry::{ConnectionRefused, ListenerKind, Metrics};
 use crate::types::ReloadOutcome;
 
-/// Until the head of a request, and how long a connection may idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take to be written, and how long a scraper may keep one connection: probes and scrapers
-/// reconnect.
+/// How long anybody may keep one connection, answers that are not read included: probes and scrapers reconnect.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 /// After an accept that failed, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -73,6 +70,8 @@ pub struct Ops {
     pub health: Arc<Health>,
     /// Run by `POST /reload`.
     pub reload: ReloadAction,
+    /// Until the head of a request is complete, and how long a connection may idle.
+    pub header_timeout: Duration,
 }
 
 impl Ops {
@@ -110,7 +109,7 @@ impl Ops {
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(self.header_timeout)
             .max_headers(64)
             .max_buf_size(16 << 10)
             .serve_connection(TokioIo::new(stream), service);
@@ -121,7 +120,7 @@ impl Ops {
             () = deadline => Ok(()),
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(HEADER_TIMEOUT, connection).await.unwrap_or(Ok(()))
+                tokio::time::timeout(self.header_timeout, connection).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {
@@ -202,4 +201,167 @@ fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Health, Ops};
+    use crate::telemetry::{Metrics, QueueDepth};
+    use crate::types::{Generation, ReloadOutcome};
+
+    const HEADER_TIMEOUT: Duration = Duration::from_millis(500);
+
+    struct Server {
+        address: std::net::SocketAddr,
+        health: Arc<Health>,
+        metrics: Metrics,
+        broken: Arc<AtomicBool>,
+        stop: CancellationToken,
+    }
+
+    async fn server(max_connections: usize) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (health, metrics) = (Arc::new(Health::default()), Metrics::new("portcullis").unwrap());
+        let broken = Arc::new(AtomicBool::new(false));
+        let reload = {
+            let broken = Arc::clone(&broken);
+            Arc::new(move || {
+                let problems = if broken.load(Ordering::Relaxed) { vec!["gateway.toml:3: no".into()] } else { vec![] };
+                let outcome = ReloadOutcome { trigger: Arc::from("api"), generation: Generation(2), problems };
+                Box::pin(async move { outcome }) as std::pin::Pin<Box<dyn Future<Output = ReloadOutcome> + Send>>
+            })
+        };
+        let stop = CancellationToken::new();
+        let ops = Ops { metrics: metrics.clone(), health: Arc::clone(&health), reload, header_timeout: HEADER_TIMEOUT };
+        tokio::spawn(ops.serve(listener, max_connections, stop.clone()));
+        Server { address, health, metrics, broken, stop }
+    }
+
+    impl Server {
+        /// Status and body of one request on a connection of its own.
+        async fn ask(&self, head: &str) -> (u16, String) {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let request = format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            answer(stream).await
+        }
+    }
+
+    async fn answer(mut stream: TcpStream) -> (u16, String) {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn probes_tell_the_life_of_the_process() {
+        let server = server(8).await;
+        assert_eq!(server.ask("GET /livez").await.0, 200);
+        assert_eq!(server.ask("GET /healthz").await.0, 200);
+        assert_eq!(server.ask("GET /startupz").await.0, 503);
+        assert_eq!(server.ask("GET /readyz").await, (503, "{\"status\":\"unavailable\"}\n".into()));
+        server.health.set_started();
+        assert_eq!(server.ask("GET /startupz").await.0, 200);
+        assert_eq!(server.ask("GET /readyz").await, (200, "{\"status\":\"ok\"}\n".into()));
+        server.metrics.watch_event_queue(|| QueueDepth { waiting: 8, capacity: 8 });
+        let (status, body) = server.ask("GET /readyz?verbose").await;
+        assert_eq!(status, 503);
+        assert_eq!(
+            body,
+            "{\"status\":\"unavailable\",\"checks\":{\"snapshot_loaded\":true,\"not_draining\":true,\
+             \"event_queue_has_room\":false}}\n"
+        );
+        server.health.set_draining();
+        assert!(server.ask("GET /readyz?verbose").await.1.contains("\"not_draining\":false"));
+        assert_eq!(server.ask("GET /livez").await.0, 200, "a draining process is alive");
+    }
+
+    #[tokio::test]
+    async fn metrics_are_served_as_prometheus_text() {
+        let server = server(8).await;
+        let (status, body) = server.ask("GET /metrics").await;
+        assert_eq!(status, 200);
+        assert!(body.contains("\nportcullis_connections{listener=\"ops\"} 1\n"), "{body}");
+        assert!(body.contains("# TYPE portcullis_in_flight gauge\n"));
+    }
+
+    #[tokio::test]
+    async fn a_reload_answers_with_its_outcome() {
+        let server = server(8).await;
+        let (status, body) = server.ask("POST /reload").await;
+        assert_eq!((status, body.as_str()), (200, "{\"trigger\":\"api\",\"generation\":2,\"problems\":[]}\n"));
+        server.broken.store(true, Ordering::Relaxed);
+        let (status, body) = server.ask("POST /reload").await;
+        assert_eq!(status, 422);
+        assert!(body.contains("gateway.toml:3: no"));
+        assert_eq!(server.ask("GET /reload").await.0, 405);
+    }
+
+    #[tokio::test]
+    async fn a_web_page_cannot_ask_for_a_reload() {
+        let server = server(8).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request =
+            b"POST /reload HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.example\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let (status, body) = answer(stream).await;
+        assert_eq!(status, 403);
+        assert!(body.contains("\"code\":\"cross_origin\""));
+    }
+
+    #[tokio::test]
+    async fn nothing_else_is_there() {
+        let server = server(8).await;
+        let (status, body) = server.ask("GET /").await;
+        assert_eq!(status, 404);
+        assert!(body.contains("\"code\":\"not_found\""));
+        assert_eq!(server.ask("DELETE /metrics").await.0, 405);
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_closed_and_counted() {
+        let server = server(1).await;
+        let mut first = TcpStream::connect(server.address).await.unwrap();
+        first.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut byte = [0; 1];
+        first.read_exact(&mut byte).await.unwrap();
+        let mut second = TcpStream::connect(server.address).await.unwrap();
+        assert_eq!(second.read(&mut byte).await.unwrap_or(0), 0, "the second connection was served");
+        let text = server.metrics.render().unwrap();
+        assert!(text.contains("portcullis_connections_refused_total{reason=\"ops\"} 1\n"));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_cut() {
+        let server = server(8).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: lo").await.unwrap();
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(20 * HEADER_TIMEOUT, stream.read_to_end(&mut rest)).await;
+        assert!(read.is_ok(), "the connection stayed open");
+    }
+
+    #[tokio::test]
+    async fn stopping_closes_idle_connections() {
+        let server = server(8).await;
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        idle.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut byte = [0; 1];
+        idle.read_exact(&mut byte).await.unwrap();
+        server.stop.cancel();
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest).await.unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err(), "the listener is still open");
+    }
 }

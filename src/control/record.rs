@@ -80,3 +80,62 @@ impl Reader for RecordWriter {
         self.buffer.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::RecordWriter;
+    use crate::control::events::Reader as _;
+    use crate::telemetry::Metrics;
+    use crate::types::{Dialect, Event, Generation, Outcome, Record, RequestId};
+
+    fn event(id: &str) -> Event {
+        let mut record = Record::new(1_700_000_000_000_001, RequestId(id.into()), Generation(4));
+        record.method = Arc::from("POST");
+        record.path = Arc::from("/chat/completions");
+        record.dialect = Some(Dialect::Chat);
+        record.outcome = Outcome::Served;
+        record.status = 200;
+        Event::Request(Box::new(record))
+    }
+
+    #[test]
+    fn each_record_is_one_line_of_json() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records.jsonl");
+        let mut writer = RecordWriter::new(&path, 1 << 20, 1, Metrics::new("portcullis").unwrap());
+        writer.read(&event("req_1"));
+        writer.read(&event("req_2"));
+        assert!(!path.exists(), "nothing is written before the batch ends");
+        writer.flush();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["id"], "req_2");
+        assert_eq!(lines[0]["time"], 1_700_000_000_000_001_i64);
+        assert_eq!(lines[0]["dialect"], "chat");
+        assert_eq!(lines[0]["outcome"], "served");
+        assert_eq!(lines[0]["generation"], 4);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_the_rest_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_the_way = directory.path().join("data");
+        fs::write(&in_the_way, "").unwrap();
+        let metrics = Metrics::new("portcullis").unwrap();
+        let mut writer = RecordWriter::new(&in_the_way.join("records.jsonl"), 1 << 20, 1, metrics.clone());
+        writer.read(&event("req_1"));
+        writer.read(&event("req_2"));
+        writer.flush();
+        assert!(metrics.render().unwrap().contains("portcullis_record_write_errors_total 2\n"));
+        fs::remove_file(&in_the_way).unwrap();
+        writer.read(&event("req_3"));
+        writer.flush();
+        let text = fs::read_to_string(in_the_way.join("records.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains("req_3"));
+    }
+}

@@ -92,3 +92,73 @@ impl Rotating {
 fn missing(error: io::Error) -> Result<(), io::Error> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::Rotating;
+
+    #[test]
+    fn a_full_file_is_set_aside_and_the_oldest_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made/records.jsonl");
+        let mut file = Rotating::new(&path, 20, 2);
+        for line in ["one-------\n", "two-------\n", "three-----\n", "four------\n"] {
+            file.append(line.as_bytes()).unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(directory.path().join("made").join(name)).unwrap();
+        assert_eq!(read("records.jsonl"), "four------\n");
+        assert_eq!(read("records.jsonl.1"), "three-----\n");
+        assert_eq!(read("records.jsonl.2"), "two-------\n");
+        assert_eq!(fs::read_dir(directory.path().join("made")).unwrap().count(), 3);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_the_file_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records.jsonl");
+        Rotating::new(&path, 20, 1).append(b"before----\n").unwrap();
+        let mut file = Rotating::new(&path, 20, 1);
+        file.append(b"short\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before----\nshort\n");
+        file.append(b"after-----\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after-----\n");
+    }
+
+    #[test]
+    fn nothing_is_kept_if_nothing_shall_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records.jsonl");
+        let mut file = Rotating::new(&path, 5, 0);
+        file.append(b"one--\n").unwrap();
+        file.append(b"two--\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two--\n");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_error_is_told_and_the_next_write_tries_afresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_the_way = directory.path().join("data");
+        fs::write(&in_the_way, "").unwrap();
+        let mut file = Rotating::new(&in_the_way.join("records.jsonl"), 100, 1);
+        file.append(b"lost\n").unwrap_err();
+        fs::remove_file(&in_the_way).unwrap();
+        file.append(b"kept\n").unwrap();
+        assert_eq!(fs::read_to_string(in_the_way.join("records.jsonl")).unwrap(), "kept\n");
+    }
+
+    #[test]
+    fn a_torn_line_does_not_swallow_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records.jsonl");
+        fs::write(&path, "{\"half\":").unwrap();
+        let mut file = Rotating::new(&path, 100, 1);
+        file.torn = true;
+        file.append(b"whole\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"half\":\nwhole\n");
+    }
+}

@@ -23,7 +23,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::types::{Evidence, Finding, Role, RuleSetHash, SpanIndex};
+use crate::types::{Evidence, Finding, Role, RuleId, RuleSetHash, SpanIndex};
 
 pub use explain::explain;
 pub use problem::Problem;
@@ -88,6 +88,11 @@ impl RuleSet {
     /// Its rules, by id.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// What replaces a match of `rule` where it is redacted.
+    pub fn mark(&self, rule: &RuleId) -> &str {
+        self.rules.iter().find(|known| known.id == *rule).map_or("[REDACTED]", |rule| &rule.mark)
     }
 
     /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a

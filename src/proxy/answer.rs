@@ -33,6 +33,9 @@ enum Payload {
     Stream(Box<Relay>),
 }
 
+/// What stands where a blocked answer's text would have been.
+pub(super) const BLOCKED_NOTICE: &str = "The answer was blocked by the gateway's security policy.";
+
 /// Response headers whose values are set by protocol machinery, not by a model.
 const PLAIN_HEADERS: [HeaderName; 8] = [
     CONTENT_TYPE,
@@ -198,7 +201,7 @@ impl Whole<'_> {
         let edits = edits(&mut inspector, &answer);
         let blocked = edits.is_none();
         let rebuilt = match edits {
-            None => Some(answer.blocked()),
+            None => Some(answer.blocked(&flight.id().0, &flight.model(), BLOCKED_NOTICE)),
             Some(edits) if edits.is_empty() => None,
             Some(edits) => Some(answer.rebuild(&edits)),
         };

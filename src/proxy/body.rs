@@ -1,5 +1,6 @@
 //! The body of our answer: nothing, a whole text, or an answer still being relayed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -70,7 +71,13 @@ impl HttpBody for Body {
                 }
                 Poll::Ready(taken.map(|bytes| Ok(Frame::data(bytes))))
             }
-            Kind::Relay(relay) => relay.as_mut().poll_frame(context),
+            Kind::Relay(relay) => {
+                // Law 13: a panic costs this answer, not the other streams of its connection.
+                catch_unwind(AssertUnwindSafe(|| relay.as_mut().poll_frame(context))).unwrap_or_else(|_| {
+                    relay.panicked();
+                    Poll::Ready(Some(Err(Cut)))
+                })
+            }
         }
     }
 

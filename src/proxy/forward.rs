@@ -233,13 +233,13 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The built-in model answers.
 fn rehearse(plan: &Plan, head: &Parts, cleared: Cleared, deadline: Instant) -> Answer {
-    let reply = rehearsal::respond(plan.dialect, head.method.as_str(), &plan.path, &cleared.into_body());
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     headers.insert(HeaderName::from_static("x-portcullis-rehearsal"), HeaderValue::from_static("true"));
+    let reply = rehearsal::respond(plan.dialect, head.method.as_str(), &plan.path, &cleared.into_body());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     let body = match reply.body {
         rehearsal::ReplyBody::Whole(bytes) => AnswerBody::Whole(Some(Bytes::from(bytes))),
-        rehearsal::ReplyBody::Stream(stream) => AnswerBody::Rehearsal(Box::pin(stream)),
+        rehearsal::ReplyBody::Stream(events) => AnswerBody::Rehearsal(Box::pin(events)),
     };
     let status = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::OK);
     Answer { status, headers, body, deadline }

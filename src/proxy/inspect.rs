@@ -16,9 +16,8 @@ use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, SpanIn
 use crate::wire::{self, Prompt};
 
 /// A request body that may leave: inspected, or exempt by policy. Only this module makes one.
-pub struct Cleared {
+pub(super) struct Cleared {
     body: Bytes,
-    stream: bool,
 }
 
 impl Cleared {
@@ -27,20 +26,15 @@ impl Cleared {
         self.body
     }
 
-    /// Whether the client asked for a stream.
-    pub(super) fn stream(&self) -> bool {
-        self.stream
-    }
-
     /// A request without a body: there is nothing to inspect but its path, and that is canonical.
     pub(super) fn bodiless() -> Self {
-        Self { body: Bytes::new(), stream: false }
+        Self { body: Bytes::new() }
     }
 
     /// A request that a policy exempts: a route with `action = "pass"`.
     pub(super) fn exempt(flight: &mut Flight, body: Bytes) -> Self {
         flight.note(|record| record.request_bytes.exempt += body.len() as u64);
-        Self { body, stream: false }
+        Self { body }
     }
 }
 
@@ -75,7 +69,7 @@ pub(super) async fn prompt(
         enforce(snapshot, plan, flight, &prompt, verdict)?
     };
     let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
-    Ok(Cleared { body, stream })
+    Ok(Cleared { body })
 }
 
 /// Law 2, towards the model.

@@ -65,13 +65,6 @@ impl Inspector {
         self.taken()
     }
 
-    /// Channels that have text and have not ended.
-    pub(super) fn open(&self) -> Vec<Channel> {
-        let mut open: Vec<Channel> = self.windows.iter().map(|(channel, _)| *channel).collect();
-        open.sort_unstable();
-        open
-    }
-
     /// A text that is complete in itself.
     pub(super) fn whole(&mut self, text: &str) -> Fed {
         let span = self.span();

@@ -11,6 +11,7 @@ mod forward;
 pub mod upstream;
 mod answer;
 mod inspector;
+mod events;
 mod relay;
 mod record;
 mod refuse;

@@ -1,16 +1,18 @@
 //! `Flight`: exactly one `Record` per request, on every way out, written on drop.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use hyper::Method;
+use hyper::http::request::Parts;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
+use super::listen::{Peer, Refuse};
 use super::refuse::Refusal;
+use super::route::Plan;
 use crate::config::settings::QueueFull;
-use crate::telemetry::Metrics;
-use crate::types::{
-    Caller, CallerKind, Decision, Durations, Event, Generation, Outcome, Record, RequestId, Uninspected, Verdict,
-};
+use crate::telemetry::{InFlight, Metrics};
+use crate::types::{Decision, Event, Generation, Outcome, Record, RequestId, Uninspected, Verdict};
 
 /// The door up: where records go.
 #[derive(Clone)]
@@ -47,46 +49,59 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// Records a request that the listener refused before it was one.
+    pub fn refused_by_listener(&self, generation: Generation, peer: &Peer, refuse: &Refuse) {
+        let mut flight = Flight::new(self.clone(), None, generation);
+        flight.note(|record| {
+            record.caller.address = peer.address.map(|address| address.ip().to_canonical());
+            record.path = unknown_path();
+            record.method = method_label(&Method::OPTIONS);
+            record.outcome = Outcome::Refused;
+            record.reason = Some(refuse.code);
+            record.status = refuse.status;
+        });
+    }
+}
+
 /// One request under way. Its record leaves when it is dropped, whatever happened.
 pub(super) struct Flight {
     record: Option<Box<Record>>,
     permit: Option<OwnedPermit<Event>>,
     recorder: Recorder,
     started: Instant,
-    _in_flight: crate::telemetry::InFlight,
+    _in_flight: InFlight,
 }
 
 impl Flight {
     fn new(recorder: Recorder, permit: Option<OwnedPermit<Event>>, generation: Generation) -> Self {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-        let record = Record {
-            time: i64::try_from(time).unwrap_or(i64::MAX),
-            id: RequestId(format!("req_{}", uuid::Uuid::now_v7().simple())),
-            caller: Caller { address: None, key: None, user: None, kind: CallerKind::Anonymous },
-            method: Arc::from(""),
-            path: Arc::from(""),
-            dialect: None,
-            model: None,
-            stream: false,
-            upstream: None,
-            attempts: 0,
-            outcome: Outcome::Abandoned,
-            reason: None,
-            status: 0,
-            decision: Decision::Allow,
-            input: None,
-            output: None,
-            request_bytes: crate::types::Accounted::default(),
-            response_bytes: crate::types::Accounted::default(),
-            uninspected: Vec::new(),
-            held_max: 0,
-            usage: None,
-            micros: Durations::default(),
-            generation,
-            retry: 0,
-        };
+        let id = RequestId(format!("req_{}", uuid::Uuid::now_v7().simple()));
+        let record = Record::new(i64::try_from(time).unwrap_or(i64::MAX), id, generation);
         let in_flight = recorder.metrics.in_flight();
         Self { record: Some(Box::new(record)), permit, recorder, started: Instant::now(), _in_flight: in_flight }
+    }
+
+    /// What the head tells before anything is decided.
+    pub(super) fn describe(&mut self, head: &Parts) {
+        let method = method_label(&head.method);
+        let retry = text(head, "x-stainless-retry-count").and_then(|count| count.parse().ok()).unwrap_or(0);
+        let traceparent = text(head, "traceparent").filter(|value| value.len() == 55).map(str::to_owned);
+        self.note(|record| {
+            record.method = method;
+            record.path = unknown_path();
+            record.retry = retry;
+            record.traceparent = traceparent;
+        });
+    }
+
+    /// What it is and where it goes.
+    pub(super) fn planned(&mut self, plan: &Plan) {
+        self.note(|record| {
+            record.path = Arc::clone(&plan.path);
+            record.dialect = Some(plan.dialect);
+            record.upstream = Some(Arc::clone(&plan.upstream.name));
+        });
     }
 
     /// Changes the record. Does nothing once it has left.
@@ -99,6 +114,11 @@ impl Flight {
     /// The request's id.
     pub(super) fn id(&self) -> RequestId {
         self.record.as_ref().map_or_else(|| RequestId(String::new()), |record| record.id.clone())
+    }
+
+    /// The model that was asked for, or nothing.
+    pub(super) fn model(&self) -> String {
+        self.record.as_ref().and_then(|record| record.model.clone()).unwrap_or_default()
     }
 
     /// The live metrics.
@@ -173,6 +193,30 @@ impl Drop for Flight {
             }
         }
     }
+}
+
+fn text<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
+    head.headers.get(name)?.to_str().ok()
+}
+
+/// Methods by their own name; whatever else a client made up is one label.
+fn method_label(method: &Method) -> Arc<str> {
+    static LABELS: LazyLock<[Arc<str>; 5]> =
+        LazyLock::new(|| ["POST", "GET", "HEAD", "DELETE", "other"].map(Arc::from));
+    let [post, get, head, delete, other] = &*LABELS;
+    Arc::clone(match *method {
+        Method::POST => post,
+        Method::GET => get,
+        Method::HEAD => head,
+        Method::DELETE => delete,
+        _ => other,
+    })
+}
+
+/// The path of requests that were refused before it was understood: what they sent is theirs, and unbounded.
+fn unknown_path() -> Arc<str> {
+    static UNKNOWN: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("unknown"));
+    Arc::clone(&UNKNOWN)
 }
 
 /// Whole microseconds since `start`.

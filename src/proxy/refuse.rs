@@ -20,7 +20,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Why a request gets an error instead of an answer. What the client sees is `message`; it never quotes the request.
 #[must_use]
 #[derive(Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     kind: &'static str,
@@ -172,7 +172,7 @@ impl Refusal {
     pub(super) fn bad_body(bad: &BadBody) -> Self {
         let code = match bad.kind {
             BadBodyKind::DuplicateKey => "duplicate_key",
-            BadBodyKind::TooDeep | BadBodyKind::TooManyNodes => "json_too_complex",
+            BadBodyKind::TooDeep | BadBodyKind::TooManyNodes | BadBodyKind::TooLong => "json_too_complex",
             BadBodyKind::Missing => "missing_required_parameter",
             BadBodyKind::WrongType | BadBodyKind::NotAnObject => "invalid_type",
             BadBodyKind::Unsupported => "unsupported_parameter",

@@ -151,3 +151,99 @@ fn time(unix_micros: i64) -> SystemTime {
 fn later(start: SystemTime, micros: u64) -> SystemTime {
     start.checked_add(Duration::from_micros(micros)).unwrap_or(start)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use opentelemetry::trace::{SpanKind, Status};
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+
+    use super::{Traces, provider};
+    use crate::telemetry::metrics::resource;
+    use crate::types::{Dialect, FinishReason, Generation, Outcome, Record, RequestId, Usage};
+
+    /// Keeps what it is given.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    fn emitted(record: &Record, ratio: f64) -> Vec<SpanData> {
+        let exporter = Kept::default();
+        let provider = provider(resource("portcullis"), exporter.clone(), ratio);
+        Traces::new(&provider).request(record);
+        provider.force_flush().unwrap();
+        exporter.0.lock().unwrap().clone()
+    }
+
+    fn attribute(span: &SpanData, key: &str) -> Option<String> {
+        span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|found| found.value.to_string())
+    }
+
+    fn chat() -> Record {
+        let mut record = Record::new(1_700_000_000_000_000, RequestId("req_1".into()), Generation(1));
+        record.method = Arc::from("POST");
+        record.path = Arc::from("/chat/completions");
+        record.dialect = Some(Dialect::Chat);
+        record.model = Some("gpt-5".into());
+        record.upstream = Some(Arc::from("openai"));
+        record.attempts = 1;
+        record.outcome = Outcome::Served;
+        record.status = 200;
+        record.finish = Some(FinishReason::Stop);
+        record.usage = Some(Usage { input: 12, cached: 4, output: 7, reasoning: 0 });
+        record.micros.total = 2_000_000;
+        record.micros.upstream = 1_900_000;
+        record.micros.receive = 50_000;
+        record
+    }
+
+    #[test]
+    fn a_request_becomes_a_server_span_with_the_operation_inside() {
+        let mut record = chat();
+        record.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+        let spans = emitted(&record, 0.0);
+        let server = spans.iter().find(|span| span.span_kind == SpanKind::Server).unwrap();
+        let client = spans.iter().find(|span| span.span_kind == SpanKind::Client).unwrap();
+        assert_eq!(spans.len(), 2);
+        assert_eq!(server.name, "POST /chat/completions");
+        assert_eq!(server.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(server.parent_span_id.to_string(), "b7ad6b7169203331");
+        assert_eq!(server.end_time.duration_since(server.start_time).unwrap().as_micros(), 2_000_000);
+        assert_eq!(attribute(server, "http.response.status_code").as_deref(), Some("200"));
+        assert_eq!(client.name, "chat gpt-5");
+        assert_eq!(client.parent_span_id, server.span_context.span_id());
+        assert_eq!(client.start_time.duration_since(server.start_time).unwrap().as_micros(), 50_000);
+        assert_eq!(attribute(client, "gen_ai.provider.name").as_deref(), Some("openai"));
+        assert_eq!(attribute(client, "gen_ai.usage.input_tokens").as_deref(), Some("12"));
+        assert_eq!(attribute(client, "gen_ai.response.finish_reasons").as_deref(), Some(r#"["stop"]"#));
+    }
+
+    #[test]
+    fn an_upstream_that_failed_is_an_error_in_both_spans() {
+        let mut record = chat();
+        record.outcome = Outcome::UpstreamFailed;
+        record.reason = Some("upstream_timeout");
+        for span in emitted(&record, 1.0) {
+            assert_eq!(span.status, Status::error("upstream_timeout"));
+            assert_eq!(attribute(&span, "error.type").as_deref(), Some("upstream_timeout"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_sampled_leaves_no_span() {
+        assert!(emitted(&chat(), 0.0).is_empty());
+        let mut record = chat();
+        record.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".into());
+        assert!(emitted(&record, 1.0).is_empty(), "the caller's trace says not to sample");
+        record.traceparent = Some("nonsense".into());
+        assert_eq!(emitted(&record, 1.0).len(), 2, "a malformed header is no parent");
+    }
+}

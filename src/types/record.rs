@@ -24,6 +24,9 @@ pub struct ReloadOutcome {
     pub generation: Generation,
     /// The problems that kept the old Snapshot in place; empty when the new one is live.
     pub problems: Vec<String>,
+    /// What an operator should know although it is live: an expired certificate, a key that needs a restart.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How a request ended. The label says which stage of the road ended it.

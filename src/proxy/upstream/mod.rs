@@ -16,10 +16,10 @@ use hyper::{Request, Response};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-pub(super) use self::body::{AnswerBody, BodyError};
+pub(super) use self::body::AnswerBody;
 use self::connect::Connector;
 pub use self::tls::TlsConfigs;
-use crate::config::{Snapshot, Upstream};
+use crate::config::Upstream;
 
 type HttpClient = Client<Connector, Full<Bytes>>;
 
@@ -60,12 +60,6 @@ impl Pool {
     ) -> Result<Response<Incoming>, SendError> {
         let client = self.client(upstream)?;
         client.request(request).await.map_err(SendError::Http)
-    }
-
-    /// Forgets the connections to upstreams that `snapshot` no longer knows.
-    pub(super) fn retain(&self, snapshot: &Snapshot) {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|name, _| snapshot.upstreams.named(name).is_some());
     }
 
     fn client(&self, upstream: &Arc<Upstream>) -> Result<HttpClient, SendError> {
