@@ -247,7 +247,7 @@ impl Compiler<'_> {
 fn completed(loaded: &Loaded, selections: &[Vec<Hir>]) -> Vec<String> {
     let mut all = loaded.prefilter.clone();
     let covers = |literals: &[String], hir: &Hir| {
-        Literals::new(literals).and_then(|own| own.covers(hir)).is_ok_and(|found| !matches!(found, Coverage::No(_)))
+        Literals::new(literals).and_then(|own| own.somewhere(hir)).is_ok_and(|found| !matches!(found, Coverage::No(_)))
     };
     for (nth, hirs) in selections.iter().enumerate() {
         if is_negative(&loaded.names, nth) {
