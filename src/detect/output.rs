@@ -91,6 +91,10 @@ impl OutputEngine {
             for pattern in own {
                 let alone = Automaton::build(&[&pattern.1], limit).map_err(|error| refused(error, pattern.0, limit))?;
                 let own = alone.table_bytes();
+                if own > GROUP_LIMIT / 4 {
+                    groups.push(Group { automaton: alone, rules: vec![number(pattern.0)], kind });
+                    continue;
+                }
                 if bytes + own > GROUP_LIMIT / 2 {
                     group(&std::mem::take(&mut together), kind, limit, &mut groups)?;
                     bytes = 0;
@@ -134,6 +138,11 @@ pub(super) struct Refused {
     pub(super) message: String,
 }
 
+/// An output rule's position in 16 bits; what does not fit matches no rule.
+fn number(rule: usize) -> u16 {
+    u16::try_from(rule).unwrap_or(u16::MAX)
+}
+
 /// How many bytes a match can begin with.
 fn breadth(hir: &Hir) -> usize {
     let mut extractor = regex_syntax::hir::literal::Extractor::new();
@@ -150,7 +159,7 @@ fn group(patterns: &[&(usize, Hir)], kind: Kind, limit: usize, groups: &mut Vec<
     let single = patterns.len() == 1;
     match Automaton::build(&hirs, if single { limit } else { GROUP_LIMIT.min(limit) }) {
         Ok(automaton) => {
-            let rules = patterns.iter().map(|(rule, _)| u16::try_from(*rule).unwrap_or(u16::MAX)).collect();
+            let rules = patterns.iter().map(|(rule, _)| number(*rule)).collect();
             groups.push(Group { automaton, rules, kind });
             Ok(())
         }

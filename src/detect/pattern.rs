@@ -1,6 +1,7 @@
 //! What can be known of a pattern before it runs: its longest match, and which literals every match must contain.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use aho_corasick::{Anchored, automaton::Automaton as _};
@@ -11,7 +12,7 @@ use regex_syntax::hir::{Hir, HirKind, Repetition};
 /// How many bytes into a match the first literal is looked for, to know where a match can start.
 const MAX_OFFSET: usize = 40;
 /// Product states visited while offsets are counted.
-const MAX_LEVELS: usize = 4_000;
+const MAX_LEVELS: usize = 800;
 /// A repetition that can be longer is a gap.
 const LONG_GAP: u32 = 8;
 /// Product states visited before the proof is given up.
@@ -127,6 +128,26 @@ struct Moves {
     next_back: Vec<Option<u8>>,
 }
 
+/// Hashing of state numbers, which nobody chooses to collide: one multiplication.
+#[derive(Default)]
+struct StateHasher(u64);
+
+impl Hasher for StateHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<StateHasher>>;
+
 /// What a pattern's automaton can do in one state: byte ranges to next states, and whether a match can end.
 #[derive(Default)]
 struct Closure {
@@ -138,17 +159,17 @@ struct Closure {
 struct Product<'a> {
     literals: &'a Literals,
     nfa: &'a NFA,
-    closures: HashMap<StateID, Rc<Closure>>,
-    moves: HashMap<LiteralState, Rc<Moves>>,
+    closures: Map<StateID, Rc<Closure>>,
+    moves: Map<LiteralState, Rc<Moves>>,
     /// How each pair was first reached.
-    from: HashMap<Pair, (Pair, u8)>,
+    from: Map<Pair, (Pair, u8)>,
 }
 
 type Pair = (StateID, LiteralState);
 
 impl<'a> Product<'a> {
     fn new(literals: &'a Literals, nfa: &'a NFA) -> Self {
-        Self { literals, nfa, closures: HashMap::new(), moves: HashMap::new(), from: HashMap::new() }
+        Self { literals, nfa, closures: Map::default(), moves: Map::default(), from: Map::default() }
     }
 
     /// Goes on byte by byte, noting offsets; `None` when that takes too long.
