@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
-use super::input::{InputEngine, InputRule, Pattern, Selection};
+use super::input::{InputEngine, InputRule, Pattern, Selection, Way};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
-use super::literal::required;
+use super::literal::{Set, required};
 use super::pattern::{Literals, longest, parse};
 use super::problem::Problem;
 use super::rule::{Budget, Override, Source};
@@ -108,12 +108,12 @@ impl Compiler<'_> {
                     problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
                     continue;
                 };
-                let sets = sets(&loaded.prefilter, hir).unwrap_or_else(|message| {
+                let ways = ways(&loaded.prefilter, hir, longest).unwrap_or_else(|message| {
                     gap = Some(format!("{name} {message}"));
                     Vec::new()
                 });
-                let sets = sets.into_iter().map(|set| self.set(set)).collect();
-                match Pattern::new(hir, longest, sets, limit) {
+                let ways = ways.into_iter().filter_map(|sets| self.way(sets)).collect();
+                match Pattern::new(hir, longest, ways, limit) {
                     Ok(pattern) => patterns.push(pattern),
                     Err(message) => problem(message),
                 }
@@ -144,6 +144,12 @@ impl Compiler<'_> {
             all: loaded.rule.action == Action::Redact,
         });
         Ok(())
+    }
+
+    /// A way to match, with its sets by number.
+    fn way(&mut self, sets: Vec<Set>) -> Option<Way> {
+        let (least, most) = sets.first().map(|set| (set.least, set.most))?;
+        Some(Way { sets: sets.into_iter().map(|set| self.set(set.texts)).collect(), least, most })
     }
 
     /// A set's number; equal sets share one.
@@ -241,15 +247,15 @@ impl Compiler<'_> {
     }
 }
 
-/// The sets of literals a pattern needs, one of each: those read off the pattern, or the rule's own where none can be.
-/// A match without any literal of the rule, where there is one, is the error.
-fn sets(prefilter: &[String], hir: &Hir) -> Result<Vec<Vec<String>>, String> {
+/// The ways a pattern can match, with the sets of literals each needs: read off the pattern, or the rule's own literals
+/// where nothing can be. A match without any of these, where there is one, is the error.
+fn ways(prefilter: &[String], hir: &Hir, longest: usize) -> Result<Vec<Vec<Set>>, String> {
     let read = required(hir);
     if !read.is_empty() {
         return Ok(read);
     }
     match Literals::new(prefilter).and_then(|own| own.uncovered(hir))? {
-        None => Ok(vec![prefilter.to_vec()]),
+        None => Ok(vec![vec![Set { texts: prefilter.to_vec(), least: 0, most: longest }]]),
         Some(example) => Err(format!("matches `{example}`")),
     }
 }

@@ -1,7 +1,7 @@
 //! Prompts: one pass for the literals of all rules; a pattern runs only where a literal of each of its sets is near.
 
 use regex_automata::util::syntax;
-use regex_automata::{Input, meta};
+use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::Hir;
 
 use super::condition::Condition;
@@ -12,6 +12,9 @@ use crate::types::Role;
 
 /// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
 const LAZY_CACHE: usize = 128 * 1024;
+
+/// So many places where a match could start are tried one by one.
+const FEW_STARTS: usize = 16;
 
 /// The input side of a rule set.
 #[derive(Debug)]
@@ -42,6 +45,9 @@ struct Trigger {
     also: Box<[u16]>,
     /// Its longest match.
     reach: u32,
+    /// How far before the literal a match can start, at least and at most.
+    least: u32,
+    most: u32,
 }
 
 /// The input side of one rule.
@@ -69,15 +75,27 @@ pub(super) struct Selection {
 pub(super) struct Pattern {
     regex: meta::Regex,
     longest: usize,
-    /// Sets of literals, rarest first: a match contains one of each. Without any, the whole text is searched.
-    sets: Vec<u16>,
-    /// Its trigger's position, where it has one.
-    trigger: Option<u16>,
+    /// The bytes a match can begin with.
+    first: Box<[bool; 256]>,
+    /// A match is by one of these. Without any, the whole text is searched.
+    ways: Vec<Way>,
+    /// Its triggers' positions, one for each way.
+    triggers: Vec<u16>,
+}
+
+/// A way to match.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Sets of literals, rarest first: a match contains one of each.
+    pub(super) sets: Vec<u16>,
+    /// Bytes from the start of the match to the literal of the first set, at least and at most.
+    pub(super) least: usize,
+    pub(super) most: usize,
 }
 
 impl Pattern {
     /// Compiles a bounded pattern. `limit` is in bytes.
-    pub(super) fn new(hir: &Hir, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
+    pub(super) fn new(hir: &Hir, longest: usize, ways: Vec<Way>, limit: usize) -> Result<Self, String> {
         let config = meta::Config::new()
             .utf8_empty(false)
             .nfa_size_limit(Some(limit))
@@ -93,12 +111,12 @@ impl Pattern {
                 Some(limit) => format!("too costly: more than {limit} bytes compiled"),
                 None => error.to_string(),
             })?;
-        Ok(Self { regex, longest, sets, trigger: None })
+        Ok(Self { regex, longest, first: Box::new(first_bytes(hir)), ways, triggers: Vec::new() })
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.regex.memory_usage()
+        self.regex.memory_usage() + 256
     }
 }
 
@@ -125,14 +143,18 @@ impl InputEngine {
         let mut triggers: Vec<Trigger> = Vec::new();
         for (rule, own) in (0..).zip(&mut rules) {
             for pattern in own.selections.iter_mut().filter(|own| !own.negative).flat_map(|own| &mut own.patterns) {
-                let Some((first, also)) = pattern.sets.split_first() else { continue };
-                let nth = short(triggers.len())?;
-                for text in sets.get(usize::from(*first)).into_iter().flatten() {
-                    triggers_of.get_mut(place(text)).into_iter().for_each(|own| own.push(nth));
+                for way in &pattern.ways {
+                    let Some((first, also)) = way.sets.split_first() else { continue };
+                    let nth = short(triggers.len())?;
+                    for text in sets.get(usize::from(*first)).into_iter().flatten() {
+                        triggers_of.get_mut(place(text)).into_iter().for_each(|own| own.push(nth));
+                    }
+                    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+                    let (least, most) = (length(way.least), length(way.most));
+                    let reach = length(pattern.longest);
+                    triggers.push(Trigger { rule: short(rule)?, also: also.into(), reach, least, most });
+                    pattern.triggers.push(nth);
                 }
-                let reach = u32::try_from(pattern.longest).unwrap_or(u32::MAX);
-                triggers.push(Trigger { rule: short(rule)?, also: also.into(), reach });
-                pattern.trigger = Some(nth);
             }
         }
         let literal = |(sets, triggers): (Vec<u16>, Vec<u16>)| Literal { sets: sets.into(), triggers: triggers.into() };
@@ -193,10 +215,11 @@ impl InputEngine {
                 if !trigger.also.iter().all(|set| occurring.get(*set)) {
                     continue;
                 }
-                let (from, to) = (start.saturating_sub(trigger.reach), start.saturating_add(trigger.reach));
-                if windows.extend(*at, start, to) {
+                let starts = (start.saturating_sub(trigger.most), start.saturating_sub(trigger.least));
+                if windows.extend(*at, starts) {
                     continue;
                 }
+                let (from, to) = (start.saturating_sub(trigger.reach), start.saturating_add(trigger.reach));
                 let after = ends.get(nth..).unwrap_or_default();
                 let near = |set: &u16| {
                     let behind = || {
@@ -206,50 +229,54 @@ impl InputEngine {
                     seen(&last, *set) > from || behind()
                 };
                 if trigger.also.iter().all(near) {
-                    windows.push(*at, from, to);
+                    windows.push(*at, starts);
                 }
             }
         }
     }
 }
 
-/// Where patterns can match: trigger, first byte, one past the last.
+/// Where matches can start: trigger, first and last such byte.
 struct Windows {
     found: Vec<(u16, u32, u32)>,
-    /// By trigger: its last window's position, plus one.
+    /// By trigger: its last entry's position, plus one.
     last: Vec<u32>,
 }
 
 impl Windows {
-    /// Lengthens the pattern's last window to `to` if `start` is in it.
-    fn extend(&mut self, trigger: u16, start: u32, to: u32) -> bool {
-        let last = self.last.get(usize::from(trigger)).and_then(|last| last.checked_sub(1));
-        match last.and_then(|last| self.found.get_mut(last as usize)) {
-            Some((_, _, end)) if start < *end => {
-                *end = to.max(*end);
+    /// Lengthens the trigger's last range by one that overlaps it.
+    fn extend(&mut self, trigger: u16, (first, last): (u32, u32)) -> bool {
+        let latest = self.last.get(usize::from(trigger)).and_then(|latest| latest.checked_sub(1));
+        match latest.and_then(|latest| self.found.get_mut(latest as usize)) {
+            Some((_, _, end)) if first <= *end => {
+                *end = last.max(*end);
                 true
             }
             Some(_) | None => false,
         }
     }
 
-    fn push(&mut self, trigger: u16, from: u32, to: u32) {
-        self.found.push((trigger, from, to));
-        if let Some(last) = self.last.get_mut(usize::from(trigger)) {
-            *last = self.found.len() as u32;
+    fn push(&mut self, trigger: u16, (first, last): (u32, u32)) {
+        self.found.push((trigger, first, last));
+        if let Some(latest) = self.last.get_mut(usize::from(trigger)) {
+            *latest = self.found.len() as u32;
         }
     }
 
-    /// One pattern's windows, overlapping ones joined.
-    fn of(&self, trigger: u16, len: usize) -> Vec<(usize, usize)> {
-        let first = self.found.partition_point(|(own, ..)| *own < trigger);
-        let own = self.found.get(first..).unwrap_or_default().iter().take_while(|(own, ..)| *own == trigger);
-        let mut joined: Vec<(usize, usize)> = Vec::new();
-        for (_, from, to) in own {
-            let (from, to) = (*from as usize, (*to as usize).min(len));
+    /// The ranges of some triggers, sorted, overlapping ones joined.
+    fn of(&self, triggers: &[u16]) -> Vec<(usize, usize)> {
+        let mut all: Vec<(usize, usize)> = Vec::new();
+        for trigger in triggers {
+            let first = self.found.partition_point(|(own, ..)| own < trigger);
+            let own = self.found.get(first..).unwrap_or_default().iter().take_while(|(own, ..)| own == trigger);
+            all.extend(own.map(|(_, first, last)| (*first as usize, *last as usize)));
+        }
+        all.sort_unstable();
+        let mut joined: Vec<(usize, usize)> = Vec::with_capacity(all.len());
+        for (first, last) in all {
             match joined.last_mut() {
-                Some(last) if from <= last.1 => last.1 = last.1.max(to),
-                Some(_) | None => joined.push((from, to)),
+                Some(known) if first <= known.1 => known.1 = known.1.max(last),
+                Some(_) | None => joined.push((first, last)),
             }
         }
         joined
@@ -325,25 +352,91 @@ impl InputRule {
         windows: &Windows,
         visit: &mut dyn FnMut(usize, usize) -> bool,
     ) {
+        let passes = |start: usize, end: usize| {
+            let matched = text.get(start..end).unwrap_or_default();
+            selection.negative || self.validators.iter().all(|validator| validator.passes(matched))
+        };
         for pattern in &selection.patterns {
-            if !pattern.sets.iter().all(|set| occurring.get(*set)) {
+            let occurs = |way: &Way| way.sets.iter().all(|set| occurring.get(*set));
+            if !pattern.ways.is_empty() && !pattern.ways.iter().any(occurs) {
                 continue;
             }
-            let around = pattern.trigger.map_or_else(|| vec![(0, text.len())], |own| windows.of(own, text.len()));
-            for (mut from, end) in around {
-                while from < end {
-                    let Some(found) = pattern.regex.search(&Input::new(text).span(from..end)) else { break };
-                    let matched = text.get(found.range()).unwrap_or_default();
-                    let passes =
-                        selection.negative || self.validators.iter().all(|validator| validator.passes(matched));
-                    if passes && visit(found.start(), found.end()) {
-                        return;
-                    }
-                    from = if passes { found.end().max(found.start() + 1) } else { found.start() + 1 };
+            let starts = match pattern.triggers.as_slice() {
+                [] => vec![(0, text.len())],
+                triggers => windows.of(triggers),
+            };
+            for (first, last) in starts {
+                let stopped = if last - first <= FEW_STARTS {
+                    pattern.at_starts(text, first..=last, &passes, visit)
+                } else {
+                    pattern.in_range(text, first..last.saturating_add(pattern.longest).min(text.len()), &passes, visit)
+                };
+                if stopped {
+                    return;
                 }
             }
         }
     }
+}
+
+impl Pattern {
+    /// Tries single starts: most end after a few bytes. True when `visit` says stop.
+    fn at_starts(
+        &self,
+        text: &[u8],
+        starts: std::ops::RangeInclusive<usize>,
+        passes: &dyn Fn(usize, usize) -> bool,
+        visit: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> bool {
+        for start in starts {
+            let end = start.saturating_add(self.longest).min(text.len());
+            if start >= end || !self.first.get(usize::from(text.get(start).copied().unwrap_or(0))).is_some_and(|own| *own) {
+                continue;
+            }
+            let input = Input::new(text).span(start..end).anchored(Anchored::Yes);
+            let Some(found) = self.regex.search_half(&input) else { continue };
+            if passes(start, found.offset()) && visit(start, found.offset()) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Searches a part of the text. True when `visit` says stop.
+    fn in_range(
+        &self,
+        text: &[u8],
+        range: std::ops::Range<usize>,
+        passes: &dyn Fn(usize, usize) -> bool,
+        visit: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> bool {
+        let mut from = range.start;
+        while from < range.end {
+            let Some(found) = self.regex.search(&Input::new(text).span(from..range.end)) else { break };
+            let passed = passes(found.start(), found.end());
+            if passed && visit(found.start(), found.end()) {
+                return true;
+            }
+            from = if passed { found.end().max(found.start() + 1) } else { found.start() + 1 };
+        }
+        false
+    }
+}
+
+/// The bytes a match can begin with.
+fn first_bytes(hir: &Hir) -> [bool; 256] {
+    let mut extractor = regex_syntax::hir::literal::Extractor::new();
+    extractor.kind(regex_syntax::hir::literal::ExtractKind::Prefix).limit_total(2_000).limit_literal_len(1);
+    let mut first = [false; 256];
+    let seq = extractor.extract(hir);
+    let Some(literals) = seq.literals() else { return [true; 256] };
+    for literal in literals {
+        match literal.as_bytes().first().and_then(|byte| first.get_mut(usize::from(*byte))) {
+            Some(slot) => *slot = true,
+            None => return [true; 256],
+        }
+    }
+    first
 }
 
 /// A condition being evaluated: each selection is searched for once, when it is needed.

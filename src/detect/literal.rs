@@ -10,69 +10,139 @@ const SHORTEST: usize = 3;
 const LONGEST: usize = 8;
 /// Most literals of one set.
 const MOST: usize = 256;
-/// Most sets of one pattern.
+/// Most sets of one branch.
 const MOST_SETS: usize = 4;
+/// Most branches of one pattern.
+const MOST_BRANCHES: usize = 12;
 
 /// Texts, ASCII lower case.
 type Texts = BTreeSet<Vec<u8>>;
 
-/// Sets of lower-case literals (ASCII case folded), rarest first: every match contains one literal of each set.
-pub(super) fn required(hir: &Hir) -> Vec<Vec<String>> {
-    let mut sets = sets(hir);
-    sets.sort_by(|a, b| frequency(a).total_cmp(&frequency(b)));
-    sets.truncate(MOST_SETS);
-    let text = |text: Vec<u8>| String::from_utf8(text).ok();
-    sets.into_iter().filter_map(|set| set.into_iter().map(text).collect()).collect()
+/// Literals of which a match contains one, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Set {
+    /// Lower-case ASCII; ASCII case is folded.
+    pub(super) texts: Vec<String>,
+    /// Fewest bytes from the start of the match to the literal.
+    pub(super) least: usize,
+    /// Most bytes.
+    pub(super) most: usize,
 }
 
-/// Every set that can be read off.
-fn sets(hir: &Hir) -> Vec<Texts> {
+/// A set while it is read off.
+#[derive(Debug, Clone)]
+struct Found {
+    texts: Texts,
+    least: usize,
+    most: usize,
+}
+
+/// Ways to match: each match is of one branch and contains a literal of each of its sets, which come rarest first.
+/// Empty where nothing is known.
+pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
+    let mut branches = branches(hir);
+    if branches.iter().any(Vec::is_empty) {
+        return Vec::new();
+    }
+    let finished = |found: Found| {
+        let texts = found.texts.into_iter().filter_map(|text| String::from_utf8(text).ok()).collect();
+        Set { texts, least: found.least, most: found.most }
+    };
+    for branch in &mut branches {
+        branch.sort_by(|a, b| frequency(&a.texts).total_cmp(&frequency(&b.texts)));
+        branch.truncate(MOST_SETS);
+    }
+    branches.into_iter().map(|branch| branch.into_iter().map(finished).collect()).collect()
+}
+
+/// The same, not yet sorted; a branch without sets stands for matches of which nothing is known.
+fn branches(hir: &Hir) -> Vec<Vec<Found>> {
     if let Some(texts) = exact(hir) {
-        return usable(texts).into_iter().collect();
+        return vec![usable(texts, 0, 0).into_iter().collect()];
     }
     match hir.kind() {
-        HirKind::Capture(capture) => sets(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => sets(&repetition.sub),
+        HirKind::Capture(capture) => branches(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => branches(&repetition.sub),
         HirKind::Concat(parts) => in_sequence(parts),
-        HirKind::Alternation(_) => best(hir).into_iter().collect(),
+        HirKind::Alternation(parts) => {
+            let each: Vec<Vec<Found>> = parts.iter().flat_map(branches).collect();
+            if each.len() <= MOST_BRANCHES { each } else { vec![either(&each).into_iter().collect()] }
+        }
         HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Repetition(_) => {
-            Vec::new()
+            vec![Vec::new()]
         }
     }
 }
 
-/// The rarest set.
-fn best(hir: &Hir) -> Option<Texts> {
-    match hir.kind() {
-        HirKind::Alternation(branches) if exact(hir).is_none() => {
-            let mut all = Texts::new();
-            for branch in branches {
-                all.extend(best(branch)?);
-            }
-            usable(all)
-        }
-        _ => sets(hir).into_iter().min_by(|a, b| frequency(a).total_cmp(&frequency(b))),
+/// One set for several branches: the rarest of each.
+fn either(branches: &[Vec<Found>]) -> Option<Found> {
+    let mut all: Option<Found> = None;
+    for branch in branches {
+        let best = branch.iter().min_by(|a, b| frequency(&a.texts).total_cmp(&frequency(&b.texts)))?;
+        all = Some(match all {
+            None => best.clone(),
+            Some(known) => Found {
+                texts: known.texts.union(&best.texts).cloned().collect(),
+                least: known.least.min(best.least),
+                most: known.most.max(best.most),
+            },
+        });
     }
+    all.and_then(|all| usable(all.texts, all.least, all.most))
 }
 
-/// Runs of parts whose texts can be listed, and what single parts require.
-fn in_sequence(parts: &[Hir]) -> Vec<Texts> {
-    let mut found: Vec<Texts> = Vec::new();
+/// Runs of parts whose texts can be listed, and the branches of the parts between them.
+fn in_sequence(parts: &[Hir]) -> Vec<Vec<Found>> {
+    let mut runs: Vec<Found> = Vec::new();
+    let mut ways: Vec<Vec<Found>> = vec![Vec::new()];
     let mut run = Texts::from([Vec::new()]);
+    // Bytes before the part, and before the run.
+    let (mut at, mut start) = ((0_usize, 0_usize), (0, 0));
     for part in parts {
-        let joined = exact(part).and_then(|texts| product(&run, &texts));
-        match joined {
+        let texts = exact(part);
+        match texts.as_ref().and_then(|texts| product(&run, texts)) {
             Some(joined) => run = joined,
             None => {
-                found.extend(usable(std::mem::take(&mut run)));
-                found.extend(if exact(part).is_some() { Vec::new() } else { sets(part) });
+                runs.extend(usable(std::mem::take(&mut run), start.0, start.1));
                 // What can be listed alone opens the next run.
-                run = exact(part).unwrap_or_else(|| Texts::from([Vec::new()]));
+                run = texts.unwrap_or_else(|| {
+                    ways = crossed(&ways, branches(part), at);
+                    Texts::from([Vec::new()])
+                });
+                start = at;
+                if run.iter().all(Vec::is_empty) {
+                    start = after(at, part);
+                }
             }
         }
+        at = after(at, part);
     }
-    found.extend(usable(run));
-    found
+    runs.extend(usable(run, start.0, start.1));
+    for way in &mut ways {
+        way.extend(runs.iter().cloned());
+    }
+    ways
+}
+
+/// Every way so far with every branch of a part that begins `at` bytes into the match; one for all where that is many.
+fn crossed(ways: &[Vec<Found>], mut part: Vec<Vec<Found>>, at: (usize, usize)) -> Vec<Vec<Found>> {
+    if ways.len().saturating_mul(part.len()) > MOST_BRANCHES {
+        part = vec![either(&part).into_iter().collect()];
+    }
+    let moved = |found: &Found| Found {
+        texts: found.texts.clone(),
+        least: found.least.saturating_add(at.0),
+        most: found.most.saturating_add(at.1),
+    };
+    let both = |way: &Vec<Found>, branch: &Vec<Found>| way.iter().cloned().chain(branch.iter().map(moved)).collect();
+    ways.iter().flat_map(|way| part.iter().map(move |branch| both(way, branch))).collect()
+}
+
+/// Fewest and most bytes behind a part that begins `at` bytes in.
+fn after(at: (usize, usize), part: &Hir) -> (usize, usize) {
+    let lengths = part.properties();
+    let most = lengths.maximum_len().unwrap_or(usize::MAX);
+    (at.0.saturating_add(lengths.minimum_len().unwrap_or(0)), at.1.saturating_add(most))
 }
 
 /// Every text a pattern can match, where they are few.
@@ -134,15 +204,27 @@ fn product(left: &Texts, right: &Texts) -> Option<Texts> {
 }
 
 /// A set as literals: each long enough and ASCII, shortened to what tells, none that contains another.
-fn usable(texts: Texts) -> Option<Texts> {
+fn usable(texts: Texts, least: usize, most: usize) -> Option<Found> {
     let fits = |text: &Vec<u8>| text.len() >= SHORTEST && text.is_ascii();
     if texts.is_empty() || !texts.iter().all(fits) {
         return None;
     }
     let short: Texts = texts.into_iter().map(|text| text.into_iter().take(LONGEST).collect()).collect();
-    let within = |small: &Vec<u8>, text: &Vec<u8>| small != text && text.windows(small.len()).any(|part| part == small);
-    let needed: Texts = short.iter().filter(|text| !short.iter().any(|small| within(small, text))).cloned().collect();
-    (needed.len() <= MOST).then_some(needed)
+    let within = |small: &Vec<u8>, text: &Vec<u8>| {
+        (small != text).then(|| text.windows(small.len().max(1)).position(|part| part == small)).flatten()
+    };
+    // Where a contained literal stands for a longer one it begins later than that.
+    let mut later = 0;
+    let mut needed = Texts::new();
+    for text in &short {
+        match short.iter().find_map(|small| within(small, text)) {
+            Some(_) => later = later.max(text.len() - SHORTEST),
+            None => {
+                needed.insert(text.clone());
+            }
+        }
+    }
+    (needed.len() <= MOST).then_some(Found { texts: needed, least, most: most.saturating_add(later) })
 }
 
 /// How often one of a set is met in a thousand bytes of ordinary English, roughly.
@@ -266,28 +348,46 @@ mod tests {
     use super::super::pattern::{Literals, parse};
     use super::*;
 
-    fn literals(pattern: &str) -> Vec<String> {
+    fn branches(pattern: &str) -> Vec<String> {
         let hir = parse(pattern).unwrap();
         let found = required(&hir);
-        for set in &found {
-            assert_eq!(Literals::new(set).unwrap().uncovered(&hir).unwrap(), None, "{set:?}");
+        for nth in 0..MOST_SETS {
+            let each: Vec<&Set> = found.iter().filter_map(|branch| branch.get(nth)).collect();
+            if !found.is_empty() && each.len() == found.len() {
+                let texts: Vec<String> = each.into_iter().flat_map(|set| set.texts.clone()).collect();
+                assert_eq!(Literals::new(&texts).unwrap().uncovered(&hir).unwrap(), None, "{texts:?}");
+            }
         }
-        found.iter().map(|set| set.join("|")).collect()
+        let set = |set: &Set| format!("{}@{}-{}", set.texts.join("|"), set.least, set.most);
+        found.iter().map(|branch| branch.iter().map(set).collect::<Vec<_>>().join(" & ")).collect()
     }
 
     #[test]
     fn every_part_that_must_occur_is_a_set_the_rarest_first() {
-        assert_eq!(literals(r"(?i)\b(?:it|hr)\s{1,3}department\b"), ["departme"]);
-        assert_eq!(literals(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"), ["password|secret", "print|say"]);
-        assert_eq!(literals(r"(?i)ignor(?:e|ing).{0,20}x"), ["ignore|ignoring"]);
-        assert_eq!(literals("(?:word ){1,9}x"), ["word "]);
-        assert_eq!(literals("say.{1,9}(?:(?:a|the) key|a .{1,9}word)"), ["a key|the key|word", "say"]);
+        assert_eq!(branches(r"(?i)\b(?:it|hr)\s{1,3}department\b"), ["departme@3-5"]);
+        assert_eq!(
+            branches(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"),
+            ["password|secret@4-14 & print|say@0-0"]
+        );
+        assert_eq!(branches(r"(?i)ignor(?:e|ing).{0,20}x"), ["ignore|ignoring@0-0"]);
+        assert_eq!(branches("(?:word ){1,9}x"), ["word @0-0"]);
+        assert_eq!(branches("(?:dark|darker) mode"), ["dark mod|darker m@0-0"]);
+        assert_eq!(branches("(?:dark|darker).{9}mode"), ["dark@0-3 & mode@13-15"]);
+    }
+
+    #[test]
+    fn ways_to_match_are_told_apart() {
+        assert_eq!(
+            branches("x(?:print.{2,4}keys|open.{1,3}doors)"),
+            ["print@1-1 & keys@8-10", "doors@6-8 & open@1-1"]
+        );
+        assert_eq!(branches("(?:print.{2,4}keys|ab)"), Vec::<String>::new());
     }
 
     #[test]
     fn nothing_is_made_up() {
-        assert!(literals(r"\d{16}").is_empty());
-        assert!(literals("(?:password)?ab").is_empty());
-        assert!(literals("cc|password").is_empty());
+        assert!(branches(r"\d{16}").is_empty());
+        assert!(branches("(?:password)?ab").is_empty());
+        assert!(branches("cc|password").is_empty());
     }
 }
