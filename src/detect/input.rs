@@ -5,6 +5,7 @@ use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::Hir;
 
 use super::condition::Condition;
+use super::literal::rare_bytes;
 use super::rule::Roles;
 use super::validate::Validator;
 use super::words::{End, Words};
@@ -77,6 +78,8 @@ pub(super) struct Pattern {
     longest: usize,
     /// The bytes a match can begin with.
     first: Box<[bool; 256]>,
+    /// Bytes of which a match contains one.
+    rare: Option<Box<[bool; 256]>>,
     /// A match is by one of these. Without any, the whole text is searched.
     ways: Vec<Way>,
     /// Its triggers' positions, one for each way.
@@ -111,7 +114,7 @@ impl Pattern {
                 Some(limit) => format!("too costly: more than {limit} bytes compiled"),
                 None => error.to_string(),
             })?;
-        Ok(Self { regex, longest, first: Box::new(first_bytes(hir)), ways, triggers: Vec::new() })
+        Ok(Self { regex, longest, first: Box::new(first_bytes(hir)), rare: rare_bytes(hir).map(Box::new), ways, triggers: Vec::new() })
     }
 
     /// Bytes compiled.
@@ -411,6 +414,11 @@ impl Pattern {
         visit: &mut dyn FnMut(usize, usize) -> bool,
     ) -> bool {
         let mut from = range.start;
+        let part = text.get(range.clone()).unwrap_or_default();
+        let contains = |rare: &[bool; 256]| part.iter().any(|byte| rare.get(usize::from(*byte)).is_some_and(|own| *own));
+        if self.rare.as_ref().is_some_and(|rare| !contains(rare)) {
+            return false;
+        }
         while from < range.end {
             let Some(found) = self.regex.search(&Input::new(text).span(from..range.end)) else { break };
             let passed = passes(found.start(), found.end());

@@ -12,6 +12,8 @@ const LONGEST: usize = 8;
 const MOST: usize = 256;
 /// Most sets of one branch.
 const MOST_SETS: usize = 4;
+/// A set met more often than so many times in a thousand bytes is not worth looking for beside another.
+const TOO_OFTEN: f64 = 2.5;
 /// Most branches of one pattern.
 const MOST_BRANCHES: usize = 12;
 
@@ -51,6 +53,10 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
     for branch in &mut branches {
         branch.sort_by(|a, b| frequency(&a.texts).total_cmp(&frequency(&b.texts)));
         branch.truncate(MOST_SETS);
+        // What occurs nearly everywhere rules nothing out; the first is needed all the same.
+        while branch.len() > 1 && branch.last().is_some_and(|last| frequency(&last.texts) > TOO_OFTEN) {
+            branch.pop();
+        }
     }
     branches.into_iter().map(|branch| branch.into_iter().map(finished).collect()).collect()
 }
@@ -225,6 +231,58 @@ fn usable(texts: Texts, least: usize, most: usize) -> Option<Found> {
         }
     }
     (needed.len() <= MOST).then_some(Found { texts: needed, least, most: most.saturating_add(later) })
+}
+
+/// Bytes of which every match contains one, where they are rare in ordinary text: signs and digits.
+pub(super) fn rare_bytes(hir: &Hir) -> Option<[bool; 256]> {
+    match hir.kind() {
+        HirKind::Literal(literal) => {
+            let rarest = literal.0.iter().copied().min_by_key(|byte| weight(*byte))?;
+            let mut bytes = [false; 256];
+            *bytes.get_mut(usize::from(rarest))? = true;
+            if rarest.is_ascii_alphabetic() { None } else { rare(bytes) }
+        }
+        HirKind::Class(regex_syntax::hir::Class::Bytes(class)) => {
+            let mut bytes = [false; 256];
+            for range in class.ranges() {
+                for byte in range.start()..=range.end() {
+                    *bytes.get_mut(usize::from(byte))? = true;
+                }
+            }
+            rare(bytes)
+        }
+        HirKind::Capture(capture) => rare_bytes(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => rare_bytes(&repetition.sub),
+        HirKind::Concat(parts) => parts.iter().filter_map(rare_bytes).min_by_key(total),
+        HirKind::Alternation(parts) => {
+            let mut all = [false; 256];
+            for part in parts {
+                let own = rare_bytes(part)?;
+                all.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
+            }
+            rare(all)
+        }
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) | HirKind::Repetition(_) => None,
+    }
+}
+
+fn rare(bytes: [bool; 256]) -> Option<[bool; 256]> {
+    (total(&bytes) <= 12).then_some(bytes)
+}
+
+fn total(bytes: &[bool; 256]) -> u32 {
+    (0..=u8::MAX).zip(bytes).filter(|(_, own)| **own).map(|(byte, _)| weight(byte)).sum()
+}
+
+/// How often a byte is met in a thousand of ordinary text, at least 1 for what is met at all.
+const fn weight(byte: u8) -> u32 {
+    match byte {
+        b' ' => 170,
+        b'a'..=b'z' | b'A'..=b'Z' => 30,
+        b'\n' | b',' | b'.' => 10,
+        b'-' | b'\'' | b'"' | b'0' | b'1' => 3,
+        _ => 1,
+    }
 }
 
 /// How often one of a set is met in a thousand bytes of ordinary English, roughly.

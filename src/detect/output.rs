@@ -1,5 +1,7 @@
 //! Answers: every pattern of every output rule, compiled into a few automata that the window steps.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use regex_syntax::hir::Hir;
 
 use super::automaton::{Automaton, BEHIND_LEN, DEAD, TooCostly};
@@ -18,6 +20,12 @@ pub(super) struct OutputEngine {
     pub(super) rules: Vec<OutputRule>,
     /// The groups in which a match can start: a bit each, by `behind * 256 + byte`.
     spawn: Vec<u64>,
+    /// The groups in which a match can start with two such bytes, by `kind(first) * 64 + kind(second)`.
+    pairs: Vec<u64>,
+    /// The same for the second and the third byte.
+    next_pairs: Vec<u64>,
+    /// What each byte counts as there.
+    kinds: Box<[u8; 256]>,
 }
 
 /// Patterns stepped together.
@@ -117,7 +125,60 @@ impl OutputEngine {
                 spawn.push(bits);
             }
         }
-        Ok(Self { groups, rules, spawn })
+        let mut own =
+            Self { groups, rules, spawn, pairs: vec![0; 4096], next_pairs: vec![0; 4096], kinds: Box::new(kinds()) };
+        own.fill_pairs();
+        Ok(own)
+    }
+
+    /// Walks every automaton three bytes deep.
+    fn fill_pairs(&mut self) {
+        let kind = |byte: u8| usize::from(self.kinds.get(usize::from(byte)).copied().unwrap_or(0));
+        for (nth, group) in self.groups.iter().enumerate() {
+            let bit = 1_u64 << nth;
+            let automaton = &group.automaton;
+            let alive = |state: u16| automaton.is_live(state) || automaton.is_match(state);
+            let mut heads: BTreeMap<u16, u64> = BTreeMap::new();
+            for behind in 0..BEHIND_LEN {
+                for byte in 0..=u8::MAX {
+                    *heads.entry(automaton.first(behind, byte)).or_default() |= 1 << kind(byte);
+                }
+            }
+            heads.remove(&DEAD);
+            let mut seconds: BTreeSet<(usize, u16)> = BTreeSet::new();
+            for (head, firsts) in &heads {
+                for byte in 0..=u8::MAX {
+                    let state = automaton.next(*head, byte);
+                    if alive(state) {
+                        seconds.insert((kind(byte), state));
+                        for first in (0..64).filter(|first| firsts >> first & 1 != 0) {
+                            mark(&mut self.pairs, first * 64 + kind(byte), bit);
+                        }
+                    }
+                }
+            }
+            for (second, state) in seconds {
+                // A match that has just ended must be seen, whatever comes.
+                let certain = automaton.is_match(state);
+                for byte in (0..=u8::MAX).filter(|byte| certain || alive(automaton.next(state, *byte))) {
+                    mark(&mut self.next_pairs, second * 64 + kind(byte), bit);
+                }
+            }
+        }
+    }
+
+    /// Of `groups`, those in which a match that starts with `byte` is not over within the next two bytes, as far as
+    /// these are known.
+    pub(super) fn survive(&self, groups: u64, byte: u8, next: Option<u8>, third: Option<u8>) -> u64 {
+        let kind = |byte: u8| usize::from(self.kinds.get(usize::from(byte)).copied().unwrap_or(0));
+        let Some(next) = next else { return groups };
+        let groups = groups & self.pairs.get(kind(byte) * 64 + kind(next)).copied().unwrap_or(u64::MAX);
+        match third {
+            Some(third) if groups != 0 => {
+                groups & self.next_pairs.get(kind(next) * 64 + kind(third)).copied().unwrap_or(u64::MAX)
+            }
+            Some(_) | None => groups,
+        }
     }
 
     /// The groups in which a match can start with `byte`, a bit each.
@@ -127,7 +188,32 @@ impl OutputEngine {
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.spawn.len() * 8 + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
+        (self.spawn.len() + self.pairs.len() + self.next_pairs.len()) * 8 + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
+    }
+}
+
+/// Bytes in 62 kinds: letters of either case, digits, each sign, controls, and all beyond ASCII.
+fn kinds() -> [u8; 256] {
+    let mut kinds = [0; 256];
+    let mut signs = 28_u8;
+    for (byte, kind) in (0..=u8::MAX).zip(kinds.iter_mut()) {
+        *kind = match byte.to_ascii_lowercase() {
+            lower @ b'a'..=b'z' => lower - b'a',
+            b'0'..=b'9' => 26,
+            0..=31 | 127 => 27,
+            128.. => 63,
+            _ => {
+                signs += 1;
+                signs - 1
+            }
+        };
+    }
+    kinds
+}
+
+fn mark(table: &mut [u64], at: usize, bit: u64) {
+    if let Some(slot) = table.get_mut(at) {
+        *slot |= bit;
     }
 }
 

@@ -224,7 +224,7 @@ impl Flow {
         let engine = rules.output();
         let fresh = view.get(size(self.fed - self.base)..).unwrap_or_default();
         let mut before = self.before;
-        for byte in fresh {
+        for (at, byte) in fresh.iter().enumerate() {
             if !self.live.is_empty() {
                 self.step(rules, engine, view, *byte);
                 if self.blocked.is_some() && self.enforce {
@@ -236,6 +236,9 @@ impl Flow {
             }
             let class = behind(before);
             let mut bits = engine.spawn(class, *byte);
+            if bits != 0 {
+                bits = engine.survive(bits, *byte, fresh.get(at + 1).copied(), fresh.get(at + 2).copied());
+            }
             while bits != 0 {
                 let group = bits.trailing_zeros() as u8;
                 bits &= bits - 1;
