@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
-use super::input::{InputEngine, InputRule, Pattern, Selection, Way};
+use super::input::{InputEngine, InputRule, Pattern, Placed, Selection, Way};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
 use super::literal::{Set, required};
@@ -112,7 +112,7 @@ impl Compiler<'_> {
                     gap = Some(format!("{name} {message}"));
                     Vec::new()
                 });
-                let ways = ways.into_iter().filter_map(|sets| self.way(sets)).collect();
+                let ways = ways.into_iter().map(|sets| self.way(sets)).collect();
                 match Pattern::new(hir, longest, ways, limit) {
                     Ok(pattern) => patterns.push(pattern),
                     Err(message) => problem(message),
@@ -147,9 +147,9 @@ impl Compiler<'_> {
     }
 
     /// A way to match, with its sets by number.
-    fn way(&mut self, sets: Vec<Set>) -> Option<Way> {
-        let (least, most) = sets.first().map(|set| (set.least, set.most))?;
-        Some(Way { sets: sets.into_iter().map(|set| self.set(set.texts)).collect(), least, most })
+    fn way(&mut self, sets: Vec<Set>) -> Way {
+        let placed = |set: Set| Placed { least: set.least, most: set.most, set: self.set(set.texts) };
+        Way { sets: sets.into_iter().map(placed).collect() }
     }
 
     /// A set's number; equal sets share one.

@@ -5,17 +5,14 @@ use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::Hir;
 
 use super::condition::Condition;
-use super::literal::rare_bytes;
+use super::literal::{FEW_STARTS, rare_bytes};
 use super::rule::Roles;
 use super::validate::Validator;
 use super::words::{End, Words};
 use crate::types::Role;
 
 /// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
-const LAZY_CACHE: usize = 128 * 1024;
-
-/// So many places where a match could start are tried one by one.
-const FEW_STARTS: usize = 16;
+const LAZY_CACHE: usize = 256 * 1024;
 
 /// The input side of a rule set.
 #[derive(Debug)]
@@ -42,13 +39,19 @@ struct Literal {
 struct Trigger {
     /// Its rule, by position among the input rules.
     rule: u16,
-    /// The sets of which a literal must be near, too.
-    also: Box<[u16]>,
-    /// Its longest match.
-    reach: u32,
+    /// The sets of which a literal must be near, too; 32 at most.
+    also: Box<[Near]>,
     /// How far before the literal a match can start, at least and at most.
     least: u32,
     most: u32,
+}
+
+/// A set of which a literal starts so many bytes from another: negative before it.
+#[derive(Debug)]
+struct Near {
+    set: u16,
+    least: i64,
+    most: i64,
 }
 
 /// The input side of one rule.
@@ -89,9 +92,14 @@ pub(super) struct Pattern {
 /// A way to match.
 #[derive(Debug)]
 pub(super) struct Way {
-    /// Sets of literals, rarest first: a match contains one of each.
-    pub(super) sets: Vec<u16>,
-    /// Bytes from the start of the match to the literal of the first set, at least and at most.
+    /// A match contains a literal of each; the first is the one to start from.
+    pub(super) sets: Vec<Placed>,
+}
+
+/// A set of literals, and how many bytes after the start of a match one of them starts.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) set: u16,
     pub(super) least: usize,
     pub(super) most: usize,
 }
@@ -143,19 +151,24 @@ impl InputEngine {
                 sets_of.get_mut(place(text)).into_iter().for_each(|own| own.push(nth));
             }
         }
+        let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut triggers: Vec<Trigger> = Vec::new();
         for (rule, own) in (0..).zip(&mut rules) {
             for pattern in own.selections.iter_mut().filter(|own| !own.negative).flat_map(|own| &mut own.patterns) {
                 for way in &pattern.ways {
                     let Some((first, also)) = way.sets.split_first() else { continue };
                     let nth = short(triggers.len())?;
-                    for text in sets.get(usize::from(*first)).into_iter().flatten() {
+                    for text in sets.get(usize::from(first.set)).into_iter().flatten() {
                         triggers_of.get_mut(place(text)).into_iter().for_each(|own| own.push(nth));
                     }
-                    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-                    let (least, most) = (length(way.least), length(way.most));
-                    let reach = length(pattern.longest);
-                    triggers.push(Trigger { rule: short(rule)?, also: also.into(), reach, least, most });
+                    let near = |placed: &Placed| Near {
+                        set: placed.set,
+                        least: i64::from(length(placed.least)) - i64::from(length(first.most)),
+                        most: i64::from(length(placed.most)) - i64::from(length(first.least)),
+                    };
+                    let also = also.iter().map(near).collect();
+                    let (least, most) = (length(first.least), length(first.most));
+                    triggers.push(Trigger { rule: short(rule)?, also, least, most });
                     pattern.triggers.push(nth);
                 }
             }
@@ -199,43 +212,46 @@ impl InputEngine {
         found
     }
 
-    /// Notes where each pattern can match: around a literal of its rarest set, where one of each other set is near.
+    /// Notes where each pattern can start: before a literal of its first set, where one of each other set is in place.
     fn look(&self, words: &Words, ends: &[End], occurring: &Bits, windows: &mut Windows) {
-        let literal = |at: u16| self.literals.get(usize::from(at));
-        // Where a literal of each set was last seen to start, plus one.
-        let mut last = vec![0_u32; self.set_count];
-        let seen = |last: &[u32], set: u16| last.get(usize::from(set)).copied().unwrap_or(0);
         for (nth, (own, end)) in ends.iter().enumerate() {
-            let Some(own_literal) = literal(*own) else { continue };
-            let start = end.saturating_sub(words.length(*own));
-            for set in &own_literal.sets {
-                if let Some(slot) = last.get_mut(usize::from(*set)) {
-                    *slot = start + 1;
-                }
-            }
-            for at in &own_literal.triggers {
+            let Some(literal) = self.literals.get(usize::from(*own)) else { continue };
+            for at in &literal.triggers {
                 let Some(trigger) = self.triggers.get(usize::from(*at)) else { continue };
-                if !trigger.also.iter().all(|set| occurring.get(*set)) {
+                if !trigger.also.iter().all(|near| occurring.get(near.set)) {
                     continue;
                 }
+                let start = end.saturating_sub(words.length(*own));
                 let starts = (start.saturating_sub(trigger.most), start.saturating_sub(trigger.least));
-                if windows.extend(*at, starts) {
-                    continue;
-                }
-                let (from, to) = (start.saturating_sub(trigger.reach), start.saturating_add(trigger.reach));
-                let after = ends.get(nth..).unwrap_or_default();
-                let near = |set: &u16| {
-                    let behind = || {
-                        let close = after.iter().take_while(|(_, end)| *end <= to);
-                        close.filter_map(|(other, _)| literal(*other)).any(|other| other.sets.contains(set))
-                    };
-                    seen(&last, *set) > from || behind()
-                };
-                if trigger.also.iter().all(near) {
+                if !windows.extend(*at, starts) && self.in_place(words, ends, nth, start, &trigger.also) {
                     windows.push(*at, starts);
                 }
             }
         }
+    }
+
+    /// Whether a literal of each set starts where it must, seen from the literal `nth`, which starts at `start`.
+    fn in_place(&self, words: &Words, ends: &[End], nth: usize, start: u32, also: &[Near]) -> bool {
+        let (mut missing, start) = ((1_u64 << also.len().min(32)) - 1, i64::from(start));
+        if missing == 0 {
+            return true;
+        }
+        let (first, last) = also.iter().fold((0, 0), |(first, last), near| (near.least.min(first), near.most.max(last)));
+        let mut visit = |(other, end): &End| {
+            let Some(literal) = self.literals.get(usize::from(*other)) else { return false };
+            let at = i64::from(end.saturating_sub(words.length(*other))) - start;
+            for (bit, near) in also.iter().enumerate().take(32) {
+                if (near.least..=near.most).contains(&at) && literal.sets.contains(&near.set) {
+                    missing &= !(1 << bit);
+                }
+            }
+            missing == 0
+        };
+        let (before, from) = ends.split_at_checked(nth).unwrap_or_default();
+        // A literal that starts in reach ends behind its first byte, and not further than the longest is long.
+        let behind = i64::try_from(words.longest()).unwrap_or(i64::MAX);
+        before.iter().rev().take_while(|(_, end)| i64::from(*end) > start + first).any(&mut visit)
+            || from.iter().take_while(|(_, end)| i64::from(*end) <= start + last + behind).any(visit)
     }
 }
 
@@ -251,7 +267,8 @@ impl Windows {
     fn extend(&mut self, trigger: u16, (first, last): (u32, u32)) -> bool {
         let latest = self.last.get(usize::from(trigger)).and_then(|latest| latest.checked_sub(1));
         match latest.and_then(|latest| self.found.get_mut(latest as usize)) {
-            Some((_, _, end)) if first <= *end => {
+            Some((_, start, end)) if first <= *end && *start <= last => {
+                *start = first.min(*start);
                 *end = last.max(*end);
                 true
             }
@@ -360,7 +377,7 @@ impl InputRule {
             selection.negative || self.validators.iter().all(|validator| validator.passes(matched))
         };
         for pattern in &selection.patterns {
-            let occurs = |way: &Way| way.sets.iter().all(|set| occurring.get(*set));
+            let occurs = |way: &Way| way.sets.iter().all(|placed| occurring.get(placed.set));
             if !pattern.ways.is_empty() && !pattern.ways.iter().any(occurs) {
                 continue;
             }

@@ -11,9 +11,11 @@ const LONGEST: usize = 8;
 /// Most literals of one set.
 const MOST: usize = 256;
 /// Most sets of one branch.
-const MOST_SETS: usize = 4;
+const MOST_SETS: usize = 5;
 /// A set met more often than so many times in a thousand bytes is not worth looking for beside another.
-const TOO_OFTEN: f64 = 2.5;
+const TOO_OFTEN: f64 = 8.0;
+/// So many places where a match could start are tried one by one.
+pub(super) const FEW_STARTS: usize = 16;
 /// Most branches of one pattern.
 const MOST_BRANCHES: usize = 12;
 
@@ -39,8 +41,8 @@ struct Found {
     most: usize,
 }
 
-/// Ways to match: each match is of one branch and contains a literal of each of its sets, which come rarest first.
-/// Empty where nothing is known.
+/// Ways to match: each match is of one branch and contains a literal of each of its sets. The first set is the one to
+/// start from: rare, or at a known distance from the start of the match. Empty where nothing is known.
 pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
     let mut branches = branches(hir);
     if branches.iter().any(Vec::is_empty) {
@@ -52,6 +54,12 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
     };
     for branch in &mut branches {
         branch.sort_by(|a, b| frequency(&a.texts).total_cmp(&frequency(&b.texts)));
+        let longest = hir.properties().maximum_len().unwrap_or(usize::MAX);
+        let cheapest = (0..branch.len()).zip(branch.iter()).min_by(|a, b| cost(a.1, longest).total_cmp(&cost(b.1, longest)));
+        if let Some((at, _)) = cheapest {
+            let first = branch.remove(at);
+            branch.insert(0, first);
+        }
         branch.truncate(MOST_SETS);
         // What occurs nearly everywhere rules nothing out; the first is needed all the same.
         while branch.len() > 1 && branch.last().is_some_and(|last| frequency(&last.texts) > TOO_OFTEN) {
@@ -59,6 +67,14 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
         }
     }
     branches.into_iter().map(|branch| branch.into_iter().map(finished).collect()).collect()
+}
+
+/// What starting from a set costs in a thousand bytes of ordinary text: single tries, or a search of everything within
+/// reach, which costs as much as one try per sixteen bytes.
+fn cost(set: &Found, longest: usize) -> f64 {
+    let reach = set.most.saturating_sub(set.least);
+    let tries = if reach <= FEW_STARTS { 1.0 } else { reach.saturating_add(longest) as f64 / 16.0 };
+    frequency(&set.texts) * tries
 }
 
 /// The same, not yet sorted; a branch without sets stands for matches of which nothing is known.

@@ -90,6 +90,11 @@ impl Words {
         self.lengths.get(usize::from(literal)).copied().map_or(0, u32::from)
     }
 
+    /// The longest literal's length.
+    pub(super) const fn longest(&self) -> usize {
+        self.longest
+    }
+
     fn next(&self, state: u16, byte: u8) -> u16 {
         let class = self.classes.get(usize::from(byte)).copied().unwrap_or(0);
         self.table.get((usize::from(state) << self.shift) | usize::from(class)).copied().unwrap_or(0)
