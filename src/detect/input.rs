@@ -194,12 +194,16 @@ impl InputEngine {
             return found;
         }
         let mut occurring = Bits::new(self.set_count);
-        for (literal, _) in &ends {
-            let sets = self.literals.get(usize::from(*literal)).map_or(&[][..], |own| &own.sets);
-            sets.iter().for_each(|set| occurring.set(*set));
+        let mut blocks = Blocks::new(self.set_count, text.len());
+        for (literal, end) in &ends {
+            let start = end.saturating_sub(words.length(*literal));
+            for set in self.literals.get(usize::from(*literal)).map_or(&[][..], |own| &own.sets) {
+                occurring.set(*set);
+                blocks.set(start, *set);
+            }
         }
         let mut windows = Windows { found: Vec::new(), last: vec![0; self.triggers.len()] };
-        self.look(words, &ends, &occurring, &mut windows);
+        self.look(words, &ends, &occurring, &blocks, &mut windows);
         let mut candidates = Bits::new(self.rules.len());
         let looked_at = windows.found.iter().filter_map(|(trigger, ..)| self.triggers.get(usize::from(*trigger)));
         looked_at.for_each(|trigger| candidates.set(trigger.rule));
@@ -213,7 +217,7 @@ impl InputEngine {
     }
 
     /// Notes where each pattern can start: before a literal of its first set, where one of each other set is in place.
-    fn look(&self, words: &Words, ends: &[End], occurring: &Bits, windows: &mut Windows) {
+    fn look(&self, words: &Words, ends: &[End], occurring: &Bits, blocks: &Blocks, windows: &mut Windows) {
         for (nth, (own, end)) in ends.iter().enumerate() {
             let Some(literal) = self.literals.get(usize::from(*own)) else { continue };
             for at in &literal.triggers {
@@ -223,6 +227,10 @@ impl InputEngine {
                 }
                 let start = end.saturating_sub(words.length(*own));
                 let starts = (start.saturating_sub(trigger.most), start.saturating_sub(trigger.least));
+                let about = |near: &Near| blocks.any(i64::from(start) + near.least, i64::from(start) + near.most, near.set);
+                if !trigger.also.iter().all(about) {
+                    continue;
+                }
                 if !windows.extend(*at, starts) && self.in_place(words, ends, nth, start, &trigger.also) {
                     windows.push(*at, starts);
                 }
@@ -300,6 +308,38 @@ impl Windows {
             }
         }
         joined
+    }
+}
+
+/// Which sets occur in each short piece of a text.
+struct Blocks {
+    words: usize,
+    bits: Vec<u64>,
+}
+
+impl Blocks {
+    /// Bytes of a piece, as a power of two.
+    const SHIFT: u32 = 7;
+
+    fn new(sets: usize, len: usize) -> Self {
+        let words = sets.div_ceil(64);
+        Self { words, bits: vec![0; ((len >> Self::SHIFT) + 1) * words] }
+    }
+
+    fn set(&mut self, at: u32, set: u16) {
+        let word = (at >> Self::SHIFT) as usize * self.words + usize::from(set / 64);
+        if let Some(word) = self.bits.get_mut(word) {
+            *word |= 1 << (set % 64);
+        }
+    }
+
+    /// Whether the set occurs in a piece that the range touches.
+    fn any(&self, first: i64, last: i64, set: u16) -> bool {
+        let block = |at: i64| usize::try_from(at.max(0) >> Self::SHIFT).unwrap_or(usize::MAX);
+        let pieces = self.bits.len().checked_div(self.words).unwrap_or(0);
+        let mut range = block(first)..=block(last).min(pieces.saturating_sub(1));
+        let word = |block: usize| self.bits.get(block * self.words + usize::from(set / 64)).copied().unwrap_or(0);
+        range.any(|block| word(block) >> (set % 64) & 1 != 0)
     }
 }
 

@@ -283,7 +283,7 @@ pub(super) fn rare_bytes(hir: &Hir) -> Option<[bool; 256]> {
 }
 
 fn rare(bytes: [bool; 256]) -> Option<[bool; 256]> {
-    (total(&bytes) <= 12).then_some(bytes)
+    (total(&bytes) <= 24).then_some(bytes)
 }
 
 fn total(bytes: &[bool; 256]) -> u32 {

@@ -36,7 +36,10 @@ impl Words {
         let start = nfa.start_state(Anchored::No).map_err(|error| error.to_string())?;
         let mut classes = Box::new([0_u8; 256]);
         let mut bytes = vec![0_u8];
-        for byte in 0..=u8::MAX {
+        // Letters and the space first, so that most steps stay within one cache line of a state's row.
+        let mut order: Vec<u8> = (0..=u8::MAX).collect();
+        order.sort_by_key(|byte| !(byte.is_ascii_lowercase() || *byte == b' '));
+        for byte in order {
             let used = literals.iter().any(|literal| literal.as_bytes().contains(&byte));
             if used && let Some(class) = classes.get_mut(usize::from(byte)) {
                 *class = bytes.len() as u8;
