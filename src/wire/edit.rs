@@ -96,13 +96,9 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ve
             out.extend_from_slice(base64::encode(text.as_bytes()).as_bytes());
             out
         }
-        Form::Raw => {
-            if text.is_empty() {
-                b"{}".to_vec()
-            } else {
-                text.as_bytes().to_vec()
-            }
-        }
+        Form::Raw if text.is_empty() => b"{}".to_vec(),
+        Form::Raw if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => text.as_bytes().to_vec(),
+        Form::Raw => quoted(text),
         Form::Token | Form::Framing => Vec::new(),
     }
 }

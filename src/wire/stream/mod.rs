@@ -254,25 +254,29 @@ impl Stream {
     }
 
     /// Tool calls' fragments go to their calls, repeated fields go nowhere, everything else is the caller's.
-    fn sort<'a>(&mut self, pieces: Vec<Piece<'a>>, chunk: &mut Chunk<'a>) {
+    fn sort<'a>(&mut self, mut pieces: Vec<Piece<'a>>, chunk: &mut Chunk<'a>) {
         self.calls.next_event();
-        if chunk.pieces.is_empty() {
-            chunk.pieces.reserve(pieces.len().min(4));
-        }
-        for piece in pieces {
+        pieces.retain(|piece| {
             let is_call = piece.channel.kind == ChannelKind::ToolCall;
             match piece.kind {
-                PieceKind::Copy if is_call && self.dialect == Dialect::Responses => chunk.pieces.push(piece),
-                PieceKind::Copy | PieceKind::Delta if is_call => self.calls.add(&piece),
-                PieceKind::Copy if piece.channel.kind == ChannelKind::Other && self.memo.repeats(&piece.text) => {}
-                PieceKind::Copy => chunk.pieces.push(piece),
+                PieceKind::Copy if is_call && self.dialect == Dialect::Responses => true,
+                PieceKind::Copy | PieceKind::Delta if is_call => {
+                    self.calls.add(piece);
+                    false
+                }
+                PieceKind::Copy => piece.channel.kind != ChannelKind::Other || !self.memo.repeats(&piece.text),
                 PieceKind::Delta | PieceKind::Token => {
                     if !self.open.contains(&piece.channel) {
                         self.open.push(piece.channel);
                     }
-                    chunk.pieces.push(piece);
+                    true
                 }
             }
+        });
+        if chunk.pieces.is_empty() {
+            chunk.pieces = pieces;
+        } else {
+            chunk.pieces.append(&mut pieces);
         }
     }
 
