@@ -247,3 +247,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn hostile_sizes_cost_no_more_than_their_length() {
+    let limits = Limits::default();
+    let started = std::time::Instant::now();
+    // 60,000 keys, 60,000 strings of JSON, one object with 60,000 members; every one of them edited.
+    let list = |element: &dyn Fn(u32) -> String| (0..60_000).map(element).collect::<Vec<_>>().join(",");
+    let bodies = [
+        format!(r#"{{"model":"m","messages":[],"x":{{{}}}}}"#, list(&|i| format!("\"k {i}\":0"))),
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{}]}}]}}"#,
+            list(&|_| r#"{"arguments":"[\"a b\"]"}"#.to_owned())
+        ),
+        format!(r#"{{"model":"m","messages":[{{{},"role":"user"}}]}}"#, list(&|i| format!("\"k {i}\":\"v\""))),
+    ];
+    for body in &bodies {
+        let prompt = read_prompt(Dialect::Chat, body.as_bytes(), &limits).unwrap();
+        let edits: Vec<_> =
+            (0..u32::try_from(prompt.spans.len()).unwrap()).map(|i| (SpanIndex(i), "[X]".to_owned())).collect();
+        assert!(edits.len() > 50_000);
+        let edited = prompt.rebuild(&edits, None);
+        assert!(read_prompt(Dialect::Generic, &edited, &limits).is_ok());
+    }
+    // Unoptimised and on a busy machine; what is quadratic here takes minutes.
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}

@@ -27,6 +27,9 @@ use super::sse::SseEvent;
 use super::walk::walk;
 use crate::types::{Channel, ChannelKind, Dialect, FinishReason, Place, Uninspected, Usage};
 
+/// How many channels and calls of one stream may be open at a time.
+const MOST_CHANNELS: usize = 1_024;
+
 /// What one event says.
 #[derive(Debug, Default)]
 pub struct Chunk<'a> {
@@ -130,6 +133,13 @@ impl Stream {
         (chunk.opaque, chunk.tokens) = (reader.opaque, reader.tokens);
         self.sort(reader.pieces, &mut chunk);
         self.conclude(signs, &mut chunk);
+        if self.open.len().saturating_add(self.calls.len()) > MOST_CHANNELS {
+            return Err(BadBody::at(
+                BadBodyKind::Unsupported,
+                0,
+                "the answer has too many choices, parts or calls at once",
+            ));
+        }
         Ok(chunk)
     }
 
