@@ -1,1 +1,407 @@
 //! Builds every room once, wires the two doors, drains on shutdown.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::{LogFormat, Protocol, Settings};
+use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
+use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
+use crate::proxy::listen::{
+    self, Bound, ListenError, Observer, Peer, Refuse, Refused, Shutdown, TlsError, TlsMaterial, TlsState,
+};
+use crate::proxy::upstream::TlsConfigs;
+use crate::proxy::{Gate, Proxy, Recorder, Shared, VerdictCache};
+use crate::telemetry::{self, ConnectionRefused, Handshake, ListenerKind, Metrics, QueueDepth};
+use crate::types::Event;
+
+/// How often what callers have used up long ago is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// Where a supervisor or a test wants the addresses that were bound written, as JSON.
+const ADDRESSES_FILE: &str = "PORTCULLIS_ADDRESSES_FILE";
+
+/// Why the gateway did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something is wrong with the configuration or the rules.
+    #[error("{}", Problem::list(.0))]
+    Config(Vec<Problem>),
+    /// Logs, metrics or traces.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A thread, a runtime, a signal handler, the ops listener.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { what, source }
+}
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// Anything that keeps it from starting.
+pub fn serve(loaded: Loaded) -> Result<(), Error> {
+    let mut telemetry = telemetry::init(&telemetry_options(&loaded.settings))?;
+    let prepared = config::prepare(&loaded, None).map_err(Error::Config)?;
+    for warning in loaded.warnings.iter().chain(&prepared.warnings) {
+        tracing::warn!(%warning, "configuration");
+    }
+    let handle = Arc::new(Handle::new(prepared));
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(io_error("cannot start the control side"))?;
+    let gateway = {
+        let _context = control.enter();
+        Gateway::start(loaded, handle, &telemetry)?
+    };
+    let ended = control.block_on(gateway.run());
+    // A collector that is away is no reason to end badly.
+    if let Err(error) = telemetry.shutdown() {
+        tracing::warn!(%error, "the last telemetry was not sent");
+    }
+    ended
+}
+
+/// Everything that runs.
+struct Gateway {
+    handle: Arc<Handle>,
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    events: EventLoop,
+    shutdown: Shutdown,
+    tuning: listen::Tuning,
+    tls: Option<Arc<TlsState>>,
+    health: Arc<Health>,
+    reloader: Reloader,
+    reloads: ReloadTask,
+    ops: Option<tokio::net::TcpListener>,
+    metrics: Metrics,
+    source: String,
+}
+
+impl Gateway {
+    fn start(loaded: Loaded, handle: Arc<Handle>, telemetry: &telemetry::Guard) -> Result<Self, Error> {
+        let settings = Arc::clone(&loaded.settings);
+        let metrics = telemetry.metrics();
+        let bound = listen::bind(&settings)?;
+        let ops = bind_ops(&settings)?;
+        let tls = tls_state(&handle.load_full())?;
+
+        let (sender, receiver) = mpsc::channel(settings.server.event_queue.max(1));
+        watch_queue(&metrics, &sender);
+        let events = EventLoop::spawn(receiver, readers(&settings, telemetry), settings.record.flush_every.get())
+            .map_err(io_error("cannot start the event readers"))?;
+
+        let shared = Arc::new(Shared {
+            recorder: Recorder::new(sender.clone(), metrics.clone()),
+            gate: Gate::new(&settings.limits, metrics.clone()),
+            cache: VerdictCache::new(settings.inspect.verdict_cache, random_key()),
+            tls: Arc::new(TlsConfigs::default()),
+        });
+        let cache = Arc::clone(&shared);
+        metrics.watch_verdict_cache(move || cache.cache.len());
+
+        let shutdown = Shutdown::new();
+        let tuning = bound.tuning();
+        write_addresses(&bound, &settings, ops.as_ref()).map_err(io_error("cannot write the addresses file"))?;
+        welcome(&loaded, &bound);
+        let (config, data) = (Arc::clone(&handle), Arc::clone(&shared));
+        let make = move |_| Arc::new(Proxy::new(Arc::clone(&config), Arc::clone(&data)));
+        let observer = Arc::new(Watch {
+            handle: Arc::clone(&handle),
+            recorder: shared.recorder.clone(),
+            metrics: metrics.clone(),
+        });
+        let workers = bound.spawn_workers(make, tls.clone(), observer, &shutdown)?;
+        let source = loaded.source.name();
+        let (reloader, reloads) = Reloader::new(Arc::clone(&handle), &loaded, sender);
+        Ok(Self {
+            handle,
+            shared,
+            workers,
+            events,
+            shutdown,
+            tuning,
+            tls,
+            health: Arc::default(),
+            reloader,
+            reloads,
+            ops,
+            metrics,
+            source,
+        })
+    }
+
+    /// Until a signal, then until everything is drained.
+    async fn run(mut self) -> Result<(), Error> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(io_error("cannot listen for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("cannot listen for SIGINT"))?;
+        let stop = CancellationToken::new();
+        self.serve_ops(&stop);
+        tokio::spawn(self.reloads.run(stop.clone()));
+        tokio::spawn(follow(
+            Arc::clone(&self.handle),
+            Arc::clone(&self.shared),
+            self.tuning.clone(),
+            self.tls.clone(),
+            self.metrics.clone(),
+        ));
+        tokio::spawn(forget(Arc::clone(&self.shared)));
+        self.metrics.rules_loaded(self.handle.load().rules.rules().len());
+        self.health.set_started();
+        tracing::info!(configuration = %self.source, "ready");
+
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = interrupt.recv() => tracing::info!("interrupted: draining"),
+        }
+        self.health.set_draining();
+        let delay = self.handle.load().settings.server.drain_delay.get();
+        let shutdown = self.shutdown.clone();
+        let again = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let workers = self.workers;
+        let drained = async {
+            tokio::time::sleep(delay).await;
+            shutdown.drain();
+            join(workers).await
+        };
+        tokio::select! {
+            all_well = drained => if !all_well { tracing::error!("a worker panicked") },
+            () = again => {
+                tracing::warn!("second signal: ending now");
+                self.shutdown.now();
+            }
+        }
+        stop.cancel();
+        let events = self.events;
+        tokio::task::spawn_blocking(move || events.finish())
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(io_error("events were lost"))?;
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    fn serve_ops(&mut self, stop: &CancellationToken) {
+        let Some(listener) = self.ops.take() else { return };
+        let reloader = self.reloader.clone();
+        let ops = Ops {
+            metrics: self.metrics.clone(),
+            health: Arc::clone(&self.health),
+            reload: Arc::new(move || {
+                let reloader = reloader.clone();
+                Box::pin(async move { reloader.request().await })
+            }),
+            header_timeout: self.handle.load().settings.http.header_timeout.get(),
+        };
+        let max = self.handle.load().settings.ops.max_connections;
+        tokio::spawn(ops.serve(listener, max, stop.clone()));
+    }
+}
+
+/// Follows publications: parts that are rebuilt rather than read per request.
+async fn follow(handle: Arc<Handle>, shared: Arc<Shared>, tuning: listen::Tuning, tls: Option<Arc<TlsState>>, metrics: Metrics) {
+    let mut published = handle.subscribe();
+    while published.changed().await.is_ok() {
+        let snapshot = handle.load_full();
+        tuning.replace(&snapshot.settings);
+        shared.cache.clear();
+        metrics.rules_loaded(snapshot.rules.rules().len());
+        let Some(tls) = &tls else { continue };
+        // The configuration was checked; what can still fail is the development certificate's folder.
+        if let Err(error) = tls_material(&snapshot).and_then(|material| tls.replace(material)) {
+            tracing::error!(%error, "the old certificate stays in force");
+        }
+    }
+}
+
+async fn forget(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        shared.gate.forget_idle();
+    }
+}
+
+/// Waits for the workers, off the control side's thread.
+async fn join(workers: Vec<JoinHandle<()>>) -> bool {
+    let joined = tokio::task::spawn_blocking(move || {
+        workers.into_iter().map(JoinHandle::join).filter(|ended| ended.is_err()).count() == 0
+    });
+    joined.await.unwrap_or(false)
+}
+
+fn readers(settings: &Settings, telemetry: &telemetry::Guard) -> Vec<Box<dyn Reader>> {
+    let mut readers: Vec<Box<dyn Reader>> = vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
+    if let Some(path) = &settings.record.path {
+        let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
+        readers.push(Box::new(writer));
+    }
+    readers
+}
+
+fn watch_queue(metrics: &Metrics, sender: &mpsc::Sender<Event>) {
+    let sender = sender.downgrade();
+    metrics.watch_event_queue(move || {
+        let (capacity, free) = sender.upgrade().map_or((0, 0), |sender| (sender.max_capacity(), sender.capacity()));
+        QueueDepth { waiting: capacity.saturating_sub(free) as u64, capacity: capacity as u64 }
+    });
+}
+
+fn bind_ops(settings: &Settings) -> Result<Option<tokio::net::TcpListener>, Error> {
+    let Some(address) = settings.ops.address else { return Ok(None) };
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    bind().map(Some).map_err(|source| Error::Io { what: "cannot open the ops listener", source })
+}
+
+fn tls_state(snapshot: &Snapshot) -> Result<Option<Arc<TlsState>>, Error> {
+    if !snapshot.settings.listeners.iter().any(|listener| listener.protocol == Protocol::Https) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(TlsState::new(tls_material(snapshot)?)?)))
+}
+
+fn tls_material(snapshot: &Snapshot) -> Result<TlsMaterial, TlsError> {
+    let client_ca = snapshot.tls.client_ca_pem.as_deref();
+    let client_auth = snapshot.settings.tls.client_auth;
+    match &snapshot.tls.pair {
+        Some(pair) => TlsMaterial::from_pem(&pair.certs_pem, pair.key_pem.expose(), client_ca, client_auth),
+        None => {
+            let dev = listen::dev_certificate(&snapshot.settings.tls)?;
+            TlsMaterial::read(&dev.certificate, &dev.key, snapshot.settings.tls.client_ca.as_deref(), client_auth)
+        }
+    }
+}
+
+/// A key nobody outside knows, for hashes that must not be predictable: two random UUIDs are 244 random bits.
+fn random_key() -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(uuid::Uuid::new_v4().as_bytes()).update(uuid::Uuid::new_v4().as_bytes());
+    hasher.finalize().into()
+}
+
+fn telemetry_options(settings: &Settings) -> telemetry::Options {
+    let telemetry = &settings.telemetry;
+    telemetry::Options {
+        log: telemetry.log.clone(),
+        log_format: match telemetry.log_format {
+            LogFormat::Auto => telemetry::LogFormat::Auto,
+            LogFormat::Text => telemetry::LogFormat::Text,
+            LogFormat::Json => telemetry::LogFormat::Json,
+        },
+        otlp_endpoint: telemetry.otlp_endpoint.clone(),
+        trace_ratio: telemetry.trace_ratio,
+        service_name: telemetry.service_name.clone(),
+    }
+}
+
+/// Tells a person at a terminal how to go on. Logs go to standard error; this is the program's own output.
+fn welcome(loaded: &Loaded, bound: &Bound) {
+    let mut text = format!("Portcullis {} is listening.\n", env!("CARGO_PKG_VERSION"));
+    let listeners = loaded.settings.listeners.iter().filter(|listener| listener.protocol != Protocol::Unix);
+    for (listener, address) in listeners.zip(bound.addresses()) {
+        let scheme = if listener.protocol == Protocol::Https { "https" } else { "http" };
+        text.push_str(&format!("  OPENAI_BASE_URL={scheme}://{address}/v1    ANTHROPIC_BASE_URL={scheme}://{address}\n"));
+    }
+    let rehearsals: Vec<&str> = loaded.rehearsals().collect();
+    if !rehearsals.is_empty() {
+        text.push_str(&format!(
+            "No provider key is configured for {}: the built-in offline rehearsal model answers.\n\
+             Set OPENAI_API_KEY or ANTHROPIC_API_KEY to reach a provider.\n",
+            rehearsals.join(", ")
+        ));
+    }
+    let uses_dev = loaded.tls.pair.is_none()
+        && loaded.settings.listeners.iter().any(|listener| listener.protocol == Protocol::Https);
+    if uses_dev && let Ok(dev) = listen::dev_certificate(&loaded.settings.tls) {
+        text.push_str(&dev.how_to_trust());
+        text.push('\n');
+    }
+    // Nobody may be there to read it.
+    let _unread = io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn write_addresses(bound: &Bound, settings: &Settings, ops: Option<&tokio::net::TcpListener>) -> io::Result<()> {
+    let Some(path) = std::env::var_os(ADDRESSES_FILE) else { return Ok(()) };
+    let tcp = settings.listeners.iter().filter(|listener| listener.protocol != Protocol::Unix);
+    let listeners: Vec<_> = tcp
+        .zip(bound.addresses())
+        .map(|(listener, address)| serde_json::json!({ "protocol": listener.protocol, "address": address }))
+        .collect();
+    let ops = ops.and_then(|ops| ops.local_addr().ok());
+    let text = serde_json::json!({ "listeners": listeners, "ops": ops }).to_string();
+    let whole = std::path::Path::new(&path).with_extension("part");
+    std::fs::write(&whole, text)?;
+    std::fs::rename(&whole, &path)
+}
+
+/// What the listener tells, as metrics and records.
+struct Watch {
+    handle: Arc<Handle>,
+    recorder: Recorder,
+    metrics: Metrics,
+}
+
+impl Observer for Watch {
+    fn connection_opened(&self, protocol: Protocol) {
+        self.metrics.connection_opened(listener_kind(protocol));
+    }
+
+    fn connection_closed(&self, protocol: Protocol) {
+        self.metrics.connection_closed(listener_kind(protocol));
+    }
+
+    fn connection_refused(&self, reason: Refused) {
+        self.metrics.connection_refused(match reason {
+            Refused::AddressCap => ConnectionRefused::PerAddress,
+            Refused::UntrustedProxy | Refused::ProxyHeader => ConnectionRefused::ProxyProtocol,
+        });
+    }
+
+    fn handshake(&self, outcome: listen::Handshake) {
+        self.metrics.handshake(match outcome {
+            listen::Handshake::Done => Handshake::Ok,
+            listen::Handshake::Failed => Handshake::Failed,
+            listen::Handshake::TimedOut => Handshake::Timeout,
+        });
+    }
+
+    fn request_refused(&self, peer: &Peer, refuse: &Refuse) {
+        self.recorder.refused_by_listener(self.handle.load().generation, peer, refuse);
+    }
+}
+
+fn listener_kind(protocol: Protocol) -> ListenerKind {
+    match protocol {
+        Protocol::Https => ListenerKind::Https,
+        Protocol::Http => ListenerKind::Http,
+        Protocol::Unix => ListenerKind::Unix,
+    }
+}

@@ -1,1 +1,119 @@
 //! The command line: each command is one call.
+
+mod check;
+mod config;
+mod output;
+mod remote;
+mod scan;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::output::Out;
+use crate::app;
+use crate::config::{Environment, Loaded, Problem, Source};
+
+/// A security gateway for LLM APIs: every prompt inspected before it leaves, every completion while it streams back.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// The configuration file [default: $PORTCULLIS_CONFIG, else ./gateway.toml, else built-in defaults]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (the default)
+    Serve,
+    /// Check configuration, rules and the rules' own cases; report every problem at once
+    Check,
+    /// Inspect a text or a request body and explain the verdict
+    Scan(scan::ScanArgs),
+    /// Tell a running gateway to reload, and say how that went
+    Reload(remote::RemoteArgs),
+    /// Ask a running gateway whether it is ready: exit code 0 if so
+    Healthcheck(remote::RemoteArgs),
+    /// Show the configuration, its schema, or make a gateway key
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// Something is wrong with configuration or rules.
+    #[error("{}", report(.0))]
+    Problems(Vec<Problem>),
+    /// The gateway did not start or did not end well.
+    #[error(transparent)]
+    App(#[from] app::Error),
+    /// Reading or writing.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// Anything else, in words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::new(std::env::vars_os().filter_map(|(name, value)| {
+        // A variable that is not UTF-8 cannot be one of ours.
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    }));
+    let source = Source::new(cli.common.config.as_deref(), environment);
+    let mut out = Out::stdout();
+    let done = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&source),
+        Command::Check => check::run(&source, &mut out),
+        Command::Scan(args) => scan::run(&source, &args, &mut out),
+        Command::Reload(args) => remote::reload(&source, &args, &mut out),
+        Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),
+        Command::Config(command) => config::run(&source, &command, &mut out),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever was reading has seen enough.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(source: &Source) -> Result<ExitCode, Error> {
+    app::serve(load(source)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(source: &Source) -> Result<Loaded, Error> {
+    source.load().map_err(Error::Problems)
+}
+
+/// Every problem on a line of its own, then how many there are.
+fn report(problems: &[Problem]) -> String {
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    };
+    format!("{}\n{count}", Problem::list(problems))
+}

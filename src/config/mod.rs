@@ -1,5 +1,36 @@
 //! Files -> raw -> checked -> Snapshot; a reload prepares (may fail), then publishes (cannot).
 
-mod defaults;
 pub mod settings;
 pub mod units;
+
+mod defaults;
+
+mod load;
+mod reload;
+mod snapshot;
+
+mod check;
+mod env;
+mod keys;
+mod problem;
+mod read;
+mod routes;
+mod rules;
+mod tls;
+mod tree;
+mod upstreams;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use env::Environment;
+pub use keys::{KeyTable, digest, hex};
+pub use load::{Loaded, Source, load};
+pub use problem::Problem;
+pub use read::{Fingerprint, Watched};
+pub use reload::{ReloadTask, Reloader};
+pub use routes::{RoutePlan, Routes};
+pub use snapshot::{Handle, Prepared, Snapshot, prepare};
+pub use tls::{TlsMaterial, TlsPair};
+pub use upstreams::{Base, Upstream, Upstreams};

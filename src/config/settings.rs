@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::units::{Size, Time};
-use crate::types::{Action, Severity};
+use crate::types::{Action, Secret, Severity};
 
 /// The whole file.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where the gateway listens. Not reloaded: a change needs a restart.
@@ -48,7 +48,7 @@ pub struct Settings {
 }
 
 /// One socket.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// `https`, `http` or `unix`.
@@ -77,7 +77,7 @@ pub enum Protocol {
 }
 
 /// Threads, queues, connection caps and draining.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Worker threads; 0 is one per core this process may use. Not reloaded.
@@ -110,7 +110,7 @@ pub enum QueueFull {
 }
 
 /// Certificates.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the certificate chain. Absent: a development CA and certificate are made in `dev_directory`.
@@ -140,7 +140,7 @@ pub enum ClientAuth {
 }
 
 /// Deadlines and limits of the HTTP protocol.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// From accept to the end of the TLS handshake.
@@ -176,7 +176,7 @@ pub struct Http {
 }
 
 /// Limits on bodies.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Body {
     /// Bytes of a request body, as sent and as decoded.
@@ -198,17 +198,19 @@ pub struct Body {
 }
 
 /// The ops listener.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ops {
-    /// `/metrics`, `/livez`, `/readyz`, `/startupz` and `POST /reload` are served here. Absent: nowhere. Not reloaded.
+    /// `/metrics`, `/livez`, `/readyz`, `/startupz` and `POST /reload` are served here; `""`: nowhere. Not reloaded.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
     pub address: Option<SocketAddr>,
     /// Concurrent connections to it.
     pub max_connections: usize,
 }
 
 /// Who is let in.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
     /// Refuse requests without a known gateway key (or trusted user header).
@@ -220,7 +222,7 @@ pub struct Identity {
 }
 
 /// One gateway key.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayKey {
     /// The name that appears in records and limits.
@@ -230,7 +232,7 @@ pub struct GatewayKey {
 }
 
 /// Rates and concurrency.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Per client address.
@@ -244,7 +246,7 @@ pub struct Limits {
 }
 
 /// One caller's rate and concurrency.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {
     /// Requests per minute, sustained; 0 is no limit.
@@ -256,7 +258,7 @@ pub struct Limit {
 }
 
 /// What inspection does.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inspect {
     /// `off`, `monitor` (inspect and report) or `enforce`.
@@ -342,7 +344,7 @@ pub enum OnFailure {
 }
 
 /// Where rules come from and how this site changes them.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
     /// Use the rules built into the binary.
@@ -360,7 +362,7 @@ pub struct Rules {
 }
 
 /// A change to one rule.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleOverride {
     /// `false` switches the rule off.
@@ -376,7 +378,7 @@ pub struct RuleOverride {
 }
 
 /// Where requests may go.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// Whose API it speaks.
@@ -386,7 +388,8 @@ pub struct Upstream {
     pub base_url: Option<String>,
     /// The provider's key, injected by the gateway.
     #[serde(default)]
-    pub api_key: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub api_key: Option<ApiKey>,
     /// An environment variable that holds it.
     #[serde(default)]
     pub api_key_env: Option<String>,
@@ -428,6 +431,47 @@ pub struct Upstream {
     pub http2: bool,
 }
 
+impl Upstream {
+    /// One of a kind with every other key at its default.
+    pub fn of_kind(kind: UpstreamKind) -> Self {
+        Self {
+            kind,
+            base_url: None,
+            api_key: None,
+            api_key_env: None,
+            api_key_file: None,
+            forward_client_key: false,
+            ca: None,
+            connect_timeout: upstream_defaults::connect_timeout(),
+            first_byte_timeout: upstream_defaults::first_byte_timeout(),
+            idle_timeout: upstream_defaults::idle_timeout(),
+            total_timeout: upstream_defaults::total_timeout(),
+            retries: upstream_defaults::retries(),
+            retry_delay: upstream_defaults::retry_delay(),
+            max_idle: upstream_defaults::max_idle(),
+            idle_connection_timeout: upstream_defaults::idle_connection(),
+            http2: false,
+        }
+    }
+}
+
+/// A provider's key as written in the file. It prints as `[redacted]`, whatever prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct ApiKey(pub Secret);
+
+impl From<String> for ApiKey {
+    fn from(key: String) -> Self {
+        Self(Secret::new(key))
+    }
+}
+
+impl Serialize for ApiKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[redacted]")
+    }
+}
+
 /// Whose API an upstream speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -441,7 +485,7 @@ pub enum UpstreamKind {
 }
 
 /// An exception to the built-in routes.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// A canonical path without the leading `/v1`, for example `/chat/completions`; a final `/*` matches what follows.
@@ -476,10 +520,12 @@ pub enum RouteAction {
 }
 
 /// The decision record: JSON lines.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordFile {
-    /// The file; absent: no record is written. Not reloaded.
+    /// The file; `""`: no record is written. Not reloaded.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
     pub path: Option<PathBuf>,
     /// It is rotated at this size.
     pub max_size: Size,
@@ -490,7 +536,7 @@ pub struct RecordFile {
 }
 
 /// Logs, traces, metrics.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// A `tracing` filter (`info`, `portcullis=debug`). `RUST_LOG` wins.
@@ -518,7 +564,7 @@ pub enum LogFormat {
 }
 
 /// How changes are noticed.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reload {
     /// Watch the configuration file and the rule directories.
@@ -556,5 +602,29 @@ mod upstream_defaults {
     }
     pub(super) fn idle_connection() -> Time {
         Time::from_secs(60)
+    }
+}
+
+/// An optional value that has a default: TOML has no word for "none", so an empty string says it.
+mod empty_is_none {
+    use serde::de::{DeserializeOwned, Error as _};
+    use serde::{Deserialize as _, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let text = toml::Value::String(text);
+        T::deserialize(text).map(Some).map_err(|error| D::Error::custom(error.message()))
     }
 }

@@ -1,1 +1,12 @@
 //! The control side: reads Events, publishes Snapshots.
+
+pub mod events;
+pub mod observe;
+pub mod ops;
+pub mod record;
+mod rotate;
+
+pub use events::{EventLoop, Reader, run};
+pub use observe::Observer;
+pub use ops::{Health, Ops, ReloadAction};
+pub use record::RecordWriter;

@@ -1,1 +1,191 @@
-//! The data path, in the order a request meets it: read `Proxy::handle` first.
+//! The data path, in the order a request meets it. `Proxy::handle` is the whole road: read it first.
+
+pub mod listen;
+mod identify;
+pub mod admit;
+mod route;
+mod receive;
+mod inspect;
+mod cache;
+mod forward;
+pub mod upstream;
+mod answer;
+mod inspector;
+mod events;
+mod relay;
+mod record;
+mod refuse;
+mod body;
+mod decode;
+mod panics;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+
+pub use self::admit::Gate;
+pub use self::body::Body;
+pub use self::cache::VerdictCache;
+use self::admit::Admitted;
+use self::answer::Relayed;
+use self::inspect::Cleared;
+use self::listen::Peer;
+pub use self::record::Recorder;
+use self::record::Flight;
+use self::refuse::Refusal;
+use self::route::Plan;
+use self::upstream::{Pool, TlsConfigs};
+use crate::config::settings::{Mode, RouteAction, Settings};
+use crate::config::{Handle, Snapshot};
+use crate::types::ApiFamily;
+use crate::wire;
+
+/// The data path of one worker.
+pub struct Proxy {
+    config: Arc<Handle>,
+    shared: Arc<Shared>,
+    pool: Pool,
+}
+
+/// What all workers share.
+pub struct Shared {
+    /// The door up.
+    pub recorder: Recorder,
+    /// What callers have used.
+    pub gate: Gate,
+    /// Spans known to be clean.
+    pub cache: VerdictCache,
+    /// TLS towards upstreams.
+    pub tls: Arc<TlsConfigs>,
+}
+
+impl Proxy {
+    /// A worker's data path: decides by what `config` holds, pools its own connections.
+    pub fn new(config: Arc<Handle>, shared: Arc<Shared>) -> Self {
+        let pool = Pool::new(Arc::clone(&shared.tls));
+        Self { config, shared, pool }
+    }
+
+    /// The whole road of a request. Law 5: one Snapshot from start to end. Law 6: `flight` leaves exactly one Record.
+    pub async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let snapshot = self.config.load();
+        let (head, body) = request.into_parts();
+        let on_full = snapshot.settings.server.on_event_queue_full;
+        let (mut flight, room) = self.shared.recorder.begin(on_full, snapshot.generation);
+        flight.describe(&head);
+        let family = route::family(&head);
+        let road = match room {
+            Ok(()) => panics::caught(self.road(&snapshot, peer, head, body, &mut flight)).await,
+            Err(refusal) => Ok(Err(refusal)),
+        };
+        match road {
+            Ok(Ok(relayed)) => relayed.into_response(flight),
+            Ok(Err(refusal)) => refuse(refusal, flight, family),
+            Err(panics::Panicked) => {
+                flight.metrics().panicked();
+                refuse(Refusal::internal(), flight, family)
+            }
+        }
+    }
+
+    /// One line per stage; each may refuse.
+    async fn road(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        peer: &Peer,
+        head: Parts,
+        body: Incoming,
+        flight: &mut Flight,
+    ) -> Result<Relayed, Refusal> {
+        listen::check_semantics(&head).map_err(|bad| Refusal::bad_head(bad.status, bad.code, bad.message))?;
+        let plan = route::plan(snapshot, &head)?;
+        flight.planned(&plan);
+        let caller = identify::caller(snapshot, peer, &head.headers)?;
+        flight.note(|record| record.caller = caller.clone());
+        let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller)?;
+        let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
+        let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;
+        let answer = forward::send(&self.pool, &plan, head, cleared, flight).await?;
+        admitted.release_body();
+        answer::relay(snapshot, plan, peer.cut.clone(), answer, admitted, flight).await
+    }
+
+    async fn receive(
+        &self,
+        snapshot: &Snapshot,
+        plan: &Plan,
+        head: &Parts,
+        body: Incoming,
+        flight: &mut Flight,
+        admitted: &mut Admitted,
+    ) -> Result<Bytes, Refusal> {
+        let started = std::time::Instant::now();
+        let body = receive::body(&snapshot.settings, &head.headers, body, admitted).await?;
+        if plan.action == RouteAction::Inspect && !body.is_empty() {
+            receive::check_json(&head.headers)?;
+        }
+        flight.note(|record| record.micros.receive = record::micros_since(started));
+        Ok(body)
+    }
+
+    async fn inspect(
+        &self,
+        snapshot: &Snapshot,
+        plan: &Plan,
+        caller: &crate::types::Caller,
+        flight: &mut Flight,
+        body: Bytes,
+    ) -> Result<Cleared, Refusal> {
+        if plan.action == RouteAction::Pass {
+            return Ok(Cleared::exempt(flight, body));
+        }
+        if body.is_empty() && plan.takes_no_body() {
+            return Ok(Cleared::bodiless());
+        }
+        inspect::prompt(snapshot, plan, caller, &self.shared.cache, flight, body).await
+    }
+}
+
+impl listen::Handler for Proxy {
+    type Body = Body;
+
+    async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+        Self::handle(&self, &peer, request).await
+    }
+}
+
+/// A refusal as the answer, and the end of the flight.
+fn refuse(refusal: Refusal, mut flight: Flight, family: ApiFamily) -> Response<Body> {
+    flight.refused(&refusal);
+    let id = flight.id();
+    let mut response = refusal.into_response(family, &id);
+    if let Ok(value) = hyper::header::HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(refuse::REQUEST_ID, value);
+    }
+    response
+}
+
+/// The limits of the JSON reader.
+fn json_limits(settings: &Settings) -> wire::Limits {
+    wire::Limits { max_depth: settings.body.max_depth, max_nodes: settings.body.max_nodes }
+}
+
+impl Plan {
+    /// Whether a request may come without a body: reading what is there, and removing it.
+    fn takes_no_body(&self) -> bool {
+        self.bodiless
+    }
+
+    /// Whether what comes back is inspected.
+    fn inspects_answers(&self, settings: &Settings) -> bool {
+        self.mode != Mode::Off && settings.inspect.answers
+    }
+}
+
+/// Methods that carry no body.
+fn bodiless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS)
+}

@@ -58,6 +58,19 @@ pub enum FinishReason {
     Other,
 }
 
+impl FinishReason {
+    /// A low-cardinality label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Tokens as the provider counted them; `input` includes cached ones whatever the dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Decision, Dialect, Generation, RequestId, Usage, Verdict};
+use super::{Caller, CallerKind, Decision, Dialect, FinishReason, Generation, RequestId, Usage, Verdict};
 
 /// What the data path and the reloader tell the control side.
 #[derive(Debug, Clone)]
@@ -24,6 +24,9 @@ pub struct ReloadOutcome {
     pub generation: Generation,
     /// The problems that kept the old Snapshot in place; empty when the new one is live.
     pub problems: Vec<String>,
+    /// What an operator should know although it is live: an expired certificate, a key that needs a restart.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How a request ended. The label says which stage of the road ended it.
@@ -49,6 +52,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome, in the order of the enum.
+    pub const ALL: [Self; 8] = [
+        Self::Served,
+        Self::Refused,
+        Self::PromptBlocked,
+        Self::AnswerBlocked,
+        Self::UpstreamFailed,
+        Self::Abandoned,
+        Self::Cut,
+        Self::Internal,
+    ];
+
     /// A low-cardinality label.
     pub const fn name(self) -> &'static str {
         match self {
@@ -115,6 +130,10 @@ pub struct Durations {
     pub receive: u64,
     /// Inspecting, both directions.
     pub scan: u64,
+    /// The part of `scan` spent on the answer.
+    pub scan_output: u64,
+    /// From the request handed to the upstream to the first byte of its answer's body; 0 when none came.
+    pub first_chunk: u64,
     /// The longest time any byte of the answer was held back.
     pub hold: u64,
 }
@@ -158,8 +177,12 @@ pub struct Record {
     pub request_bytes: Accounted,
     /// Law 2, towards the client.
     pub response_bytes: Accounted,
+    /// The uninspected bytes of both directions, by reason.
+    pub uninspected: Vec<(Uninspected, u64)>,
     /// The most bytes held back at once.
     pub held_max: u64,
+    /// Why the answer ended, where the provider said.
+    pub finish: Option<FinishReason>,
     /// Tokens, where the provider said.
     pub usage: Option<Usage>,
     /// Where the time went.
@@ -168,4 +191,40 @@ pub struct Record {
     pub generation: Generation,
     /// The SDK's own retry count (`x-stainless-retry-count`): an attack retried is one attack.
     pub retry: u32,
+    /// The caller's `traceparent` header, where it sent a well-formed one: the trace this request belongs to.
+    pub traceparent: Option<String>,
+}
+
+impl Record {
+    /// A record of a request of which only the head is known: abandoned, until something better is.
+    pub fn new(time: i64, id: RequestId, generation: Generation) -> Self {
+        Self {
+            time,
+            id,
+            caller: Caller { address: None, key: None, user: None, kind: CallerKind::Anonymous },
+            method: Arc::from(""),
+            path: Arc::from(""),
+            dialect: None,
+            model: None,
+            stream: false,
+            upstream: None,
+            attempts: 0,
+            outcome: Outcome::Abandoned,
+            reason: None,
+            status: 0,
+            decision: Decision::Allow,
+            input: None,
+            output: None,
+            request_bytes: Accounted::default(),
+            response_bytes: Accounted::default(),
+            uninspected: Vec::new(),
+            held_max: 0,
+            finish: None,
+            usage: None,
+            micros: Durations::default(),
+            generation,
+            retry: 0,
+            traceparent: None,
+        }
+    }
 }

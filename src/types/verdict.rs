@@ -33,6 +33,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Both directions, in the order of the enum.
+    pub const ALL: [Self; 2] = [Self::Input, Self::Output];
+
     /// A low-cardinality label.
     pub const fn name(self) -> &'static str {
         match self {
@@ -118,6 +121,21 @@ pub enum Action {
     Block,
 }
 
+impl Action {
+    /// Every action, mildest first.
+    pub const ALL: [Self; 4] = [Self::Score, Self::Flag, Self::Redact, Self::Block];
+
+    /// A low-cardinality label; also the word used in rule files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::Flag => "flag",
+            Self::Redact => "redact",
+            Self::Block => "block",
+        }
+    }
+}
+
 /// What happens to a request or an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +151,9 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Every decision, mildest first.
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Flag, Self::Redact, Self::Block];
+
     /// A low-cardinality label.
     pub const fn name(self) -> &'static str {
         match self {

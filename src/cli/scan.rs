@@ -1,0 +1,334 @@
+//! `scan`: what the gateway would conclude about a text, and why.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::output::Out;
+use super::{Error, load};
+use crate::config::settings::{SecurityMode, Settings};
+use crate::config::{self, Source};
+use crate::detect::{self, RuleSet, Thresholds};
+use crate::types::{Decision, Dialect, Direction, Role, SpanIndex, Verdict};
+use crate::wire;
+
+/// The longest text or body read. The gateway's own limit is `body.max_request`.
+const MAX_TEXT: u64 = 256 << 20;
+
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    /// The text; `-`, or none at all, reads it from standard input
+    #[arg(conflicts_with_all = ["file", "body", "jsonl"])]
+    text: Option<String>,
+    /// Read the text from a file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["body", "jsonl"])]
+    file: Option<PathBuf>,
+    /// Read a request body from a file, `-` for standard input: every text in it is inspected in its role
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jsonl", "direction", "role"])]
+    body: Option<PathBuf>,
+    /// What the request body is written in
+    #[arg(long, value_enum, default_value_t = DialectName::Chat, requires = "body")]
+    dialect: DialectName,
+    /// Read rows {"id", "text", "direction"?, "role"?} from a file, `-` for standard input, and print a line for each
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// Whether the text is on its way to the model or comes from it
+    #[arg(long, value_enum, default_value_t = DirectionName::Input)]
+    direction: DirectionName,
+    /// Who is said to have written it
+    #[arg(long, value_enum, default_value_t = RoleName::User)]
+    role: RoleName,
+    /// How the verdict is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Exit with 0 for allow, 3 for flag and redact, 4 for block
+    #[arg(long)]
+    exit_code: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DirectionName {
+    Input,
+    Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RoleName {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+    Definition,
+    Parameter,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DialectName {
+    Chat,
+    Responses,
+    Completions,
+    Embeddings,
+    Messages,
+    Generic,
+}
+
+impl From<DirectionName> for Direction {
+    fn from(name: DirectionName) -> Self {
+        match name {
+            DirectionName::Input => Self::Input,
+            DirectionName::Output => Self::Output,
+        }
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::System => Self::System,
+            RoleName::Developer => Self::Developer,
+            RoleName::User => Self::User,
+            RoleName::Assistant => Self::Assistant,
+            RoleName::Tool => Self::Tool,
+            RoleName::Definition => Self::Definition,
+            RoleName::Parameter => Self::Parameter,
+        }
+    }
+}
+
+impl From<DialectName> for Dialect {
+    fn from(name: DialectName) -> Self {
+        match name {
+            DialectName::Chat => Self::Chat,
+            DialectName::Responses => Self::Responses,
+            DialectName::Completions => Self::Completions,
+            DialectName::Embeddings => Self::Embeddings,
+            DialectName::Messages => Self::Messages,
+            DialectName::Generic => Self::Generic,
+        }
+    }
+}
+
+/// The rules and thresholds of a configuration.
+struct Scanner {
+    rules: Arc<RuleSet>,
+    settings: Arc<Settings>,
+}
+
+/// A verdict with the texts it is about.
+struct Scanned {
+    direction: Direction,
+    /// Path and text of each span.
+    texts: Vec<(String, String)>,
+    verdict: Verdict,
+    micros: u128,
+}
+
+pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<ExitCode, Error> {
+    let loaded = load(source)?;
+    let prepared = config::prepare(&loaded, None).map_err(Error::Problems)?;
+    let scanner = Scanner { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) };
+    if let Some(rows) = &args.jsonl {
+        return scanner.rows(rows, args, out);
+    }
+    let scanned = match &args.body {
+        Some(path) => scanner.body(args.dialect.into(), &read(path)?)?,
+        None => {
+            let text = match (&args.text, &args.file) {
+                (Some(text), _) if text != "-" => text.clone(),
+                (_, Some(path)) => utf8(read(path)?)?,
+                (_, None) => utf8(read(Path::new("-"))?)?,
+            };
+            scanner.text(args.direction.into(), args.role.into(), text)
+        }
+    };
+    match args.format {
+        Format::Text => out.text(&scanned.explained())?,
+        Format::Json => out.line(scanned.json())?,
+    }
+    Ok(if args.exit_code { exit_code(scanned.verdict.decision) } else { ExitCode::SUCCESS })
+}
+
+impl Scanner {
+    fn text(&self, direction: Direction, role: Role, text: String) -> Scanned {
+        let started = Instant::now();
+        let mut findings = Vec::new();
+        let thresholds = match direction {
+            Direction::Input => {
+                self.rules.scan(SpanIndex(0), role, &text, &mut findings);
+                self.thresholds()
+            }
+            Direction::Output => {
+                findings = detect::inspect_output(&self.rules, SpanIndex(0), &text, true).findings;
+                // An answer is judged by what its rules ask for: a stream cannot take words back.
+                Thresholds { flag_at: 1, block_at: u32::MAX }
+            }
+        };
+        let verdict = detect::judge(findings, &thresholds, self.rules.hash());
+        Scanned { direction, texts: vec![("text".to_owned(), text)], verdict, micros: started.elapsed().as_micros() }
+    }
+
+    fn body(&self, dialect: Dialect, body: &[u8]) -> Result<Scanned, Error> {
+        let started = Instant::now();
+        let limits =
+            wire::Limits { max_depth: self.settings.body.max_depth, max_nodes: self.settings.body.max_nodes };
+        let prompt = wire::read_prompt(dialect, body, &limits)
+            .map_err(|bad| Error::Failed(format!("the body would be refused: {bad} (offset {})", bad.offset)))?;
+        let mut findings = Vec::new();
+        for (index, span) in (0_u32..).zip(&prompt.spans) {
+            self.rules.scan(SpanIndex(index), span.role, &span.text, &mut findings);
+        }
+        let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
+        let micros = started.elapsed().as_micros();
+        let texts = (0_u32..)
+            .zip(&prompt.spans)
+            .map(|(index, span)| (prompt.path_of(SpanIndex(index)), span.text.clone().into_owned()))
+            .collect();
+        Ok(Scanned { direction: Direction::Input, texts, verdict, micros })
+    }
+
+    /// One verdict per row. A row that cannot be read gets a line that says so, and the exit code is 1.
+    fn rows(&self, path: &Path, args: &ScanArgs, out: &mut Out) -> Result<ExitCode, Error> {
+        let (mut bad, mut worst) = (false, Decision::Allow);
+        for (number, line) in (1_u64..).zip(open(path)?.lines()) {
+            let line = line.map_err(|source| Error::Io { what: format!("row {number}"), source })?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            match serde_json::from_str::<Row>(&line) {
+                Ok(row) => {
+                    let direction = row.direction.unwrap_or(args.direction).into();
+                    let role = row.role.unwrap_or(args.role).into();
+                    let scanned = self.text(direction, role, row.text);
+                    worst = worst.max(scanned.verdict.decision);
+                    out.line(scanned.row(&row.id))?;
+                }
+                Err(error) => {
+                    bad = true;
+                    out.line(json!({ "id": null, "error": format!("row {number}: {error}") }))?;
+                }
+            }
+        }
+        Ok(match (bad, args.exit_code) {
+            (true, _) => ExitCode::FAILURE,
+            (false, true) => exit_code(worst),
+            (false, false) => ExitCode::SUCCESS,
+        })
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        let inspect = &self.settings.inspect;
+        let scaled = |points: u32| match inspect.security {
+            SecurityMode::Default | SecurityMode::Aware => points,
+            SecurityMode::Strict => (points.saturating_mul(inspect.strict_percent) / 100).max(1),
+        };
+        Thresholds { flag_at: scaled(inspect.flag_at), block_at: scaled(inspect.block_at) }
+    }
+}
+
+/// One row of `--jsonl`.
+#[derive(Deserialize)]
+struct Row {
+    #[serde(default)]
+    id: Value,
+    text: String,
+    direction: Option<DirectionName>,
+    role: Option<RoleName>,
+}
+
+impl Scanned {
+    fn explained(&self) -> String {
+        let texts: Vec<(&str, &str)> = self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        detect::explain(&self.verdict, &texts)
+    }
+
+    fn json(&self) -> Value {
+        let path = |span: SpanIndex| usize::try_from(span.0).ok().and_then(|at| self.texts.get(at)).map(|(path, _)| path);
+        let findings: Vec<Value> = self
+            .verdict
+            .findings
+            .iter()
+            .map(|finding| {
+                let mut shown = json!(finding);
+                if let Some(shown) = shown.as_object_mut() {
+                    shown.insert("path".to_owned(), json!(path(finding.evidence.span)));
+                }
+                shown
+            })
+            .collect();
+        json!({
+            "direction": self.direction.name(),
+            "decision": self.verdict.decision.name(),
+            "risk": risk(&self.verdict),
+            "findings": findings,
+            "steps": self.verdict.steps,
+            "rule_set": self.verdict.rule_set,
+            "spans": self.texts.len(),
+            "micros": self.micros,
+        })
+    }
+
+    fn row(&self, id: &Value) -> Value {
+        let categories: BTreeSet<&str> = self.verdict.findings.iter().map(|finding| finding.family.name()).collect();
+        let rules: BTreeSet<&str> = self.verdict.findings.iter().map(|finding| &*finding.rule.0).collect();
+        json!({
+            "id": id,
+            "risk": risk(&self.verdict),
+            "decision": self.verdict.decision.name(),
+            "categories": categories,
+            "rules": rules,
+            "micros": self.micros,
+        })
+    }
+}
+
+/// Four digits, so that a 32-bit fraction does not look more exact than it is.
+fn risk(verdict: &Verdict) -> f64 {
+    (f64::from(verdict.risk) * 10_000.0).round() / 10_000.0
+}
+
+fn exit_code(decision: Decision) -> ExitCode {
+    ExitCode::from(match decision {
+        Decision::Allow => 0,
+        Decision::Flag | Decision::Redact => 3,
+        Decision::Block => 4,
+    })
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = fs::File::open(path).map_err(|source| Error::Io { what: path.display().to_string(), source })?;
+    Ok(Box::new(io::BufReader::new(file)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(MAX_TEXT).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Io { what: path.display().to_string(), source })?;
+    Ok(bytes)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::Failed(format!("the text is not UTF-8: the byte at offset {at} starts no character"))
+    })
+}

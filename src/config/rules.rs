@@ -1,0 +1,110 @@
+//! Where rules come from: those in the binary, then the configured directories.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rust_embed::RustEmbed;
+
+use super::check::Check;
+use super::problem::{KeyPath, Problem};
+use super::read::Fingerprint;
+use super::settings::{self, RuleOverride};
+use crate::detect::{Budget, Override, RuleSet, Source};
+
+/// The rules built into the binary.
+#[derive(RustEmbed)]
+#[folder = "rules/"]
+struct Builtin;
+
+/// Everything a rule set is compiled from, read but not yet compiled.
+#[derive(Clone)]
+pub(super) struct RuleSources {
+    sources: Vec<Source>,
+    settings: settings::Rules,
+    /// A digest over the above.
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// Reads the built-in rules and every configured directory.
+pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSources {
+    let mut sources = if rules.builtin { builtin(check) } else { Vec::new() };
+    for (index, directory) in rules.directories.iter().enumerate() {
+        let at = KeyPath::of(&["rules", "directories"]).index(index);
+        let (files, bad) = check.reader.rule_files(directory);
+        for (path, message) in bad {
+            check.problem(&at, format!("{}: {message}", path.display()));
+        }
+        sources.extend(files.into_iter().map(|(path, text)| Source { name: path.display().to_string(), text }));
+    }
+    let fingerprint = fingerprint(&sources, rules);
+    RuleSources { sources, settings: rules.clone(), fingerprint }
+}
+
+fn builtin(check: &mut Check<'_>) -> Vec<Source> {
+    let mut names: Vec<_> = Builtin::iter().filter(|name| name.ends_with(".yaml")).collect();
+    names.sort();
+    let mut sources = Vec::new();
+    for name in names {
+        let text = Builtin::get(&name).and_then(|file| String::from_utf8(file.data.into_owned()).ok());
+        let name = format!("rules/{name}");
+        match text {
+            Some(text) => {
+                check.reader.note(&name, &text);
+                sources.push(Source { name, text });
+            }
+            None => check.problem(&KeyPath::of(&["rules", "builtin"]), format!("the built-in {name} is not readable")),
+        }
+    }
+    sources
+}
+
+impl RuleSources {
+    /// Compiles the rules, unless `before` was made from the same, and runs their own cases.
+    pub(super) fn compile(&self, before: Option<(&Fingerprint, &Arc<RuleSet>)>) -> Result<Arc<RuleSet>, Vec<Problem>> {
+        if let Some((fingerprint, compiled)) = before
+            && *fingerprint == self.fingerprint
+        {
+            return Ok(Arc::clone(compiled));
+        }
+        let overrides = self.settings.overrides.iter().map(|(id, change)| (id.clone(), convert(change))).collect();
+        let budget = Budget {
+            max_rule: self.settings.max_rule.get(),
+            max_total: self.settings.max_total.get(),
+            max_hold: self.settings.max_hold.get(),
+        };
+        let told = |problems: Vec<crate::detect::Problem>| problems.into_iter().map(Problem::from).collect();
+        let compiled = RuleSet::compile(&self.sources, &overrides, &budget).map_err(told)?;
+        let failed = compiled.self_test();
+        if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }
+    }
+
+    /// How many files there are.
+    pub(super) fn files(&self) -> usize {
+        self.sources.len()
+    }
+}
+
+impl fmt::Debug for RuleSources {
+    /// How much there is; the texts are long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleSources").field("files", &self.sources.len()).finish_non_exhaustive()
+    }
+}
+
+fn convert(change: &RuleOverride) -> Override {
+    Override { enabled: change.enabled, action: change.action, score: change.score, severity: change.severity }
+}
+
+fn fingerprint(sources: &[Source], rules: &settings::Rules) -> Fingerprint {
+    let mut all = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        all.update(&(text.len() as u64).to_le_bytes());
+        all.update(text.as_bytes());
+    };
+    for source in sources {
+        add(&source.name);
+        add(&source.text);
+    }
+    add(&format!("{:?} {} {} {}", rules.overrides, rules.max_rule, rules.max_total, rules.max_hold));
+    *all.finalize().as_bytes()
+}

@@ -1,0 +1,161 @@
+//! The Snapshot every request sees from start to end, and the one place that swaps it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use ipnet::IpNet;
+use tokio::sync::watch;
+
+use super::keys::KeyTable;
+use super::load::Loaded;
+use super::problem::Problem;
+use super::read::Fingerprint;
+use super::routes::Routes;
+use super::settings::Settings;
+use super::tls::TlsMaterial;
+use super::upstreams::Upstreams;
+use crate::detect::RuleSet;
+use crate::types::Generation;
+
+/// Everything that decides how a request is treated. Immutable; parts that a reload did not change are shared.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Counts the Snapshots published; the first is 1.
+    pub generation: Generation,
+    /// The checked settings.
+    pub settings: Arc<Settings>,
+    /// The compiled rules.
+    pub rules: Arc<RuleSet>,
+    /// Where requests may go.
+    pub upstreams: Arc<Upstreams>,
+    /// Which request goes where.
+    pub routes: Arc<Routes>,
+    /// Gateway keys.
+    pub keys: Arc<KeyTable>,
+    /// Peers whose forwarding headers are believed.
+    pub trusted: Arc<[IpNet]>,
+    /// Certificates and keys.
+    pub tls: Arc<TlsMaterial>,
+    rules_fingerprint: Fingerprint,
+}
+
+impl Snapshot {
+    /// Whether this peer's `X-Forwarded-For`, `Forwarded` and PROXY headers are believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// A Snapshot that is ready: publishing it cannot fail.
+#[derive(Debug)]
+pub struct Prepared {
+    snapshot: Snapshot,
+    /// Changes that need a restart. What is wrong with the files themselves is in `Loaded::warnings`.
+    pub warnings: Vec<Problem>,
+}
+
+impl Prepared {
+    /// What would be published, with the generation it replaces.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+/// Compiles what was loaded, and runs the rules' own cases. Parts equal to those of `before` are taken from it.
+///
+/// Takes as long as the rules take to compile: not for an async worker.
+///
+/// # Errors
+/// Every problem of the rules.
+pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, Vec<Problem>> {
+    let compiled = before.map(|before| (&before.rules_fingerprint, &before.rules));
+    let rules = loaded.rules.compile(compiled)?;
+    let mut warnings = Vec::new();
+    let mut snapshot = Snapshot {
+        generation: Generation::default(),
+        settings: Arc::clone(&loaded.settings),
+        rules,
+        upstreams: Arc::clone(&loaded.upstreams),
+        routes: Arc::clone(&loaded.routes),
+        keys: Arc::clone(&loaded.keys),
+        trusted: Arc::clone(&loaded.trusted),
+        tls: Arc::clone(&loaded.tls),
+        rules_fingerprint: loaded.rules.fingerprint,
+    };
+    if let Some(before) = before {
+        snapshot.generation = before.generation;
+        share(&mut snapshot, before);
+        warnings = loaded.needs_restart(&before.settings);
+    }
+    Ok(Prepared { snapshot, warnings })
+}
+
+fn share(snapshot: &mut Snapshot, before: &Snapshot) {
+    fn reuse<T: ?Sized + PartialEq>(part: &mut Arc<T>, before: &Arc<T>) {
+        if *part == *before {
+            *part = Arc::clone(before);
+        }
+    }
+    reuse(&mut snapshot.settings, &before.settings);
+    reuse(&mut snapshot.keys, &before.keys);
+    reuse(&mut snapshot.trusted, &before.trusted);
+    reuse(&mut snapshot.tls, &before.tls);
+    reuse(&mut snapshot.upstreams, &before.upstreams);
+    reuse(&mut snapshot.routes, &before.routes);
+}
+
+/// The door down: readers take the current Snapshot from it, and only `publish` replaces it.
+#[derive(Debug)]
+pub struct Handle {
+    current: ArcSwap<Snapshot>,
+    published: watch::Sender<Generation>,
+}
+
+impl Handle {
+    /// Publishes the first Snapshot, generation 1.
+    pub fn new(first: Prepared) -> Self {
+        let mut snapshot = first.snapshot;
+        snapshot.generation = Generation(1);
+        Self { current: ArcSwap::from_pointee(snapshot), published: watch::Sender::new(Generation(1)) }
+    }
+
+    /// The current Snapshot, to look at briefly: do not keep it across an await.
+    pub fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// The current Snapshot, to keep: a request holds one from start to end.
+    pub fn load_full(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// `prepare` against the current Snapshot.
+    ///
+    /// # Errors
+    /// Every problem of the rules; the current Snapshot stays.
+    pub fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Vec<Problem>> {
+        prepare(loaded, Some(&self.load_full()))
+    }
+
+    /// Makes a prepared Snapshot the current one and tells who waits for that. Cannot fail.
+    pub fn publish(&self, prepared: Prepared) -> Generation {
+        let published = AtomicU64::new(0);
+        self.current.rcu(|old| {
+            let mut next = prepared.snapshot.clone();
+            next.generation = Generation(old.generation.0.saturating_add(1));
+            published.store(next.generation.0, Ordering::Relaxed);
+            next
+        });
+        let generation = Generation(published.into_inner());
+        self.published.send_replace(generation);
+        generation
+    }
+
+    /// Wakes at each publication; for parts that are rebuilt rather than read per request, such as TLS.
+    pub fn subscribe(&self) -> watch::Receiver<Generation> {
+        self.published.subscribe()
+    }
+}

@@ -1,0 +1,93 @@
+//! A rule proves itself: its own examples, run through every path a text can take.
+
+use super::RuleSet;
+use super::problem::Problem;
+use super::rule::Rule;
+use super::window::{Flow, Released, inspect};
+use crate::types::{Action, Direction, Finding, SpanIndex};
+
+/// How much of the beginning of a match is looked for in what was released.
+const TELLING: usize = 16;
+
+/// Every case that does not hold.
+pub(super) fn self_test(rules: &RuleSet) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for rule in rules.rules() {
+        let mut fails = |list: &str, nth: usize, message: String| {
+            let path = format!("{}.examples.{list}[{nth}]", rule.id);
+            problems.push(Problem { file: rule.file.to_string(), line: Some(rule.line), path, message });
+        };
+        for (nth, text) in rule.examples.positive.iter().enumerate() {
+            for message in positive(rules, rule, text) {
+                fails("positive", nth, message);
+            }
+        }
+        for (nth, text) in rule.examples.negative.iter().enumerate() {
+            for direction in [Direction::Input, Direction::Output] {
+                if rule.directions.include(direction) && !found(rules, rule, text, direction).is_empty() {
+                    fails("negative", nth, format!("matches as {}", direction.name()));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// The rule's findings in `text`.
+fn found(rules: &RuleSet, rule: &Rule, text: &str, direction: Direction) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match direction {
+        Direction::Input => rules.scan(SpanIndex(0), rule.roles.any(), text, &mut findings),
+        Direction::Output => findings = inspect(rules, SpanIndex(0), text, false).findings,
+    }
+    findings.retain(|finding| finding.rule == rule.id);
+    findings
+}
+
+fn positive(rules: &RuleSet, rule: &Rule, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if rule.directions.include(Direction::Input) && found(rules, rule, text, Direction::Input).is_empty() {
+        wrong.push("does not match as input".to_owned());
+    }
+    if !rule.directions.include(Direction::Output) {
+        return wrong;
+    }
+    let findings = found(rules, rule, text, Direction::Output);
+    if findings.is_empty() {
+        wrong.push("does not match as output".to_owned());
+    }
+    for enforce in [false, true] {
+        let (whole, parts) = (inspect(rules, SpanIndex(0), text, enforce), streamed(rules, text, enforce));
+        let left = if whole.unchanged { text } else { &whole.text };
+        if left != parts.text || whole.blocked != parts.blocked || whole.findings != parts.findings {
+            wrong.push("is decided differently when it arrives character by character".to_owned());
+        }
+        let replaced = enforce && matches!(rule.action, Action::Redact | Action::Block);
+        for finding in findings.iter().filter(|_| replaced) {
+            let (start, end) = (finding.evidence.start as usize, finding.evidence.end as usize);
+            let matched = text.get(start..end.min(start.saturating_add(TELLING))).unwrap_or_default();
+            if !matched.is_empty() && parts.text.contains(matched) {
+                wrong.push("a part of the match leaves".to_owned());
+            }
+        }
+    }
+    wrong
+}
+
+/// The same text, one character at a time.
+fn streamed(rules: &RuleSet, text: &str, enforce: bool) -> Released {
+    let mut flow = Flow::new(SpanIndex(0), enforce);
+    let (mut all, mut out) = (Released::default(), Released::default());
+    let mut buffer = [0; 4];
+    for letter in text.chars() {
+        let letter: &str = letter.encode_utf8(&mut buffer);
+        flow.feed(rules, letter, &mut out);
+        all.text.push_str(if out.unchanged { letter } else { &out.text });
+        all.findings.append(&mut out.findings);
+    }
+    flow.finish(rules, &mut out);
+    all.text.push_str(&out.text);
+    all.findings.append(&mut out.findings);
+    all.blocked = out.blocked;
+    all
+}

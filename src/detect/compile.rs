@@ -1,0 +1,314 @@
+//! Rule files to a rule set: all or nothing, with every problem found.
+
+use std::collections::BTreeMap;
+
+use regex_syntax::hir::Hir;
+use sha2::{Digest as _, Sha256};
+
+use super::automaton::{Automaton, TooCostly};
+use super::condition::is_negative;
+use super::input::{InputEngine, InputRule, Selection};
+use super::load::{Loaded, load};
+use super::output::{OutputEngine, OutputRule};
+use super::literal::required;
+use super::pattern::{Coverage, Literals, longest, parse};
+use super::problem::Problem;
+use super::rule::{Budget, Override, Source};
+use super::{RuleSet, Stats};
+use crate::types::{Action, Direction, RuleSetHash};
+
+/// Longest match of a rule that checks its matched text: every start within it is followed separately.
+const MAX_JUDGED: u64 = 4096;
+
+/// What compiling has made so far.
+struct Compiler<'a> {
+    budget: &'a Budget,
+    problems: Vec<Problem>,
+    literals: BTreeMap<String, usize>,
+    input: Vec<InputRule>,
+    output: Vec<OutputRule>,
+    patterns: Vec<(usize, Hir)>,
+    stats: Stats,
+}
+
+/// Compiles `sources`, later ones replacing earlier ones of the same id, with a site's changes.
+pub(super) fn compile(
+    sources: &[Source],
+    overrides: &BTreeMap<String, Override>,
+    budget: &Budget,
+) -> Result<RuleSet, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let loaded = load(sources, overrides, &mut problems);
+    let mut compiler = Compiler {
+        budget,
+        problems,
+        literals: BTreeMap::new(),
+        input: Vec::new(),
+        output: Vec::new(),
+        patterns: Vec::new(),
+        stats: Stats::default(),
+    };
+    for (at, rule) in loaded.iter().enumerate() {
+        compiler.rule(at, rule);
+    }
+    compiler.finish(sources, overrides, loaded)
+}
+
+impl Compiler<'_> {
+    fn rule(&mut self, at: usize, loaded: &Loaded) {
+        let before = self.problems.len();
+        let mut selections: Vec<Vec<Hir>> = Vec::new();
+        for (name, patterns) in loaded.names.iter().zip(&loaded.selections) {
+            let mut hirs = Vec::new();
+            for pattern in patterns {
+                match parse(pattern) {
+                    Ok(hir) if hir.properties().minimum_len() == Some(0) => {
+                        let message = format!("`{pattern}` matches the empty text");
+                        self.problems.push(loaded.problem(&format!("detection.{name}"), message));
+                    }
+                    Ok(hir) => hirs.push(hir),
+                    Err(message) => self.problems.push(loaded.problem(&format!("detection.{name}"), message)),
+                }
+            }
+            self.stats.patterns += hirs.len();
+            selections.push(hirs);
+        }
+        if self.problems.len() > before {
+            return;
+        }
+        let directions = loaded.rule.directions;
+        if directions.include(Direction::Input)
+            && let Err(problems) = self.input_rule(at, loaded, &selections)
+        {
+            self.problems.extend(problems);
+        }
+        if directions.include(Direction::Output)
+            && let Err(problems) = self.output_rule(at, loaded, &selections)
+        {
+            self.problems.extend(problems);
+        }
+    }
+
+    fn input_rule(&mut self, at: usize, loaded: &Loaded, selections: &[Vec<Hir>]) -> Result<(), Vec<Problem>> {
+        let one = |part: &str, message: String| vec![loaded.problem(part, message)];
+        if loaded.prefilter.is_empty() {
+            return Err(one("detection", "prompts need a `prefilter`".into()));
+        }
+        let (prefilter, coverage) =
+            cover(loaded, selections).map_err(|message| one("detection.prefilter", message))?;
+        let mut problems = Vec::new();
+        let (mut compiled, mut covered) = (Vec::new(), Vec::new());
+        let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
+        let parts = loaded.names.iter().zip(selections).zip(coverage);
+        for (nth, ((name, hirs), coverage)) in parts.enumerate() {
+            let part = format!("detection.{name}");
+            let mut problem = |message: String| problems.push(loaded.problem(&part, message));
+            let Some(longest) = hirs.iter().map(longest).try_fold(0, |most, own| own.map(|own| most.max(own))) else {
+                problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
+                continue;
+            };
+            covered.push(match &coverage {
+                Coverage::No(example) => Err(format!("{name} matches `{example}`")),
+                Coverage::Within(_) | Coverage::Somewhere => Ok(()),
+            });
+            match Selection::new(hirs, longest, coverage, is_negative(&loaded.names, nth), limit) {
+                Ok(selection) => compiled.push(selection),
+                Err(message) => problem(message),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        if !loaded.condition.implies(&|nth| covered.get(nth).is_some_and(Result::is_ok)) {
+            let positive = |nth: &usize| !is_negative(&loaded.names, *nth);
+            let gaps: Vec<&str> = (0..loaded.names.len())
+                .filter(positive)
+                .filter_map(|nth| covered.get(nth)?.as_ref().err().map(String::as_str))
+                .collect();
+            let message = format!("not every match contains one of these literals: {}", gaps.join(", "));
+            return Err(one("detection.prefilter", message));
+        }
+        let bytes: usize = compiled.iter().map(Selection::memory).sum();
+        if bytes as u64 > self.budget.max_rule {
+            return Err(one("detection", format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule)));
+        }
+        let mut known = Vec::new();
+        for literal in &prefilter {
+            let next = self.literals.len();
+            known.push(*self.literals.entry(literal.clone()).or_insert(next));
+        }
+        self.stats.input_rules += 1;
+        self.input.push(InputRule {
+            rule: at,
+            roles: loaded.rule.roles,
+            selections: compiled,
+            condition: loaded.condition.clone(),
+            literals: known,
+            validators: loaded.rule.validators.clone(),
+            all: loaded.rule.action == Action::Redact,
+        });
+        Ok(())
+    }
+
+    fn output_rule(&mut self, at: usize, loaded: &Loaded, selections: &[Vec<Hir>]) -> Result<(), Vec<Problem>> {
+        let one = |part: &str, message: String| vec![loaded.problem(part, message)];
+        if !loaded.condition.is_any_of_selections(&loaded.names) {
+            let message = "for answers only an `or` of sel_*, and not_* negated beside it, is possible";
+            return Err(one("detection.condition", message.into()));
+        }
+        let mut not = Vec::new();
+        for (nth, patterns) in loaded.selections.iter().enumerate() {
+            if is_negative(&loaded.names, nth) {
+                let joined: Vec<String> = patterns.iter().map(|pattern| format!("(?:{pattern})")).collect();
+                let built = regex::bytes::RegexBuilder::new(&joined.join("|")).unicode(false).build();
+                not.push(built.map_err(|error| one("detection", error.to_string()))?);
+            }
+        }
+        let rule = OutputRule {
+            rule: at,
+            action: loaded.rule.action,
+            validators: loaded.rule.validators.clone(),
+            not,
+        };
+        let kind = rule.kind();
+        let mut problems = Vec::new();
+        let position = self.output.len();
+        for (nth, (name, hirs)) in loaded.names.iter().zip(selections).enumerate() {
+            if is_negative(&loaded.names, nth) {
+                continue;
+            }
+            for hir in hirs {
+                if kind.enforced || kind.judged {
+                    match hold(hir, kind.judged, self.budget) {
+                        Ok(hold) if kind.enforced => {
+                            self.stats.longest_hold = self.stats.longest_hold.max(hold);
+                        }
+                        Ok(_) => {}
+                        Err(message) => problems.push(loaded.problem(&format!("detection.{name}"), message)),
+                    }
+                }
+                self.patterns.push((position, hir.clone()));
+            }
+        }
+        self.stats.output_rules += 1;
+        self.output.push(rule);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn finish(
+        mut self,
+        sources: &[Source],
+        overrides: &BTreeMap<String, Override>,
+        loaded: Vec<Loaded>,
+    ) -> Result<RuleSet, Vec<Problem>> {
+        let whole = |message: String| Problem { file: "rules".into(), line: None, path: String::new(), message };
+        let mut literals: Vec<(usize, String)> = self.literals.into_iter().map(|(text, at)| (at, text)).collect();
+        literals.sort_unstable();
+        let literals: Vec<String> = literals.into_iter().map(|(_, text)| text).collect();
+        let input = InputEngine::new(self.input, &literals);
+        let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
+        let positions: Vec<usize> = self.output.iter().map(|rule| rule.rule).collect();
+        let output = OutputEngine::new(self.output, &self.patterns, limit);
+        let (input, output) = match (input, output) {
+            (Ok(input), Ok(output)) => (input, output),
+            (input, output) => {
+                self.problems.extend(input.err().map(whole));
+                self.problems.extend(output.err().map(|refused| {
+                    let rule = refused.rule.and_then(|rule| loaded.get(*positions.get(rule)?));
+                    match rule {
+                        Some(rule) => rule.problem("detection", refused.message),
+                        None => whole(refused.message),
+                    }
+                }));
+                return Err(self.problems);
+            }
+        };
+        self.stats.bytes = (input.memory() + output.memory()) as u64;
+        self.stats.automata = output.groups.len();
+        if self.stats.bytes > self.budget.max_total {
+            let (bytes, allowed) = (self.stats.bytes, self.budget.max_total);
+            self.problems.push(whole(format!("too costly: {bytes} bytes compiled, {allowed} allowed")));
+        }
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
+        Ok(RuleSet { rules, input, output, hash: hash(sources, overrides), stats: self.stats })
+    }
+}
+
+/// The rule's literals, with what its `sel_*` patterns need where a match could do without them, and how each selection
+/// is covered by them.
+fn cover(loaded: &Loaded, selections: &[Vec<Hir>]) -> Result<(Vec<String>, Vec<Coverage>), String> {
+    let each = |literals: &[String]| -> Result<Vec<Coverage>, String> {
+        let own = Literals::new(literals)?;
+        selections.iter().map(|hirs| own.covers(&Hir::alternation(hirs.clone()))).collect()
+    };
+    let mut literals = loaded.prefilter.clone();
+    literals.sort_unstable();
+    literals.dedup();
+    let coverage = each(&literals)?;
+    let own = Literals::new(&literals)?;
+    let mut more: Vec<String> = Vec::new();
+    for (nth, (hirs, coverage)) in selections.iter().zip(&coverage).enumerate() {
+        if matches!(coverage, Coverage::No(_)) && !is_negative(&loaded.names, nth) {
+            let bare = hirs.iter().filter(|hir| matches!(own.somewhere(hir), Ok(Coverage::No(_))));
+            more.extend(bare.filter_map(required).flatten());
+        }
+    }
+    if more.is_empty() {
+        return Ok((literals, coverage));
+    }
+    literals.extend(more);
+    literals.sort_unstable();
+    literals.dedup();
+    let coverage = each(&literals)?;
+    Ok((literals, coverage))
+}
+
+/// The most bytes a pattern can hold back: its longest match or, where that has no bound, the longest way to a first
+/// match.
+fn hold(hir: &Hir, judged: bool, budget: &Budget) -> Result<u64, String> {
+    let allowed = if judged { budget.max_hold.min(MAX_JUDGED) } else { budget.max_hold };
+    let bytes = match longest(hir) {
+        Some(bytes) => bytes,
+        None if judged => {
+            return Err("a rule with `validate` or `not_*` must bound every repetition: write `{1,64}`".into());
+        }
+        None => {
+            let limit = usize::try_from(budget.max_rule).unwrap_or(usize::MAX);
+            let automaton = Automaton::build(&[hir], limit).map_err(|error| match error {
+                TooCostly::Size => format!("too costly: more than {limit} bytes compiled"),
+                TooCostly::Other(message) => message,
+            })?;
+            automaton.longest_wait().ok_or(
+                "text before the first possible match has no bound (also a `\\b` behind an unbounded repetition); \
+                 write `{1,64}` instead of `+` or `*`",
+            )?
+        }
+    };
+    let bytes = bytes as u64;
+    if bytes > allowed { Err(format!("would hold back {bytes} bytes; {allowed} are allowed")) } else { Ok(bytes) }
+}
+
+/// SHA-256 over every source and override, in name order, each with its length.
+fn hash(sources: &[Source], overrides: &BTreeMap<String, Override>) -> RuleSetHash {
+    let mut parts: Vec<(&str, &str)> =
+        sources.iter().map(|source| (source.name.as_str(), source.text.as_str())).collect();
+    parts.sort_unstable();
+    let mut digest = Sha256::new();
+    let mut add = |text: &str| {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text.as_bytes());
+    };
+    for (name, text) in parts {
+        add(name);
+        add(text);
+    }
+    for (id, change) in overrides {
+        add(id);
+        add(&format!("{change:?}"));
+    }
+    let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    RuleSetHash(hex.into())
+}

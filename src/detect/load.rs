@@ -1,0 +1,261 @@
+//! Rule files to checked rules. Every problem is reported, not only the first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::condition::{Condition, is_negative};
+use super::problem::Problem;
+use super::rule::{Override, RawRule, Roles, Rule, Source};
+use super::validate::Validator;
+use crate::types::{Family, Role, RuleId};
+
+/// Shortest prefilter literal: below it every other sentence would be a candidate.
+const MIN_LITERAL: usize = 3;
+/// What replaces a redacted match unless the rule says otherwise.
+const DEFAULT_MARK: &str = "[REDACTED]";
+
+/// A rule with what it looks for, before its automata exist.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) rule: Rule,
+    pub(super) prefilter: Vec<String>,
+    /// Names of the selections, sorted.
+    pub(super) names: Vec<String>,
+    /// The patterns of each.
+    pub(super) selections: Vec<Vec<String>>,
+    pub(super) condition: Condition,
+    /// Where problems with each part are reported.
+    pub(super) lines: Lines,
+}
+
+impl Loaded {
+    /// A problem with one part of this rule.
+    pub(super) fn problem(&self, part: &str, message: impl Into<String>) -> Problem {
+        self.lines.problem(&self.rule.id.0, part, message)
+    }
+}
+
+/// One document's text and where it starts, to find the line of a key.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    file: Arc<str>,
+    first: u32,
+    keys: Arc<[(Box<str>, u32)]>,
+}
+
+impl Lines {
+    fn new(file: &str, first: u32, text: &str) -> Self {
+        let keys = text.lines().zip(first..).filter_map(|(line, at)| {
+            let (key, _) = line.trim_start().split_once(':')?;
+            let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            (plain && !key.is_empty()).then(|| (key.into(), at))
+        });
+        Self { file: file.into(), first, keys: keys.collect() }
+    }
+
+    fn problem(&self, id: &str, part: &str, message: impl Into<String>) -> Problem {
+        let key = part.rsplit('.').next().unwrap_or(part);
+        let found = self.keys.iter().find(|(known, _)| **known == *key).map(|(_, line)| *line);
+        let path = if part.is_empty() { id.to_owned() } else { format!("{id}.{part}") };
+        let line = Some(found.unwrap_or(self.first));
+        Problem { file: self.file.to_string(), line, path, message: message.into() }
+    }
+}
+
+/// Reads every source, in order. A later rule replaces an earlier one of the same id from another source.
+pub(super) fn load(
+    sources: &[Source],
+    overrides: &BTreeMap<String, Override>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Loaded> {
+    let mut rules: BTreeMap<Arc<str>, (usize, Loaded)> = BTreeMap::new();
+    for (nth, source) in sources.iter().enumerate() {
+        for (first, text) in documents(&source.text) {
+            let Some(loaded) = document(&source.name, first, text, problems) else { continue };
+            let id = Arc::clone(&loaded.rule.id.0);
+            match rules.get(&id) {
+                Some((from, other)) if *from == nth => {
+                    let line = other.rule.line;
+                    problems.push(loaded.problem("id", format!("used twice in this file; first at line {line}")));
+                }
+                Some(_) | None => {
+                    rules.insert(id, (nth, loaded));
+                }
+            }
+        }
+    }
+    for (id, change) in overrides {
+        match rules.get_mut(id.as_str()) {
+            Some((_, loaded)) => apply(loaded, change),
+            None => problems.push(Problem {
+                file: "overrides".into(),
+                line: None,
+                path: id.clone(),
+                message: "no rule has this id".into(),
+            }),
+        }
+    }
+    let off = |id: &str| overrides.get(id).is_some_and(|change| change.enabled == Some(false));
+    rules.into_iter().filter(|(id, _)| !off(id)).map(|(_, (_, loaded))| loaded).collect()
+}
+
+fn apply(loaded: &mut Loaded, change: &Override) {
+    let rule = &mut loaded.rule;
+    rule.action = change.action.unwrap_or(rule.action);
+    rule.score = change.score.unwrap_or(rule.score);
+    rule.severity = change.severity.unwrap_or(rule.severity);
+}
+
+/// The documents of a file with the line each starts at. A separator is `---` at the start of a line.
+fn documents(text: &str) -> Vec<(u32, &str)> {
+    let mut found = Vec::new();
+    let (mut start, mut first, mut at) = (0, 1, 0);
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
+        if line.trim_end() == "---" {
+            found.push((first, text.get(start..at).unwrap_or_default()));
+            start = at + line.len();
+            first = number + 1;
+        }
+        at += line.len();
+    }
+    found.push((first, text.get(start..).unwrap_or_default()));
+    let says = |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    found.retain(|(_, text)| says(text));
+    found
+}
+
+fn document(file: &str, first: u32, text: &str, problems: &mut Vec<Problem>) -> Option<Loaded> {
+    let raw: RawRule = match serde_saphyr::from_str(text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let error = error.without_snippet();
+            let line = error.location().and_then(|location| u32::try_from(location.line()).ok());
+            problems.push(Problem {
+                file: file.to_owned(),
+                line: Some(line.map_or(first, |line| first.saturating_add(line.saturating_sub(1)))),
+                path: String::new(),
+                message: error.to_string(),
+            });
+            return None;
+        }
+    };
+    check(raw, Lines::new(file, first, text), problems)
+}
+
+fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Loaded> {
+    let before = problems.len();
+    let id = raw.id.clone();
+    let mut wrong = |part: &str, message: String| problems.push(lines.problem(&id, part, message));
+    if !is_id(&raw.id) {
+        wrong("id", "must look like PC-INJ-0001: PC, 2 to 5 capital letters, 4 digits".into());
+    }
+    if !(1..=10).contains(&raw.score) {
+        wrong("score", format!("must be 1 to 10, not {}", raw.score));
+    }
+    for (part, text) in [("title", &raw.title), ("gain", &raw.gain)] {
+        if text.trim().is_empty() {
+            wrong(part, "must say something".into());
+        }
+    }
+    for (part, list) in [("positive", &raw.examples.positive), ("negative", &raw.examples.negative)] {
+        if list.is_empty() {
+            wrong(&format!("examples.{part}"), "at least one is needed".into());
+        }
+    }
+    let mut validators = Vec::new();
+    for text in raw.validate.map(super::rule::OneOrMany::into_vec).unwrap_or_default() {
+        match Validator::parse(&text) {
+            Ok(validator) => validators.push(validator),
+            Err(message) => wrong("validate", message),
+        }
+    }
+    let (mut prefilter, mut written) = (Vec::new(), None);
+    let (mut names, mut selections) = (Vec::new(), Vec::new());
+    for (key, value) in raw.detection {
+        let part = format!("detection.{key}");
+        let texts = value.into_vec();
+        match key.as_str() {
+            "prefilter" => prefilter = texts,
+            "condition" => written = texts.into_iter().next(),
+            _ if key.starts_with("sel_") || key.starts_with("not_") => {
+                if texts.is_empty() {
+                    wrong(&part, "at least one pattern is needed".into());
+                }
+                names.push(key);
+                selections.push(texts);
+            }
+            _ => wrong(&part, "unknown key; expected prefilter, condition, sel_* or not_*".into()),
+        }
+    }
+    for literal in &prefilter {
+        let lower = literal.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let telling = literal.len() + usize::from(!literal.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        if telling < MIN_LITERAL || !lower {
+            let least = format!("{MIN_LITERAL} bytes or more ({} with a sign in it)", MIN_LITERAL - 1);
+            wrong("detection.prefilter", format!("`{literal}` must be lower-case ASCII, {least}"));
+        }
+    }
+    if (0..names.len()).all(|at| is_negative(&names, at)) {
+        wrong("detection", "at least one `sel_*` is needed".into());
+        return None;
+    }
+    let condition = match written.map(|text| Condition::parse(&text, &names)) {
+        None => Condition::default_for(&names),
+        Some(Ok(condition)) => condition,
+        Some(Err(message)) => {
+            wrong("detection.condition", message);
+            return None;
+        }
+    };
+    for (at, name) in names.iter().enumerate() {
+        if !condition.mentions(at) {
+            wrong(&format!("detection.{name}"), "is not used by the condition".into());
+        }
+    }
+    if problems.len() > before {
+        return None;
+    }
+    let threats = [
+        raw.references.owasp_llm,
+        raw.references.owasp_agentic,
+        raw.references.mitre_atlas,
+        raw.references.mitre_attack,
+    ];
+    let rule = Rule {
+        id: RuleId(raw.id.into()),
+        title: raw.title.into(),
+        family: raw.family,
+        gain: raw.gain.into(),
+        severity: raw.severity,
+        score: raw.score,
+        directions: raw.direction,
+        action: raw.action,
+        roles: raw.roles.map_or_else(|| default_roles(raw.family), |roles| Roles::of(&roles)),
+        threats: threats.into_iter().flatten().map(Arc::from).collect(),
+        mark: raw.mark.as_deref().unwrap_or(DEFAULT_MARK).into(),
+        validators,
+        examples: raw.examples,
+        false_positives: raw.false_positives,
+        file: Arc::clone(&lines.file),
+        line: lines.first,
+    };
+    Some(Loaded { rule, prefilter, names, selections, condition, lines })
+}
+
+fn default_roles(family: Family) -> Roles {
+    if matches!(family, Family::Secrets | Family::Privacy) {
+        return Roles::ALL;
+    }
+    Roles::of(&[Role::User, Role::Assistant, Role::Tool, Role::Parameter])
+}
+
+fn is_id(id: &str) -> bool {
+    let mut parts = id.split('-');
+    let (Some("PC"), Some(theme), Some(number), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    (2..=5).contains(&theme.len())
+        && theme.bytes().all(|byte| byte.is_ascii_uppercase())
+        && number.len() == 4
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+}

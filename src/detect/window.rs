@@ -1,0 +1,507 @@
+//! The window an answer passes through: holds back exactly what a live partial match still needs.
+//!
+//! At every byte where a match of some pattern could start, a candidate is born; every further byte moves each
+//! candidate's automaton on, and it dies when no match can come of it any more. Text leaves once no live candidate
+//! that could redact or block covers it. All of it happens byte by byte, so how the text was cut into chunks cannot
+//! matter. A match is the longest from its start; matches that overlap are replaced together, by the mark of the one
+//! that starts first.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::RuleSet;
+use super::automaton::{DEAD, behind};
+use super::output::{Group, OutputEngine};
+use crate::types::{Action, Evidence, Finding, Severity, SpanIndex};
+
+/// A buffer that held more than this is given back when empty.
+const KEEP_CAPACITY: usize = 4096;
+
+/// What left the window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Released {
+    /// The text that may go on, unless `unchanged`.
+    pub text: String,
+    /// Exactly the text just fed may go on, and nothing was held before it; `text` is empty then.
+    pub unchanged: bool,
+    /// Stop: nothing further may go on.
+    pub blocked: bool,
+    /// Findings that are now complete, in the order they start.
+    pub findings: Vec<Finding>,
+}
+
+impl Released {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.findings.clear();
+        self.unchanged = false;
+        self.blocked = false;
+    }
+}
+
+/// The window of one channel of an answer.
+#[derive(Debug)]
+pub struct Window {
+    rules: Arc<RuleSet>,
+    flow: Flow,
+}
+
+impl Window {
+    /// An empty window. With `enforce` off it reports what it finds, but never holds or changes anything.
+    pub fn new(rules: Arc<RuleSet>, span: SpanIndex, enforce: bool) -> Self {
+        Self { rules, flow: Flow::new(span, enforce) }
+    }
+
+    /// Takes the next part of the channel's text; `out` is cleared and filled with what may leave.
+    pub fn feed(&mut self, text: &str, out: &mut Released) {
+        self.flow.feed(&self.rules, text, out);
+    }
+
+    /// The channel is over: `out` is cleared and filled with the rest.
+    pub fn finish(&mut self, out: &mut Released) {
+        self.flow.finish(&self.rules, out);
+    }
+
+    /// Bytes fed that have neither left nor been replaced.
+    pub fn held(&self) -> usize {
+        self.flow.held()
+    }
+}
+
+/// Inspects a whole text: one feed and the end.
+pub fn inspect_output(rules: &Arc<RuleSet>, span: SpanIndex, text: &str, enforce: bool) -> Released {
+    inspect(rules, span, text, enforce)
+}
+
+/// `inspect_output` for a rule set that is not shared.
+pub(super) fn inspect(rules: &RuleSet, span: SpanIndex, text: &str, enforce: bool) -> Released {
+    let mut flow = Flow::new(span, enforce);
+    let (mut all, mut end) = (Released::default(), Released::default());
+    flow.feed(rules, text, &mut all);
+    if !all.blocked {
+        flow.finish(rules, &mut end);
+        if all.unchanged && !end.unchanged {
+            all.text.push_str(text);
+        }
+        all.unchanged &= end.unchanged;
+        all.text.push_str(&end.text);
+        all.blocked = end.blocked;
+        all.findings.append(&mut end.findings);
+    }
+    all
+}
+
+/// A window without its rules. Positions count the bytes of the channel.
+#[derive(Debug)]
+pub(super) struct Flow {
+    span: SpanIndex,
+    enforce: bool,
+    /// Where a blocking match starts.
+    blocked: Option<u64>,
+    /// The last byte fed.
+    before: Option<u8>,
+    /// Bytes fed.
+    fed: u64,
+    /// Bytes that left or were replaced for good.
+    sent: u64,
+    /// The position of `kept`'s first byte.
+    base: u64,
+    /// Text that is held, or still needed to judge a match.
+    kept: String,
+    live: Vec<Candidate>,
+    /// What is to be replaced: sorted, disjoint.
+    cuts: Vec<Cut>,
+    /// Findings that may still grow.
+    open: Vec<Open>,
+}
+
+/// A place where a match may have begun.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    start: u64,
+    /// Where the longest match so far ends; 0 when there is none. All up to here is going to be replaced, unless the
+    /// match is yet to be judged.
+    end: u64,
+    state: u16,
+    group: u8,
+    /// The look-behind class of its start.
+    behind: u8,
+}
+
+/// Text to be replaced.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    start: u64,
+    end: u64,
+    /// Whose mark: that of the match that starts first, then of the more severe rule, then of the lower id.
+    order: (u64, Reverse<Severity>, usize),
+}
+
+/// One rule's overlapping matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Open {
+    start: u64,
+    end: u64,
+    rule: usize,
+}
+
+impl Flow {
+    pub(super) fn new(span: SpanIndex, enforce: bool) -> Self {
+        Self {
+            span,
+            enforce,
+            blocked: None,
+            before: None,
+            fed: 0,
+            sent: 0,
+            base: 0,
+            kept: String::new(),
+            live: Vec::new(),
+            cuts: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        let waiting = self.fed.saturating_sub(self.sent);
+        let replaced: u64 = self.cuts.iter().map(|cut| cut.end.saturating_sub(cut.start)).sum();
+        if self.enforce && self.blocked.is_none() { size(waiting.saturating_sub(replaced)) } else { 0 }
+    }
+
+    pub(super) fn feed(&mut self, rules: &RuleSet, text: &str, out: &mut Released) {
+        out.clear();
+        if self.stopped(out) {
+            return;
+        }
+        let clear = self.sent == self.fed;
+        if self.kept.is_empty() {
+            self.base = self.fed;
+            self.advance(rules, text.as_bytes(), out);
+            let from = self.release(rules, text, clear, out);
+            self.base += from as u64;
+            self.kept.push_str(text.get(from..).unwrap_or_default());
+            return;
+        }
+        let mut view = std::mem::take(&mut self.kept);
+        view.push_str(text);
+        self.advance(rules, view.as_bytes(), out);
+        let from = self.release(rules, &view, clear, out);
+        self.base += from as u64;
+        if from >= view.len() && view.capacity() > KEEP_CAPACITY {
+            return;
+        }
+        view.drain(..from.min(view.len()));
+        self.kept = view;
+    }
+
+    pub(super) fn finish(&mut self, rules: &RuleSet, out: &mut Released) {
+        out.clear();
+        if self.stopped(out) {
+            return;
+        }
+        let clear = self.sent == self.fed;
+        let view = std::mem::take(&mut self.kept);
+        let engine = rules.output();
+        for mut candidate in std::mem::take(&mut self.live) {
+            let Some(group) = engine.groups.get(usize::from(candidate.group)) else { continue };
+            let last = group.automaton.end(candidate.state);
+            if group.automaton.is_match(last) {
+                self.matched(rules, group, last, &mut candidate);
+            }
+            self.ended(rules, group, &candidate, view.as_bytes());
+        }
+        self.release(rules, &view, clear, out);
+    }
+
+    /// After a block nothing leaves any more.
+    fn stopped(&self, out: &mut Released) -> bool {
+        out.blocked = self.blocked.is_some() && self.enforce;
+        out.blocked
+    }
+
+    /// Reads the bytes of `view` (which starts at `base`) that were not read yet.
+    fn advance(&mut self, rules: &RuleSet, view: &[u8], out: &mut Released) {
+        let engine = rules.output();
+        let fresh = view.get(size(self.fed - self.base)..).unwrap_or_default();
+        let mut before = self.before;
+        for byte in fresh {
+            if !self.live.is_empty() {
+                self.step(rules, engine, view, *byte);
+                if self.blocked.is_some() && self.enforce {
+                    return;
+                }
+                if self.live.is_empty() && !self.open.is_empty() {
+                    self.close(rules, u64::MAX, out);
+                }
+            }
+            let class = behind(before);
+            let mut bits = engine.spawn(class, *byte);
+            while bits != 0 {
+                let group = bits.trailing_zeros() as u8;
+                bits &= bits - 1;
+                let state = engine.groups.get(usize::from(group)).map_or(DEAD, |own| own.automaton.first(class, *byte));
+                self.live.push(Candidate { start: self.fed, end: 0, state, group, behind: class as u8 });
+            }
+            before = Some(*byte);
+            self.fed += 1;
+        }
+        self.before = before;
+    }
+
+    /// Moves every candidate on by one byte, the one at `fed`.
+    fn step(&mut self, rules: &RuleSet, engine: &OutputEngine, view: &[u8], byte: u8) {
+        let mut live = std::mem::take(&mut self.live);
+        live.retain_mut(|candidate| {
+            let Some(group) = engine.groups.get(usize::from(candidate.group)) else { return false };
+            candidate.state = group.automaton.next(candidate.state, byte);
+            if group.automaton.is_match(candidate.state) {
+                self.matched(rules, group, candidate.state, candidate);
+            }
+            let lives = group.automaton.is_live(candidate.state);
+            if !lives {
+                self.ended(rules, group, candidate, view);
+            }
+            lives
+        });
+        if live.len() > 1 {
+            merge(engine, &mut live);
+        }
+        self.live = live;
+    }
+
+    /// A match of `candidate` ends before the byte at `fed`.
+    fn matched(&mut self, rules: &RuleSet, group: &Group, state: u16, candidate: &mut Candidate) {
+        if group.kind.judged {
+            candidate.end = self.fed;
+            return;
+        }
+        for rule in group.told(state) {
+            if self.accept(rules, rule, candidate.start, self.fed) {
+                candidate.end = self.fed;
+            }
+        }
+    }
+
+    /// No further match can come of `candidate`.
+    fn ended(&mut self, rules: &RuleSet, group: &Group, candidate: &Candidate, view: &[u8]) {
+        if group.kind.judged && candidate.end > 0 {
+            for (rule, end) in judge(rules.output(), group, candidate, view, self.base) {
+                self.accept(rules, rule, candidate.start, end);
+            }
+        }
+    }
+
+    /// A match is certain. True when its text is going to be replaced.
+    fn accept(&mut self, rules: &RuleSet, rule: usize, start: u64, end: u64) -> bool {
+        let Some(own) = rules.output().rules.get(rule) else { return false };
+        self.note(Open { start, end, rule: own.rule });
+        if !self.enforce {
+            return false;
+        }
+        match own.action {
+            Action::Block => {
+                self.blocked = Some(self.blocked.map_or(start, |known| known.min(start)));
+                false
+            }
+            Action::Redact => {
+                let severity = rules.rules().get(own.rule).map_or(Severity::Informational, |rule| rule.severity);
+                self.cut(Cut { start, end, order: (start, Reverse(severity), own.rule) });
+                true
+            }
+            Action::Score | Action::Flag => false,
+        }
+    }
+
+    /// Joins a match with its rule's matches that overlap it.
+    fn note(&mut self, mut new: Open) {
+        if let Some(last) = self.open.last_mut()
+            && (last.rule, last.start) == (new.rule, new.start)
+        {
+            last.end = last.end.max(new.end);
+            new = *last;
+            self.open.pop();
+        }
+        self.open.retain(|known| {
+            let apart = known.rule != new.rule || known.end <= new.start || new.end <= known.start;
+            if !apart {
+                new.start = new.start.min(known.start);
+                new.end = new.end.max(known.end);
+            }
+            apart
+        });
+        self.open.push(new);
+    }
+
+    /// Joins a replacement with those that overlap it.
+    fn cut(&mut self, mut new: Cut) {
+        let after = self.cuts.partition_point(|known| known.end <= new.start);
+        while let Some(known) = self.cuts.get(after).copied().filter(|known| known.start < new.end) {
+            new.start = new.start.min(known.start);
+            new.end = new.end.max(known.end);
+            new.order = new.order.min(known.order);
+            self.cuts.remove(after);
+        }
+        self.cuts.insert(after, new);
+    }
+
+    /// Hands out the findings that end by `until` and so cannot grow any more, in the order they start.
+    fn close(&mut self, rules: &RuleSet, until: u64, out: &mut Released) {
+        self.open.sort_unstable();
+        let closed = self.open.iter().take_while(|open| open.end <= until).count();
+        for open in self.open.drain(..closed) {
+            let evidence = Evidence { span: self.span, start: short(open.start), end: short(open.end) };
+            out.findings.extend(rules.finding(open.rule, evidence));
+        }
+    }
+
+    /// Lets go of everything no live candidate needs. Returns how many bytes of `view` need not be kept.
+    fn release(&mut self, rules: &RuleSet, view: &str, clear: bool, out: &mut Released) -> usize {
+        out.blocked = self.blocked.is_some() && self.enforce;
+        let (mut first, mut starts, mut hold, mut needed) = (u64::MAX, u64::MAX, self.fed, self.fed);
+        for candidate in &self.live {
+            let Some(group) = rules.output().groups.get(usize::from(candidate.group)) else { continue };
+            first = first.min(candidate.start);
+            if group.kind.judged {
+                needed = needed.min(candidate.start);
+            }
+            if self.enforce && group.kind.enforced {
+                starts = starts.min(candidate.start);
+                let confirmed = candidate.end > 0 && !group.kind.judged;
+                hold = hold.min(if confirmed { candidate.end } else { candidate.start });
+            }
+        }
+        if out.blocked {
+            let start = self.blocked.unwrap_or(0);
+            (first, starts, hold) = (u64::MAX, starts.min(start), hold.min(start));
+        }
+        if !self.open.is_empty() {
+            self.close(rules, first, out);
+        }
+        let hold = self.base + boundary(view, size(hold.saturating_sub(self.base))) as u64;
+        if clear && hold == self.fed && self.cuts.is_empty() && !out.blocked {
+            out.unchanged = true;
+            self.sent = self.fed;
+        } else {
+            self.emit(rules, view, starts, hold, &mut out.text);
+        }
+        if out.blocked {
+            (self.live, self.cuts, self.kept) = (Vec::new(), Vec::new(), String::new());
+            return view.len();
+        }
+        size(hold.min(needed).saturating_sub(self.base))
+    }
+
+    /// Appends the text up to `hold`, with what is to be replaced before `starts` replaced.
+    fn emit(&mut self, rules: &RuleSet, view: &str, starts: u64, hold: u64, text: &mut String) {
+        let base = self.base;
+        let part = |from: u64, to: u64| {
+            let (from, to) = (size(from.saturating_sub(base)), size(to.saturating_sub(base)));
+            view.get(boundary(view, from)..boundary(view, to)).unwrap_or_default()
+        };
+        let mut limit = hold;
+        let mut done = 0;
+        for cut in &self.cuts {
+            if cut.end > starts || cut.start > hold {
+                limit = limit.min(cut.start);
+                break;
+            }
+            text.push_str(part(self.sent, cut.start));
+            text.push_str(rules.rules().get(cut.order.2).map_or("", |rule| &rule.mark));
+            // A match that ends within a character takes all of it.
+            let mut end = size(cut.end.saturating_sub(base));
+            while end < view.len() && !view.is_char_boundary(end) {
+                end += 1;
+            }
+            self.sent = base + end as u64;
+            done += 1;
+        }
+        self.cuts.drain(..done);
+        if limit > self.sent {
+            text.push_str(part(self.sent, limit));
+            self.sent = limit;
+        }
+    }
+}
+
+/// Candidates of one group in the same state have the same future: only the first stays. Those to be judged differ in
+/// their text and all stay.
+fn merge(engine: &OutputEngine, live: &mut Vec<Candidate>) {
+    let mut seen = 0_u64;
+    let mut at = 0;
+    while let Some(own) = live.get(at).copied() {
+        let bit = 1 << ((own.state ^ u16::from(own.group).wrapping_mul(37)) & 63);
+        let judged = engine.groups.get(usize::from(own.group)).is_none_or(|group| group.kind.judged);
+        let same = |known: &Candidate| (known.group, known.state) == (own.group, own.state);
+        if !judged && seen & bit != 0 && live.iter().take(at).any(same) {
+            live.remove(at);
+        } else {
+            seen |= bit;
+            at += 1;
+        }
+    }
+}
+
+/// The matches of `candidate` that pass their rules' checks: per rule the longest that does, where every end is tried,
+/// or the longest of all if it does.
+fn judge(
+    engine: &OutputEngine,
+    group: &Group,
+    candidate: &Candidate,
+    view: &[u8],
+    base: u64,
+) -> Vec<(usize, u64)> {
+    let mut ends: Vec<(usize, Reverse<u64>)> = Vec::new();
+    let text = view.get(size(candidate.start.saturating_sub(base))..).unwrap_or_default();
+    let Some((head, rest)) = text.split_first() else { return Vec::new() };
+    let mut state = group.automaton.first(usize::from(candidate.behind), *head);
+    let mut at = candidate.start + 1;
+    for byte in rest {
+        if state == DEAD || at > candidate.end {
+            break;
+        }
+        state = group.automaton.next(state, *byte);
+        ends.extend(group.told(state).map(|rule| (rule, Reverse(at))));
+        at += 1;
+    }
+    if state != DEAD && at == candidate.end {
+        let last = group.automaton.end(state);
+        ends.extend(group.told(last).map(|rule| (rule, Reverse(at))));
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    let mut accepted: Vec<(usize, u64)> = Vec::new();
+    let mut decided = None;
+    for (rule, Reverse(end)) in ends {
+        if decided == Some(rule) {
+            continue;
+        }
+        let Some(own) = engine.rules.get(rule) else { continue };
+        let matched = text.get(..size(end - candidate.start)).unwrap_or_default();
+        let passes = own.passes(matched);
+        if passes {
+            accepted.push((rule, end));
+        }
+        if passes || !own.tries_every_end() {
+            decided = Some(rule);
+        }
+    }
+    accepted
+}
+
+/// The last character boundary at or before `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at = at.saturating_sub(1);
+    }
+    at
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Evidence counts in 32 bits; a longer channel's evidence ends at the last position they hold.
+fn short(position: u64) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}

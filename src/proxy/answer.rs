@@ -1,0 +1,302 @@
+//! The way back: an upstream's answer, inspected whole here or handed to `relay` as a stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
+use hyper::{HeaderMap, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use super::admit::Admitted;
+use super::body::Body;
+use super::forward::Answer;
+use super::inspector::{Fed, Inspector};
+use super::record::{Flight, micros_since};
+use super::refuse::{REQUEST_ID, Refusal};
+use super::relay::{Relay, Way};
+use super::route::Plan;
+use crate::config::Snapshot;
+use crate::config::settings::{BlockMode, Mode};
+use crate::types::{Channel, Decision};
+use crate::wire::{self, PieceKind};
+
+/// An answer ready for the client, all but its record.
+pub(super) struct Relayed {
+    status: StatusCode,
+    headers: HeaderMap,
+    payload: Payload,
+}
+
+enum Payload {
+    Whole(Bytes, Admitted),
+    Stream(Box<Relay>),
+}
+
+/// What stands where a blocked answer's text would have been.
+pub(super) const BLOCKED_NOTICE: &str = "The answer was blocked by the gateway's security policy.";
+
+/// Response headers whose values are set by protocol machinery, not by a model.
+const PLAIN_HEADERS: [HeaderName; 8] = [
+    CONTENT_TYPE,
+    DATE,
+    SERVER,
+    RETRY_AFTER,
+    HeaderName::from_static("x-upstream-request-id"),
+    HeaderName::from_static("x-portcullis-rehearsal"),
+    HeaderName::from_static("openai-processing-ms"),
+    HeaderName::from_static("openai-version"),
+];
+
+/// Turns an upstream's answer into ours.
+///
+/// # Errors
+/// An answer that is blocked, too large, too slow, or not what its dialect says.
+pub(super) async fn relay(
+    snapshot: &Arc<Snapshot>,
+    plan: Plan,
+    cut: CancellationToken,
+    answer: Answer,
+    admitted: Admitted,
+    flight: &mut Flight,
+) -> Result<Relayed, Refusal> {
+    let Answer { status, mut headers, body, deadline } = answer;
+    admitted.rate_headers(&mut headers);
+    let inspects = plan.inspects_answers(&snapshot.settings);
+    let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
+    let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce);
+    if inspects {
+        clean_headers(&mut inspector, &mut headers);
+    }
+    let way = match kind {
+        Kind::Exempt => Way::Exempt,
+        Kind::Events if status.is_success() => Way::Events(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings))),
+        Kind::Events | Kind::Json | Kind::Other => {
+            let context = Whole { snapshot, plan: &plan, status, deadline };
+            let text = context.collect(body, flight).await?;
+            let text = if kind == Kind::Json {
+                context.inspect(inspector, text, flight)?
+            } else {
+                context.not_json(&text)?
+            };
+            return Ok(Relayed { status, headers, payload: Payload::Whole(text, admitted) });
+        }
+    };
+    let relay = Relay::new(snapshot, plan, way, inspector, body, deadline, cut, admitted);
+    Ok(Relayed { status, headers, payload: Payload::Stream(Box::new(relay)) })
+}
+
+impl Relayed {
+    /// As HTTP. The record ends with the last byte of the body.
+    pub(super) fn into_response(self, mut flight: Flight) -> Response<Body> {
+        let id = flight.id();
+        flight.note(|record| record.status = self.status.as_u16());
+        let body = match self.payload {
+            Payload::Whole(bytes, admitted) => Body::full(bytes).carrying(flight, Some(admitted)),
+            Payload::Stream(relay) => Body::relay(*relay, flight),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if let Ok(value) = HeaderValue::from_str(&id.0) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Server-sent events.
+    Events,
+    Json,
+    Other,
+    /// Not to be inspected.
+    Exempt,
+}
+
+fn content_kind(headers: &HeaderMap) -> Kind {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("text/event-stream") {
+        Kind::Events
+    } else if essence.eq_ignore_ascii_case("application/json") {
+        Kind::Json
+    } else {
+        Kind::Other
+    }
+}
+
+/// Removes headers in which something is found: whatever reaches the client was read.
+fn clean_headers(inspector: &mut Inspector, headers: &mut HeaderMap) {
+    let found: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(name, _)| !PLAIN_HEADERS.contains(name))
+        .filter(|(_, value)| value.to_str().map_or(true, |value| inspector.whole(value) != Fed::Unchanged))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+/// An answer that is read to its end before anything of it leaves.
+struct Whole<'a> {
+    snapshot: &'a Snapshot,
+    plan: &'a Plan,
+    status: StatusCode,
+    deadline: Instant,
+}
+
+impl Whole<'_> {
+    async fn collect(&self, mut body: super::upstream::AnswerBody, flight: &mut Flight) -> Result<Bytes, Refusal> {
+        let max = self.snapshot.settings.body.max_response.get();
+        let idle = self.plan.upstream.idle_timeout;
+        let started = Instant::now();
+        let mut first: Option<Bytes> = None;
+        let mut whole = BytesMut::new();
+        loop {
+            let wait = self.deadline.min(Instant::now() + idle);
+            let piece = match tokio::time::timeout_at(wait.into(), body.piece()).await {
+                Err(_) => return Err(Refusal::upstream_timeout()),
+                Ok(None) => break,
+                Ok(Some(Err(_))) => return Err(Refusal::upstream_invalid("The upstream's answer broke off.")),
+                Ok(Some(Ok(piece))) => piece,
+            };
+            let size = whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len();
+            if size as u64 > max {
+                return Err(Refusal::upstream_invalid("The upstream's answer is too large."));
+            }
+            match first.take() {
+                None if whole.is_empty() => first = Some(piece),
+                head => {
+                    whole.extend_from_slice(&head.unwrap_or_default());
+                    whole.extend_from_slice(&piece);
+                }
+            }
+        }
+        flight.note(|record| record.micros.upstream += micros_since(started));
+        Ok(first.unwrap_or_else(|| whole.freeze()))
+    }
+
+    /// An upstream that answers with something else than JSON: its status counts, its text stays here.
+    fn not_json(&self, text: &Bytes) -> Result<Bytes, Refusal> {
+        if self.status.is_success() && text.is_empty() {
+            Ok(Bytes::new())
+        } else if self.status.is_success() {
+            Err(Refusal::upstream_invalid("The upstream did not answer with JSON."))
+        } else {
+            Err(Refusal::upstream_status(self.status))
+        }
+    }
+
+    fn inspect(&self, mut inspector: Inspector, text: Bytes, flight: &mut Flight) -> Result<Bytes, Refusal> {
+        let started = Instant::now();
+        let limits = super::json_limits(&self.snapshot.settings);
+        let answer = match wire::read_answer(self.plan.dialect, &text, &limits) {
+            Ok(answer) => answer,
+            Err(_) if !self.status.is_success() => return Err(Refusal::upstream_status(self.status)),
+            Err(_) => return Err(Refusal::upstream_invalid("The upstream's answer is not valid JSON.")),
+        };
+        let edits = edits(&mut inspector, &answer);
+        let blocked = edits.is_none();
+        let rebuilt = match edits {
+            None => Some(answer.blocked(&flight.id().0, &flight.model(), BLOCKED_NOTICE)),
+            Some(edits) if edits.is_empty() => None,
+            Some(edits) => Some(answer.rebuild(&edits)),
+        };
+        for (place, reason) in &answer.opaque {
+            flight.uninspected(*reason, u64::from(place.len()));
+        }
+        let uninspected = answer.opaque.iter().map(|(place, _)| u64::from(place.len())).sum::<u64>();
+        let usage = answer.usage;
+        let size = rebuilt.as_ref().map_or(text.len(), Vec::len) as u64;
+        flight.note(|record| {
+            record.usage = usage;
+            record.micros.scan += micros_since(started);
+            record.response_bytes.uninspected = uninspected.min(size);
+            record.response_bytes.inspected = size.saturating_sub(uninspected);
+        });
+        let verdict = inspector.verdict();
+        let refusal = blocked
+            .then(|| verdict.as_ref().map(|(verdict, _)| Refusal::answer_blocked(verdict, self.snapshot.settings.inspect.show_rules)))
+            .flatten();
+        if let Some((verdict, enforced)) = verdict {
+            flight.output(verdict, if blocked { Decision::Block } else { enforced });
+        }
+        let by_error = self.snapshot.settings.inspect.block_mode == BlockMode::Error || !self.status.is_success();
+        match refusal {
+            Some(refusal) if by_error => {
+                flight.note(|record| record.response_bytes = crate::types::Accounted::default());
+                Err(refusal)
+            }
+            Some(_) => {
+                flight.end(crate::types::Outcome::AnswerBlocked, Some("content_filter"));
+                Ok(self.scrubbed(Bytes::from(rebuilt.unwrap_or_default())))
+            }
+            None => Ok(self.scrubbed(rebuilt.map_or(text, Bytes::from))),
+        }
+    }
+
+    /// The provider's key never travels to a client, whatever an error message quotes.
+    fn scrubbed(&self, text: Bytes) -> Bytes {
+        let Some(key) = self.plan.upstream.api_key.as_ref().map(|key| key.expose().as_bytes()) else { return text };
+        if key.is_empty() || memchr::memmem::find(&text, key).is_none() {
+            return text;
+        }
+        let mut clean = BytesMut::with_capacity(text.len());
+        let mut rest: &[u8] = &text;
+        while let Some((before, after)) = memchr::memmem::find(rest, key)
+            .and_then(|at| Some((rest.get(..at)?, rest.get(at + key.len()..)?)))
+        {
+            clean.extend_from_slice(before);
+            clean.extend_from_slice(b"[REDACTED]");
+            rest = after;
+        }
+        clean.extend_from_slice(rest);
+        clean.freeze()
+    }
+}
+
+/// What each piece becomes where it changes; `None` when the answer is blocked.
+fn edits(inspector: &mut Inspector, answer: &wire::Answer<'_>) -> Option<Vec<(usize, String)>> {
+    let mut edits: Vec<(usize, String)> = Vec::new();
+    let mut last: Vec<(Channel, usize)> = Vec::new();
+    for (index, piece) in answer.pieces.iter().enumerate() {
+        let fed = match piece.kind {
+            PieceKind::Copy => inspector.whole(&piece.text),
+            PieceKind::Delta | PieceKind::Token => {
+                match last.iter_mut().find(|(channel, _)| *channel == piece.channel) {
+                    Some((_, at)) => *at = index,
+                    None => last.push((piece.channel, index)),
+                }
+                inspector.feed(piece.channel, &piece.text)
+            }
+        };
+        match fed {
+            Fed::Unchanged => {}
+            Fed::Instead(text) => edits.push((index, text)),
+            Fed::Blocked => return None,
+        }
+    }
+    for (channel, index) in last {
+        let rest = match inspector.finish(channel) {
+            Fed::Unchanged => continue,
+            Fed::Instead(rest) => rest,
+            Fed::Blocked => return None,
+        };
+        match edits.iter_mut().find(|(edited, _)| *edited == index) {
+            Some((_, text)) => text.push_str(&rest),
+            None => {
+                let text = answer.pieces.get(index).map(|piece| piece.text.as_ref()).unwrap_or_default();
+                edits.push((index, format!("{text}{rest}")));
+            }
+        }
+    }
+    // Text that was held and released again only moved between pieces: nothing is edited unless something was replaced.
+    if !inspector.redacted() {
+        return Some(Vec::new());
+    }
+    edits.sort_unstable_by_key(|(index, _)| *index);
+    Some(edits)
+}

@@ -1,0 +1,113 @@
+//! Law 10: spans that were clean under this rule set are not read again. The key is a keyed BLAKE3 over rule set,
+//! caller, role and text, so that nobody can make one text pass for another; dropped whole when the rules change.
+
+use blake3::Hasher;
+use moka::sync::Cache;
+
+use super::inspect::tenant;
+use crate::telemetry::Metrics;
+use crate::types::{Caller, Role, RuleSetHash};
+
+/// Shorter texts are inspected faster than they are looked up.
+const WORTH_CACHING: usize = 512;
+
+type Key = [u8; blake3::OUT_LEN];
+
+/// Remembers clean spans. Shared by all workers.
+pub struct VerdictCache {
+    /// `None`: switched off.
+    clean: Option<Cache<Key, ()>>,
+    secret: Key,
+}
+
+/// The cache as one request sees it: one rule set, one caller.
+pub(super) struct Scope<'c> {
+    cache: &'c VerdictCache,
+    hasher: Hasher,
+}
+
+impl VerdictCache {
+    /// Room for `spans` spans; 0 switches it off. `secret` keys the hash and must be random.
+    pub fn new(spans: usize, secret: Key) -> Self {
+        let clean = (spans > 0).then(|| Cache::builder().max_capacity(spans as u64).build());
+        Self { clean, secret }
+    }
+
+    /// Spans remembered.
+    pub fn len(&self) -> u64 {
+        self.clean.as_ref().map_or(0, Cache::entry_count)
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets everything: the rules changed.
+    pub fn clear(&self) {
+        if let Some(clean) = &self.clean {
+            clean.invalidate_all();
+        }
+    }
+
+    pub(super) fn scope(&self, rules: &RuleSetHash, caller: &Caller) -> Scope<'_> {
+        let mut hasher = Hasher::new_keyed(&self.secret);
+        hasher.update(rules.0.as_bytes()).update(&[0]);
+        if let Some(tenant) = tenant(caller) {
+            hasher.update(tenant.as_bytes());
+        }
+        hasher.update(&[0]);
+        Scope { cache: self, hasher }
+    }
+}
+
+impl Scope<'_> {
+    /// The key of a text, unless it is too short to be worth one.
+    pub(super) fn key(&self, role: Role, text: &str) -> Option<Key> {
+        if text.len() < WORTH_CACHING || self.cache.clean.is_none() {
+            return None;
+        }
+        let mut hasher = self.hasher.clone();
+        hasher.update(role.name().as_bytes()).update(&[0]).update(text.as_bytes());
+        Some(hasher.finalize().into())
+    }
+
+    pub(super) fn is_clean(&self, key: &Key, metrics: &Metrics) -> bool {
+        let hit = self.cache.clean.as_ref().is_some_and(|clean| clean.contains_key(key) && clean.get(key).is_some());
+        metrics.verdict_cache(hit);
+        hit
+    }
+
+    pub(super) fn remember_clean(&self, key: Key) {
+        if let Some(clean) = &self.cache.clean {
+            clean.insert(key, ());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::types::CallerKind;
+
+    fn caller(user: &str) -> Caller {
+        Caller { address: None, key: None, user: Some(Arc::from(user)), kind: CallerKind::Key }
+    }
+
+    #[test]
+    fn a_key_depends_on_rules_caller_role_and_text() {
+        let cache = VerdictCache::new(10, [7; 32]);
+        let text = "a".repeat(WORTH_CACHING);
+        let rules = |name: &str| RuleSetHash(Arc::from(name));
+        let of = |rule: &str, user: &str, role, text: &str| cache.scope(&rules(rule), &caller(user)).key(role, text);
+        let base = of("r", "u", Role::User, &text).unwrap();
+        assert_eq!(of("r", "u", Role::User, &text), Some(base));
+        assert_ne!(of("s", "u", Role::User, &text), Some(base));
+        assert_ne!(of("r", "v", Role::User, &text), Some(base));
+        assert_ne!(of("r", "u", Role::Tool, &text), Some(base));
+        assert_ne!(of("r", "u", Role::User, &"b".repeat(WORTH_CACHING)), Some(base));
+        assert_eq!(of("r", "u", Role::User, "short"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! One streamed answer, event by event: each text through its channel's window, each tool call judged whole.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::answer::BLOCKED_NOTICE;
+use super::inspector::{Fed, Inspector};
+use super::record::Flight;
+use super::relay::HoldClock;
+use crate::config::settings::Body;
+use crate::types::{Accounted, Channel, Decision, Dialect, FinishReason, Uninspected, Usage, Verdict};
+use crate::wire::stream::{Chunk, Stream};
+use crate::wire::{PieceKind, Splitter, SseEvent};
+
+/// Why a stream cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Something in it must not reach the client. The dialect's end is written.
+    Blocked,
+    /// It cannot be read, or one part of it is too large.
+    Invalid,
+    /// It ended before its end.
+    Incomplete,
+}
+
+/// The events of one answer.
+pub(super) struct Events {
+    splitter: Splitter,
+    stream: Stream,
+    inspector: Inspector,
+    max_tool_call: usize,
+    /// Whether the dialect says when an answer is complete.
+    says_its_end: bool,
+    ended: bool,
+    blocked: bool,
+    hold: HoldClock,
+    held_max: usize,
+    scan: Duration,
+    usage: Option<Usage>,
+    finish: Option<FinishReason>,
+    uninspected: Vec<(Uninspected, u64)>,
+}
+
+impl Events {
+    /// Nothing read yet.
+    pub(super) fn new(dialect: Dialect, stream: Stream, inspector: Inspector, limits: &Body) -> Self {
+        let size = |size: crate::config::units::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
+        Self {
+            splitter: Splitter::new(size(limits.max_event)),
+            stream,
+            inspector,
+            max_tool_call: size(limits.max_tool_call),
+            says_its_end: dialect != Dialect::Generic,
+            ended: false,
+            blocked: false,
+            hold: HoldClock::default(),
+            held_max: 0,
+            scan: Duration::ZERO,
+            usage: None,
+            finish: None,
+            uninspected: Vec::new(),
+        }
+    }
+
+    /// The next bytes of the stream; what may go on is appended to `out`.
+    pub(super) fn take(&mut self, piece: &Bytes, out: &mut BytesMut) -> Result<(), Fault> {
+        self.splitter.push(piece.clone());
+        while let Some(event) = self.splitter.next_event() {
+            self.event(&event.map_err(|_| Fault::Invalid)?, out)?;
+        }
+        Ok(())
+    }
+
+    /// The stream is over: what is left of it, then its proper end, or the fault that it has none.
+    pub(super) fn end(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
+        if let Some(rest) = self.splitter.finish() {
+            self.event(&rest, out).map_err(|fault| if fault == Fault::Invalid { Fault::Incomplete } else { fault })?;
+        }
+        if self.says_its_end && !self.ended {
+            return Err(Fault::Incomplete);
+        }
+        let chunk = self.stream.finish();
+        self.close(&chunk, &mut Vec::new(), out)?;
+        self.release(&chunk, out)
+    }
+
+    /// The dialect's error event.
+    pub(super) fn end_error(&mut self, code: &str, message: &str, out: &mut BytesMut) {
+        let event = self.stream.end_error(code, message);
+        out.extend_from_slice(&event);
+    }
+
+    fn event(&mut self, event: &SseEvent, out: &mut BytesMut) -> Result<(), Fault> {
+        let chunk = self.stream.read(event).map_err(|_| Fault::Invalid)?;
+        self.note(&chunk);
+        let mut edits = self.texts(&chunk, out)?;
+        self.close(&chunk, &mut edits, out)?;
+        edits.retain(|(index, text)| chunk.pieces.get(*index).is_none_or(|piece| piece.text != text.as_str()));
+        if chunk.tool.part {
+            self.stream.hold(event, &chunk, &edits);
+            if self.stream.held() > self.max_tool_call {
+                return Err(Fault::Invalid);
+            }
+            return self.release(&chunk, out);
+        }
+        self.release(&chunk, out)?;
+        out.extend_from_slice(&self.stream.rewrite(event, &chunk, &edits));
+        Ok(())
+    }
+
+    fn note(&mut self, chunk: &Chunk<'_>) {
+        self.ended |= chunk.terminal || chunk.finish.is_some();
+        self.usage = chunk.usage.or(self.usage);
+        self.finish = self.finish.or(chunk.finish);
+        for (place, reason) in &chunk.opaque {
+            let bytes = u64::from(place.len());
+            match self.uninspected.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, sum)) => *sum += bytes,
+                None => self.uninspected.push((*reason, bytes)),
+            }
+        }
+    }
+
+    /// Every text of an event; which pieces change, and into what.
+    fn texts(&mut self, chunk: &Chunk<'_>, out: &mut BytesMut) -> Result<Vec<(usize, String)>, Fault> {
+        let mut edits = Vec::new();
+        for (index, piece) in chunk.pieces.iter().enumerate() {
+            let fed = match piece.kind {
+                PieceKind::Copy => self.inspector.whole(&piece.text),
+                PieceKind::Delta | PieceKind::Token => self.inspector.feed(piece.channel, &piece.text),
+            };
+            match fed {
+                Fed::Unchanged => {}
+                Fed::Instead(text) => edits.push((index, text)),
+                Fed::Blocked => return Err(self.block(out)),
+            }
+        }
+        Ok(edits)
+    }
+
+    /// Ends channels: what they held goes into their last piece of this event, or into an event of its own before it.
+    fn close(
+        &mut self,
+        chunk: &Chunk<'_>,
+        edits: &mut Vec<(usize, String)>,
+        out: &mut BytesMut,
+    ) -> Result<(), Fault> {
+        for channel in &chunk.closes {
+            let rest = match self.inspector.finish(*channel) {
+                Fed::Unchanged => continue,
+                Fed::Instead(rest) => rest,
+                Fed::Blocked => return Err(self.block(out)),
+            };
+            if rest.is_empty() {
+                continue;
+            }
+            match last_delta(chunk, *channel) {
+                None => out.extend_from_slice(&self.stream.flush(*channel, &rest)),
+                Some((index, text)) => match edits.iter_mut().find(|(edited, _)| *edited == index) {
+                    Some((_, edit)) => edit.push_str(&rest),
+                    None => edits.push((index, format!("{text}{rest}"))),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the calls that are complete with this event, and lets their events go.
+    fn release(&mut self, chunk: &Chunk<'_>, out: &mut BytesMut) -> Result<(), Fault> {
+        if chunk.tool.done.is_empty() {
+            return Ok(());
+        }
+        let mut edits = Vec::new();
+        for channel in &chunk.tool.done {
+            let Some(call) = self.stream.call(*channel) else { continue };
+            for (index, piece) in call.pieces.iter().enumerate() {
+                match self.inspector.whole(&piece.text) {
+                    Fed::Unchanged => {}
+                    Fed::Instead(text) => edits.push((*channel, index, text)),
+                    Fed::Blocked => return Err(self.block(out)),
+                }
+            }
+        }
+        out.extend_from_slice(&self.stream.release(&edits));
+        Ok(())
+    }
+
+    fn block(&mut self, out: &mut BytesMut) -> Fault {
+        self.blocked = true;
+        let end = self.stream.end_blocked(BLOCKED_NOTICE);
+        out.extend_from_slice(&end);
+        Fault::Blocked
+    }
+
+    /// `took` was spent inspecting until `now`: keeps what the record tells of it.
+    pub(super) fn scanned(&mut self, took: Duration, now: Instant) {
+        self.scan += took;
+        let held = self.inspector.held() + self.stream.held();
+        self.held_max = self.held_max.max(held);
+        self.hold.mark(held > 0, now);
+    }
+
+    /// Whether it was blocked.
+    pub(super) fn blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The verdict on everything seen, and what of it was carried out.
+    pub(super) fn verdict(&mut self) -> Option<(Verdict, Decision)> {
+        self.inspector.verdict()
+    }
+
+    /// Completes the record of a stream of which `sent` bytes went on.
+    pub(super) fn describe(&mut self, flight: &mut Flight, sent: u64) {
+        let scan = u64::try_from(self.scan.as_micros()).unwrap_or(u64::MAX);
+        let uninspected = self.uninspected.iter().map(|(_, bytes)| bytes).sum::<u64>().min(sent);
+        for (reason, bytes) in self.uninspected.drain(..) {
+            flight.uninspected(reason, bytes);
+        }
+        let (usage, finish, held_max, hold) = (self.usage, self.finish, self.held_max as u64, self.hold.longest());
+        flight.note(|record| {
+            record.usage = usage;
+            record.finish = finish;
+            record.held_max = held_max;
+            record.micros.hold = hold;
+            record.micros.scan += scan;
+            record.micros.scan_output = scan;
+            record.response_bytes = Accounted { inspected: sent - uninspected, exempt: 0, uninspected };
+        });
+    }
+}
+
+/// The last piece of a channel's own text in an event.
+fn last_delta<'c>(chunk: &'c Chunk<'_>, channel: Channel) -> Option<(usize, &'c str)> {
+    let piece = |(index, piece): (usize, &'c crate::wire::Piece<'_>)| {
+        (piece.kind == PieceKind::Delta && piece.channel == channel).then_some((index, &*piece.text))
+    };
+    chunk.pieces.iter().enumerate().rev().find_map(piece)
+}

@@ -1,0 +1,222 @@
+//! Prompt -> `Cleared`, or a refusal. Law 4: nothing else makes a `Cleared`, and `forward` takes nothing else.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::cache::VerdictCache;
+use super::record::{Flight, micros_since};
+use super::refuse::Refusal;
+use super::route::Plan;
+use crate::config::Snapshot;
+use crate::config::settings::{Mode, OnUninspected, SecurityMode};
+use crate::detect::{self, Thresholds};
+use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, SpanIndex, Verdict};
+use crate::wire::{self, Prompt};
+
+/// A request body that may leave: inspected, or exempt by policy. Only this module makes one.
+pub(super) struct Cleared {
+    body: Bytes,
+}
+
+impl Cleared {
+    /// What is forwarded.
+    pub(super) fn into_body(self) -> Bytes {
+        self.body
+    }
+
+    /// A request without a body: there is nothing to inspect but its path, and that is canonical.
+    pub(super) fn bodiless() -> Self {
+        Self { body: Bytes::new() }
+    }
+
+    /// A request that a policy exempts: a route with `action = "pass"`.
+    pub(super) fn exempt(flight: &mut Flight, body: Bytes) -> Self {
+        flight.note(|record| record.request_bytes.exempt += body.len() as u64);
+        Self { body }
+    }
+}
+
+/// Reads, inspects and judges a request body.
+///
+/// # Errors
+/// A body that cannot be read in one way, a prompt that is blocked, or content that cannot be inspected where the
+/// policy is to refuse that.
+pub(super) async fn prompt(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    caller: &Caller,
+    cache: &VerdictCache,
+    flight: &mut Flight,
+    body: Bytes,
+) -> Result<Cleared, Refusal> {
+    let started = Instant::now();
+    let prompt = wire::read_prompt(plan.dialect, &body, &super::json_limits(&snapshot.settings))
+        .map_err(|bad| Refusal::bad_body(&bad))?;
+    let stream = prompt.stream;
+    flight.note(|record| {
+        record.model = prompt.model.as_deref().map(|model| clip(model, 128));
+        record.stream = stream;
+    });
+    let rebuilt = if plan.mode == Mode::Off {
+        flight.note(|record| record.request_bytes.exempt += body.len() as u64);
+        harden(snapshot, plan, &prompt)
+    } else {
+        account(snapshot, plan, flight, &prompt, body.len())?;
+        let verdict = verdict(snapshot, plan, caller, cache, flight, &prompt).await;
+        flight.note(|record| record.micros.scan += micros_since(started));
+        enforce(snapshot, plan, flight, &prompt, verdict)?
+    };
+    let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
+    Ok(Cleared { body })
+}
+
+/// Law 2, towards the model.
+fn account(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    flight: &mut Flight,
+    prompt: &Prompt<'_>,
+    size: usize,
+) -> Result<(), Refusal> {
+    for (place, reason) in &prompt.opaque {
+        flight.uninspected(*reason, u64::from(place.len()));
+    }
+    let uninspected = prompt.opaque.iter().map(|(place, _)| u64::from(place.len())).sum::<u64>();
+    flight.note(|record| {
+        record.request_bytes = Accounted {
+            inspected: (size as u64).saturating_sub(uninspected),
+            exempt: 0,
+            uninspected,
+        };
+    });
+    let block = snapshot.settings.inspect.on_uninspected == OnUninspected::Block && plan.mode == Mode::Enforce;
+    if block && uninspected > 0 { Err(Refusal::uninspected()) } else { Ok(()) }
+}
+
+/// Every span against every rule for its role; spans cleared before under this rule set are not read again.
+async fn verdict(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    caller: &Caller,
+    cache: &VerdictCache,
+    flight: &Flight,
+    prompt: &Prompt<'_>,
+) -> Verdict {
+    let rules = &snapshot.rules;
+    let yield_every = usize::try_from(snapshot.settings.inspect.yield_every.get()).unwrap_or(usize::MAX);
+    let scope = cache.scope(rules.hash(), caller);
+    let mut findings = Vec::new();
+    let mut since_yield = 0;
+    for (index, span) in (0..).map(SpanIndex).zip(&prompt.spans) {
+        let cached = scope.key(span.role, &span.text);
+        if let Some(key) = &cached
+            && scope.is_clean(key, flight.metrics())
+        {
+            continue;
+        }
+        let before = findings.len();
+        rules.scan(index, span.role, &span.text, &mut findings);
+        if let Some(key) = cached
+            && findings.len() == before
+        {
+            scope.remember_clean(key);
+        }
+        since_yield += span.text.len();
+        if since_yield >= yield_every {
+            since_yield = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+    detect::judge(findings, &thresholds(snapshot, plan), rules.hash())
+}
+
+fn thresholds(snapshot: &Snapshot, plan: &Plan) -> Thresholds {
+    let inspect = &snapshot.settings.inspect;
+    let scaled = |points: u32| match plan.security {
+        SecurityMode::Default | SecurityMode::Aware => points,
+        SecurityMode::Strict => (points * inspect.strict_percent / 100).max(1),
+    };
+    Thresholds { flag_at: scaled(inspect.flag_at), block_at: scaled(inspect.block_at) }
+}
+
+/// Carries the verdict out: blocks, or says what the body becomes (`None`: it stays as it is).
+fn enforce(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    flight: &mut Flight,
+    prompt: &Prompt<'_>,
+    verdict: Verdict,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    if plan.mode != Mode::Enforce {
+        let decision = if verdict.findings.is_empty() { Decision::Allow } else { Decision::Flag };
+        let enforced = verdict.decision.min(decision);
+        flight.input(verdict, enforced);
+        return Ok(harden(snapshot, plan, prompt));
+    }
+    let decision = verdict.decision;
+    let outcome = match decision {
+        Decision::Block => Err(Refusal::prompt_blocked(&verdict, snapshot.settings.inspect.show_rules)),
+        Decision::Redact => {
+            let edits = redactions(snapshot, prompt, &verdict.findings);
+            Ok(Some(prompt.rebuild(&edits, hardening(snapshot, plan))))
+        }
+        Decision::Allow | Decision::Flag => Ok(harden(snapshot, plan, prompt)),
+    };
+    flight.input(verdict, decision);
+    outcome
+}
+
+fn hardening<'s>(snapshot: &'s Snapshot, plan: &Plan) -> Option<&'s str> {
+    match plan.security {
+        SecurityMode::Default => None,
+        SecurityMode::Aware | SecurityMode::Strict => Some(&snapshot.settings.inspect.hardening_message),
+    }
+}
+
+fn harden(snapshot: &Snapshot, plan: &Plan, prompt: &Prompt<'_>) -> Option<Vec<u8>> {
+    let generative = matches!(plan.dialect, Dialect::Chat | Dialect::Responses | Dialect::Messages);
+    hardening(snapshot, plan).filter(|_| generative).map(|message| prompt.rebuild(&[], Some(message)))
+}
+
+/// The new text of every span that something is redacted in.
+fn redactions(snapshot: &Snapshot, prompt: &Prompt<'_>, findings: &[Finding]) -> Vec<(SpanIndex, String)> {
+    let mut cuts: Vec<(SpanIndex, usize, usize, &str)> = findings
+        .iter()
+        .filter(|finding| finding.action == Action::Redact)
+        .map(|finding| {
+            let Finding { evidence, rule, .. } = finding;
+            (evidence.span, evidence.start as usize, evidence.end as usize, snapshot.rules.mark(rule))
+        })
+        .collect();
+    cuts.sort_unstable_by_key(|(span, start, end, _)| (*span, *start, std::cmp::Reverse(*end)));
+    let mut edits: Vec<(SpanIndex, String)> = Vec::new();
+    for same in cuts.chunk_by(|a, b| a.0 == b.0) {
+        let Some((index, ..)) = same.first() else { continue };
+        let Some(span) = prompt.spans.get(index.0 as usize) else { continue };
+        let mut text = String::with_capacity(span.text.len());
+        let mut done = 0;
+        for (_, start, end, mark) in same {
+            if *start >= done {
+                text.push_str(span.text.get(done..*start).unwrap_or_default());
+                text.push_str(mark);
+            }
+            done = done.max(*end);
+        }
+        text.push_str(span.text.get(done..).unwrap_or_default());
+        edits.push((*index, text));
+    }
+    edits
+}
+
+/// At most `max` bytes of `text`, whole characters.
+fn clip(text: &str, max: usize) -> String {
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// The key of the per-tenant part of the verdict cache; until tenants exist, a user is one.
+pub(super) fn tenant(caller: &Caller) -> Option<&Arc<str>> {
+    caller.user.as_ref()
+}

@@ -1,0 +1,225 @@
+//! `Flight`: exactly one `Record` per request, on every way out, written on drop.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use hyper::Method;
+use hyper::http::request::Parts;
+use tokio::sync::mpsc::{self, OwnedPermit};
+
+use super::listen::{Peer, Refuse};
+use super::refuse::Refusal;
+use super::route::Plan;
+use crate::config::settings::QueueFull;
+use crate::telemetry::{InFlight, Metrics};
+use crate::types::{Decision, Event, Generation, Outcome, Record, RequestId, Uninspected, Verdict};
+
+/// The door up: where records go.
+#[derive(Clone)]
+pub struct Recorder {
+    events: mpsc::Sender<Event>,
+    metrics: Metrics,
+}
+
+impl Recorder {
+    /// Records leave by `events`; what does not fit is counted in `metrics`.
+    pub fn new(events: mpsc::Sender<Event>, metrics: Metrics) -> Self {
+        Self { events, metrics }
+    }
+
+    /// The live metrics.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Starts the record of a request.
+    ///
+    /// # Errors
+    /// When the queue is full and `on_full` says to refuse, the flight comes back with the refusal: it can still be
+    /// answered, and is counted as unrecorded.
+    pub(super) fn begin(&self, on_full: QueueFull, generation: Generation) -> (Flight, Result<(), Refusal>) {
+        let (permit, room) = match on_full {
+            QueueFull::Serve => (None, Ok(())),
+            QueueFull::Refuse => match self.events.clone().try_reserve_owned() {
+                Ok(permit) => (Some(permit), Ok(())),
+                Err(_) => (None, Err(Refusal::unrecordable())),
+            },
+        };
+        (Flight::new(self.clone(), permit, generation), room)
+    }
+}
+
+impl Recorder {
+    /// Records a request that the listener refused before it was one.
+    pub fn refused_by_listener(&self, generation: Generation, peer: &Peer, refuse: &Refuse) {
+        let mut flight = Flight::new(self.clone(), None, generation);
+        flight.note(|record| {
+            record.caller.address = peer.address.map(|address| address.ip().to_canonical());
+            record.path = unknown_path();
+            record.method = method_label(&Method::OPTIONS);
+            record.outcome = Outcome::Refused;
+            record.reason = Some(refuse.code);
+            record.status = refuse.status;
+        });
+    }
+}
+
+/// One request under way. Its record leaves when it is dropped, whatever happened.
+pub(super) struct Flight {
+    record: Option<Box<Record>>,
+    permit: Option<OwnedPermit<Event>>,
+    recorder: Recorder,
+    started: Instant,
+    _in_flight: InFlight,
+}
+
+impl Flight {
+    fn new(recorder: Recorder, permit: Option<OwnedPermit<Event>>, generation: Generation) -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        let id = RequestId(format!("req_{}", uuid::Uuid::now_v7().simple()));
+        let record = Record::new(i64::try_from(time).unwrap_or(i64::MAX), id, generation);
+        let in_flight = recorder.metrics.in_flight();
+        Self { record: Some(Box::new(record)), permit, recorder, started: Instant::now(), _in_flight: in_flight }
+    }
+
+    /// What the head tells before anything is decided.
+    pub(super) fn describe(&mut self, head: &Parts) {
+        let method = method_label(&head.method);
+        let retry = text(head, "x-stainless-retry-count").and_then(|count| count.parse().ok()).unwrap_or(0);
+        let traceparent = text(head, "traceparent").filter(|value| value.len() == 55).map(str::to_owned);
+        self.note(|record| {
+            record.method = method;
+            record.path = unknown_path();
+            record.retry = retry;
+            record.traceparent = traceparent;
+        });
+    }
+
+    /// What it is and where it goes.
+    pub(super) fn planned(&mut self, plan: &Plan) {
+        self.note(|record| {
+            record.path = Arc::clone(&plan.path);
+            record.dialect = Some(plan.dialect);
+            record.upstream = Some(Arc::clone(&plan.upstream.name));
+        });
+    }
+
+    /// Changes the record. Does nothing once it has left.
+    pub(super) fn note(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.as_mut() {
+            change(record);
+        }
+    }
+
+    /// The request's id.
+    pub(super) fn id(&self) -> RequestId {
+        self.record.as_ref().map_or_else(|| RequestId(String::new()), |record| record.id.clone())
+    }
+
+    /// The model that was asked for, or nothing.
+    pub(super) fn model(&self) -> String {
+        self.record.as_ref().and_then(|record| record.model.clone()).unwrap_or_default()
+    }
+
+    /// The live metrics.
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.recorder.metrics()
+    }
+
+    /// A refusal ends it.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        let (outcome, status, code) = (refusal.outcome, refusal.status(), refusal.code());
+        self.note(|record| {
+            record.outcome = outcome;
+            record.status = status;
+            record.reason = Some(code);
+            if matches!(outcome, Outcome::PromptBlocked | Outcome::AnswerBlocked) {
+                record.decision = Decision::Block;
+            }
+        });
+    }
+
+    /// The answer was relayed to its end.
+    pub(super) fn served(&mut self) {
+        self.end(Outcome::Served, None);
+    }
+
+    /// It ended otherwise; the first end counts.
+    pub(super) fn end(&mut self, outcome: Outcome, reason: Option<&'static str>) {
+        self.note(|record| {
+            if record.outcome == Outcome::Abandoned {
+                record.outcome = outcome;
+                record.reason = reason;
+            }
+        });
+    }
+
+    /// The verdict on the prompt; the worst enforced decision is kept.
+    pub(super) fn input(&mut self, verdict: Verdict, enforced: Decision) {
+        self.note(|record| {
+            record.decision = record.decision.max(enforced);
+            record.input = Some(verdict);
+        });
+    }
+
+    /// The verdict on the answer; the worst enforced decision is kept.
+    pub(super) fn output(&mut self, verdict: Verdict, enforced: Decision) {
+        self.note(|record| {
+            record.decision = record.decision.max(enforced);
+            record.output = Some(verdict);
+        });
+    }
+
+    /// Bytes relayed uninspected, by reason.
+    pub(super) fn uninspected(&mut self, reason: Uninspected, bytes: u64) {
+        self.note(|record| match record.uninspected.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, sum)) => *sum += bytes,
+            None => record.uninspected.push((reason, bytes)),
+        });
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        record.micros.total = micros_since(self.started);
+        let event = Event::Request(record);
+        match self.permit.take() {
+            Some(permit) => drop(permit.send(event)),
+            None => {
+                if self.recorder.events.try_send(event).is_err() {
+                    self.recorder.metrics.event_dropped();
+                }
+            }
+        }
+    }
+}
+
+fn text<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
+    head.headers.get(name)?.to_str().ok()
+}
+
+/// Methods by their own name; whatever else a client made up is one label.
+fn method_label(method: &Method) -> Arc<str> {
+    static LABELS: LazyLock<[Arc<str>; 5]> =
+        LazyLock::new(|| ["POST", "GET", "HEAD", "DELETE", "other"].map(Arc::from));
+    let [post, get, head, delete, other] = &*LABELS;
+    Arc::clone(match *method {
+        Method::POST => post,
+        Method::GET => get,
+        Method::HEAD => head,
+        Method::DELETE => delete,
+        _ => other,
+    })
+}
+
+/// The path of requests that were refused before it was understood: what they sent is theirs, and unbounded.
+fn unknown_path() -> Arc<str> {
+    static UNKNOWN: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("unknown"));
+    Arc::clone(&UNKNOWN)
+}
+
+/// Whole microseconds since `start`.
+pub(super) fn micros_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

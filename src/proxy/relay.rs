@@ -1,0 +1,323 @@
+//! A streamed answer on its way to the client: events in, through the windows, events out. It may redact, hold and cut.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::Frame;
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::admit::Admitted;
+use super::body::Cut;
+use super::events::{Events, Fault};
+use super::inspector::Inspector;
+use super::record::{Flight, micros_since};
+use super::route::Plan;
+use super::upstream::AnswerBody;
+use crate::config::Snapshot;
+use crate::types::{Accounted, Decision, Outcome};
+use crate::wire;
+
+/// Bytes gathered before the client is given a turn.
+const ENOUGH: usize = 32 << 10;
+
+/// How a stream is treated.
+pub(super) enum Way {
+    /// Relayed as it comes; its bytes are exempt.
+    Exempt,
+    /// Read event by event.
+    Events(wire::Stream),
+}
+
+/// A stream under way. It owns what must end with it: the record, the admission, the deadlines, the windows.
+pub(super) struct Relay {
+    body: AnswerBody,
+    events: Option<Events>,
+    out: BytesMut,
+    state: State,
+    clock: Clock,
+    flight: Option<Flight>,
+    _admitted: Admitted,
+    sent: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// More may come.
+    Open,
+    /// What is in `out` is the last.
+    Last,
+    /// What is in `out` is the last, and then the connection breaks, so that nobody takes it for complete.
+    Broken,
+}
+
+/// Deadlines of a stream. One timer for all of them, armed anew only when it fires.
+struct Clock {
+    started: Instant,
+    last_piece: Instant,
+    idle: std::time::Duration,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+    cut: CancellationToken,
+    cutting: Pin<Box<WaitForCancellationFutureOwned>>,
+    first_piece: Option<Instant>,
+    upstream: u64,
+}
+
+impl Relay {
+    #[expect(clippy::too_many_arguments, reason = "one caller; each is a different thing that must end with the stream")]
+    pub(super) fn new(
+        snapshot: &Arc<Snapshot>,
+        plan: Plan,
+        way: Way,
+        inspector: Inspector,
+        body: AnswerBody,
+        deadline: Instant,
+        cut: CancellationToken,
+        admitted: Admitted,
+    ) -> Self {
+        let now = Instant::now();
+        let idle = plan.upstream.idle_timeout;
+        let events = match way {
+            Way::Exempt => None,
+            Way::Events(stream) => Some(Events::new(plan.dialect, stream, inspector, &snapshot.settings.body)),
+        };
+        let clock = Clock {
+            started: now,
+            last_piece: now,
+            idle,
+            deadline,
+            timer: Box::pin(tokio::time::sleep_until(deadline.min(now + idle).into())),
+            cutting: Box::pin(cut.clone().cancelled_owned()),
+            cut,
+            first_piece: None,
+            upstream: 0,
+        };
+        Self { body, events, out: BytesMut::new(), state: State::Open, clock, flight: None, _admitted: admitted, sent: 0 }
+    }
+
+    /// Takes the record on board: it ends with the stream.
+    pub(super) fn board(&mut self, flight: Flight) {
+        self.flight = Some(flight);
+    }
+
+    pub(super) fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        loop {
+            if this.out.len() >= ENOUGH || (this.state != State::Open && !this.out.is_empty()) {
+                return Poll::Ready(Some(Ok(this.frame())));
+            }
+            match this.state {
+                State::Last => {
+                    this.close();
+                    return Poll::Ready(None);
+                }
+                State::Broken => {
+                    this.close();
+                    return Poll::Ready(Some(Err(Cut)));
+                }
+                State::Open => {}
+            }
+            match this.body.poll_piece(context) {
+                Poll::Ready(Some(Ok(piece))) => this.take(&piece),
+                Poll::Ready(Some(Err(_))) => this.fail("upstream_broke_off", "The upstream's answer broke off."),
+                Poll::Ready(None) => this.end(),
+                Poll::Pending if !this.out.is_empty() => return Poll::Ready(Some(Ok(this.frame()))),
+                Poll::Pending => {
+                    if this.waited_too_long(context) {
+                        continue;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self) -> Frame<Bytes> {
+        self.sent += self.out.len() as u64;
+        Frame::data(self.out.split().freeze())
+    }
+
+    /// A piece of the answer as the network cut it.
+    fn take(&mut self, piece: &Bytes) {
+        let now = Instant::now();
+        self.clock.upstream += u64::try_from((now - self.clock.last_piece).as_micros()).unwrap_or(u64::MAX);
+        self.clock.first_piece.get_or_insert(now);
+        if let Some(flight) = &self.flight {
+            flight.metrics().stream_chunk();
+        }
+        // A stream that never pauses never gets to `waited_too_long`.
+        if self.clock.cut.is_cancelled() {
+            return self.cut();
+        }
+        if now >= self.clock.deadline {
+            return self.fail("upstream_timeout", "The upstream's answer took too long.");
+        }
+        let Some(events) = &mut self.events else {
+            self.out.extend_from_slice(piece);
+            self.clock.last_piece = now;
+            return;
+        };
+        let taken = events.take(piece, &mut self.out);
+        self.clock.last_piece = Instant::now();
+        events.scanned(self.clock.last_piece - now, self.clock.last_piece);
+        self.settle(taken);
+    }
+
+    /// The upstream closed its side properly.
+    fn end(&mut self) {
+        match &mut self.events {
+            None => {
+                self.state = State::Last;
+                self.outcome(Outcome::Served, None);
+            }
+            Some(events) => {
+                let ended = events.end(&mut self.out);
+                self.settle(ended);
+                if self.state == State::Open {
+                    self.state = State::Last;
+                    self.outcome(Outcome::Served, None);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, taken: Result<(), Fault>) {
+        match taken {
+            Ok(()) => {}
+            Err(Fault::Blocked) => {
+                self.outcome(Outcome::AnswerBlocked, Some("content_filter"));
+                self.last();
+            }
+            Err(Fault::Invalid) => self.fail("upstream_invalid_response", "The upstream's stream is not valid."),
+            Err(Fault::Incomplete) => self.fail("upstream_broke_off", "The upstream's answer ended too early."),
+        }
+    }
+
+    /// Ends the stream as an error of the upstream, in its dialect where it has one.
+    fn fail(&mut self, code: &'static str, message: &str) {
+        self.outcome(Outcome::UpstreamFailed, Some(code));
+        match &mut self.events {
+            Some(events) => {
+                events.end_error(code, message, &mut self.out);
+                self.last();
+            }
+            None => self.state = State::Broken,
+        }
+    }
+
+    /// The gateway ends it: drain deadline or a standing order.
+    fn cut(&mut self) {
+        self.outcome(Outcome::Cut, Some("gateway_shutting_down"));
+        match &mut self.events {
+            Some(events) => {
+                events.end_error("gateway_shutting_down", "The gateway is shutting down.", &mut self.out);
+                self.last();
+            }
+            None => self.state = State::Broken,
+        }
+    }
+
+    /// Our own fault: nothing more can be said properly.
+    pub(super) fn panicked(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.metrics().panicked();
+            flight.end(Outcome::Internal, Some("internal_error"));
+        }
+        self.out.clear();
+        self.state = State::Broken;
+        self.body = AnswerBody::Whole(None);
+    }
+
+    /// Nothing more is wanted of the upstream.
+    fn last(&mut self) {
+        self.state = State::Last;
+        self.body = AnswerBody::Whole(None);
+    }
+
+    /// Whether a deadline or an order ended the stream while nothing came.
+    fn waited_too_long(&mut self, context: &mut Context<'_>) -> bool {
+        if self.clock.cutting.as_mut().poll(context).is_ready() {
+            self.cut();
+            return true;
+        }
+        while self.clock.timer.as_mut().poll(context).is_ready() {
+            let due = self.clock.deadline.min(self.clock.last_piece + self.clock.idle);
+            if due <= Instant::now() {
+                self.fail("upstream_timeout", "The upstream stopped answering.");
+                return true;
+            }
+            self.clock.timer.as_mut().reset(due.into());
+        }
+        false
+    }
+
+    fn outcome(&mut self, outcome: Outcome, reason: Option<&'static str>) {
+        if let Some(flight) = &mut self.flight {
+            flight.end(outcome, reason);
+        }
+    }
+
+    /// Completes the record and lets it go.
+    fn close(&mut self) {
+        let Some(mut flight) = self.flight.take() else { return };
+        let clock = &self.clock;
+        let first = clock.first_piece.map(|first| u64::try_from((first - clock.started).as_micros()).unwrap_or(u64::MAX));
+        let (upstream, sent) = (clock.upstream, self.sent);
+        flight.note(|record| {
+            record.micros.first_chunk = record.micros.upstream + first.unwrap_or(0);
+            record.micros.upstream += upstream;
+        });
+        match &mut self.events {
+            None => flight.note(|record| record.response_bytes = Accounted { exempt: sent, ..Accounted::default() }),
+            Some(events) => {
+                let blocked = events.blocked();
+                if let Some((verdict, enforced)) = events.verdict() {
+                    flight.output(verdict, if blocked { Decision::Block } else { enforced });
+                }
+                events.describe(&mut flight, sent);
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    /// The client left, or the connection broke: the record still tells what was seen. Dropping `body` cancels the
+    /// upstream.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Keeps the longest time something was held.
+#[derive(Default)]
+pub(super) struct HoldClock {
+    since: Option<Instant>,
+    longest: u64,
+}
+
+impl HoldClock {
+    /// At `now`, something is held or nothing is.
+    pub(super) fn mark(&mut self, held: bool, now: Instant) {
+        match (held, self.since) {
+            (true, None) => self.since = Some(now),
+            (false, Some(since)) => {
+                self.longest = self.longest.max(micros_since(since));
+                self.since = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// The longest so far, in microseconds.
+    pub(super) fn longest(&self) -> u64 {
+        self.since.map_or(self.longest, |since| self.longest.max(micros_since(since)))
+    }
+}

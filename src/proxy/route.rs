@@ -1,0 +1,69 @@
+//! Method and path -> what is spoken, where it goes, and how it is treated.
+
+use std::sync::Arc;
+
+use hyper::http::request::Parts;
+
+use super::refuse::Refusal;
+use crate::config::settings::{Mode, RouteAction, SecurityMode};
+use crate::config::{Snapshot, Upstream};
+use crate::types::{ApiFamily, Dialect};
+use crate::wire::{self, Target};
+
+/// What a request is and how it is treated.
+pub(super) struct Plan {
+    /// The wire format.
+    pub(super) dialect: Dialect,
+    /// The canonical path, without `/v1`.
+    pub(super) path: Arc<str>,
+    /// Inspected, or let pass.
+    pub(super) action: RouteAction,
+    /// Where it goes.
+    pub(super) upstream: Arc<Upstream>,
+    /// Whether the verdict has consequences.
+    pub(super) mode: Mode,
+    /// How hard the gateway leans on the model.
+    pub(super) security: SecurityMode,
+    /// Whether the method is one that comes without a body.
+    pub(super) bodiless: bool,
+}
+
+/// The plan for a request.
+///
+/// # Errors
+/// A path that can be read two ways, an endpoint that is not allowed, or no upstream for it.
+pub(super) fn plan(snapshot: &Snapshot, head: &Parts) -> Result<Plan, Refusal> {
+    let (known, path) = match wire::target(head.method.as_str(), head.uri.path()) {
+        Target::Bad => return Err(Refusal::bad_path()),
+        Target::Call { dialect, path } => (Some(dialect), path),
+        Target::Unknown(path) => (None, path),
+    };
+    let family = family(head);
+    let planned = snapshot
+        .routes
+        .lookup(head.method.as_str(), &path, known, family)
+        .ok_or_else(|| Refusal::endpoint_not_allowed(true))?;
+    if planned.action == RouteAction::Deny {
+        return Err(Refusal::endpoint_not_allowed(true));
+    }
+    let upstream = planned.upstream.clone().ok_or_else(Refusal::no_upstream)?;
+    Ok(Plan {
+        dialect: known.unwrap_or(Dialect::Generic),
+        path: Arc::from(path),
+        action: planned.action,
+        upstream,
+        mode: if planned.action == RouteAction::Pass { Mode::Off } else { planned.mode },
+        security: planned.security,
+        bodiless: super::bodiless(&head.method),
+    })
+}
+
+/// Whose SDK is calling, as far as the head tells: decides the shape of errors before the dialect is known.
+pub(super) fn family(head: &Parts) -> ApiFamily {
+    let path = head.uri.path();
+    if head.headers.contains_key("anthropic-version") || path.ends_with("/messages") || path.contains("/messages/") {
+        ApiFamily::Anthropic
+    } else {
+        ApiFamily::OpenAi
+    }
+}

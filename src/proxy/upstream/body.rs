@@ -1,0 +1,123 @@
+//! The body of an answer, wherever it comes from: a connection, a decoder over one, or the rehearsal model.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming};
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::rehearsal::ReplyStream;
+use crate::proxy::decode::{self, Coding};
+
+/// Why an answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::proxy) enum BodyError {
+    /// The connection broke, or its framing was wrong.
+    #[error("the upstream's answer broke off")]
+    Broken,
+    /// The content coding was wrong.
+    #[error("the upstream's answer does not decode")]
+    Corrupt,
+}
+
+/// Pieces of an answer, decoded.
+pub(in crate::proxy) enum AnswerBody {
+    /// From a connection.
+    Http(Incoming),
+    /// From a connection, through a decoder.
+    Decoded(Pin<Box<dyn AsyncRead + Send>>),
+    /// From the rehearsal model.
+    Rehearsal(Pin<Box<ReplyStream>>),
+    /// A whole text.
+    Whole(Option<Bytes>),
+}
+
+const PIECE: usize = 8 << 10;
+
+impl AnswerBody {
+    /// `body` with its codings undone.
+    pub(in crate::proxy) fn decoding(body: Incoming, codings: &[Coding]) -> Self {
+        if codings.is_empty() { Self::Http(body) } else { Self::Decoded(decode::reader(Frames::new(body), codings)) }
+    }
+
+    /// The next piece; `None` at the proper end.
+    pub(in crate::proxy) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match self {
+            Self::Http(body) => loop {
+                match ready!(Pin::new(&mut *body).poll_frame(context)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::Broken))),
+                    // Trailers are not relayed.
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) if data.is_empty() => {}
+                        Ok(data) => return Poll::Ready(Some(Ok(data))),
+                        Err(_) => {}
+                    },
+                }
+            },
+            Self::Decoded(reader) => {
+                let mut piece = BytesMut::with_capacity(PIECE);
+                match ready!(poll_read_buf(reader.as_mut(), context, &mut piece)) {
+                    Ok(0) => Poll::Ready(None),
+                    Ok(_) => Poll::Ready(Some(Ok(piece.freeze()))),
+                    Err(_) => Poll::Ready(Some(Err(BodyError::Corrupt))),
+                }
+            }
+            Self::Rehearsal(stream) => stream.as_mut().poll_next(context).map(|piece| piece.map(Ok)),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(Ok)),
+        }
+    }
+
+    /// As `poll_piece`.
+    pub(in crate::proxy) async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
+        std::future::poll_fn(|context| self.poll_piece(context)).await
+    }
+}
+
+/// The data frames of a body as a reader.
+struct Frames {
+    body: Incoming,
+    current: Bytes,
+}
+
+impl Frames {
+    fn new(body: Incoming) -> Self {
+        Self { body, current: Bytes::new() }
+    }
+}
+
+impl AsyncBufRead for Frames {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.current.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                None => break,
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                Some(Ok(frame)) => this.current = frame.into_data().unwrap_or_default(),
+            }
+        }
+        Poll::Ready(Ok(&this.current))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        let this = self.get_mut();
+        drop(this.current.split_to(amount.min(this.current.len())));
+    }
+}
+
+impl AsyncRead for Frames {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let available = ready!(self.as_mut().poll_fill_buf(context))?;
+        let amount = available.len().min(buffer.remaining());
+        buffer.put_slice(available.get(..amount).unwrap_or_default());
+        self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}

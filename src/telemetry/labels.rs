@@ -1,0 +1,81 @@
+//! The values of labels that no room below has an enum for.
+
+/// Which limit held a request off: the rate or the concurrency of one address or one user, the requests in flight, the
+/// bytes of bodies in memory, the event queue. Any other word counts as the last of these.
+pub(super) const SCOPES: &[&str] = &["address", "user", "in_flight", "body_bytes", "event_queue", "other"];
+
+macro_rules! labels {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident = $text:literal),+ $(,)? })+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+            pub enum $name {
+                $($(#[doc = $variant_doc])+ $variant),+
+            }
+
+            impl $name {
+                /// Every value's label, in the order of the enum.
+                pub const NAMES: &[&'static str] = &[$($text),+];
+
+                /// Its label.
+                pub const fn name(self) -> &'static str {
+                    match self { $(Self::$variant => $text),+ }
+                }
+            }
+        )+
+    };
+}
+
+labels! {
+    /// What a listener speaks.
+    ListenerKind {
+        /// TLS.
+        Https = "https",
+        /// In clear.
+        Http = "http",
+        /// A Unix socket.
+        Unix = "unix",
+        /// The ops listener.
+        Ops = "ops",
+    }
+    /// Why a connection was closed before it was served.
+    ConnectionRefused {
+        /// Too many from one address.
+        PerAddress = "per_address",
+        /// Too many in all.
+        Total = "total",
+        /// A PROXY protocol header that is missing, broken or from a peer that is not trusted.
+        ProxyProtocol = "proxy_protocol",
+        /// The address is blocked.
+        Blocked = "blocked",
+        /// Too many on the ops listener.
+        Ops = "ops",
+    }
+    /// How a TLS handshake went.
+    Handshake {
+        /// It was completed.
+        Ok = "ok",
+        /// It failed.
+        Failed = "failed",
+        /// It took too long.
+        Timeout = "timeout",
+    }
+    /// A part that may fail open.
+    Part {
+        /// Inspecting prompts.
+        InputInspection = "input_inspection",
+        /// Inspecting answers.
+        OutputInspection = "output_inspection",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectionRefused, ListenerKind};
+
+    #[test]
+    fn a_label_stands_where_its_enum_says() {
+        assert_eq!(ListenerKind::NAMES.get(ListenerKind::Ops as usize), Some(&ListenerKind::Ops.name()));
+        assert_eq!(ConnectionRefused::NAMES.get(ConnectionRefused::Blocked as usize), Some(&"blocked"));
+    }
+}

@@ -1,0 +1,66 @@
+// A gateway on the rehearsal model for one test file.
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
+const binary = process.env.PORTCULLIS_BIN ?? join(root, "target", "debug", "portcullis");
+const foreign = /^(PORTCULLIS|OPENAI|ANTHROPIC|OTEL_|RUST_LOG)/;
+
+export async function start() {
+  const directory = mkdtempSync(join(tmpdir(), "portcullis-"));
+  const at = (name) => join(directory, name);
+  writeFileSync(
+    at("gateway.toml"),
+    `listeners = [{ protocol = "http", address = "127.0.0.1:0" }]
+[ops]
+address = "127.0.0.1:0"
+[record]
+path = ${JSON.stringify(at("records.jsonl"))}
+flush_every = "5ms"
+[reload]
+watch = false
+`,
+  );
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
+  env.PORTCULLIS_ADDRESSES_FILE = at("addresses.json");
+  const log = openSync(at("log"), "w");
+  const child = spawn(binary, ["serve", "--config", at("gateway.toml")], { cwd: directory, env, stdio: ["ignore", log, log] });
+  let listener;
+  for (let tries = 0; !listener; tries += 1) {
+    if (child.exitCode !== null || tries > 1000) {
+      child.kill("SIGKILL");
+      throw new Error(`the gateway does not start:\n${readFileSync(at("log"), "utf8")}`);
+    }
+    try {
+      const addresses = JSON.parse(readFileSync(at("addresses.json"), "utf8"));
+      listener = addresses.listeners.find((one) => one.protocol === "http");
+    } catch {
+      await sleep(20);
+    }
+  }
+  const records = () =>
+    existsSync(at("records.jsonl"))
+      ? readFileSync(at("records.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line))
+      : [];
+  return {
+    url: `http://${listener.address}`,
+    records,
+    // The records after the first `before`, once there are `count` of them and no more follow.
+    async newRecords(before, count) {
+      for (let tries = 0; records().length < before + count && tries < 500; tries += 1) await sleep(20);
+      await sleep(200);
+      return records().slice(before);
+    },
+    async stop() {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await ended;
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,23 @@
+//! The gateway as its users meet it: the real binary between a client and a provider that does what the test says.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bodies;
+mod chaos;
+mod hostile;
+mod limits;
+mod rehearsal;
+mod reload;
+mod road;
+mod shutdown;
+mod streaming;
