@@ -236,7 +236,12 @@ mod tests {
             let broken = Arc::clone(&broken);
             Arc::new(move || {
                 let problems = if broken.load(Ordering::Relaxed) { vec!["gateway.toml:3: no".into()] } else { vec![] };
-                let outcome = ReloadOutcome { trigger: Arc::from("api"), generation: Generation(2), problems };
+                let outcome = ReloadOutcome {
+                    trigger: Arc::from("api"),
+                    generation: Generation(2),
+                    problems,
+                    warnings: Vec::new(),
+                };
                 Box::pin(async move { outcome }) as std::pin::Pin<Box<dyn Future<Output = ReloadOutcome> + Send>>
             })
         };
