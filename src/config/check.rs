@@ -1,7 +1,6 @@
 //! Raw -> checked: what types cannot say. Every problem is reported, each with its key.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use hyper::Uri;
 use hyper::header::HeaderName;
@@ -153,10 +152,12 @@ fn http(check: &mut Check<'_>, http: &Http) {
     );
     // hyper refuses a smaller read buffer.
     let head = http.max_head.get();
-    check.require((8 << 10..=1 << 20).contains(&head), &at("max_head"), "must be between 8KiB and 1MiB");
+    let head_fits = (8 << 10..=1 << 20).contains(&head);
+    check.require(head_fits, &at("max_head"), "must be between 8KiB and 1MiB");
     check.require((1..=1024).contains(&http.max_headers), &at("max_headers"), "must be between 1 and 1024");
     let target = http.max_target.get();
-    check.require(target > 0 && target <= head, &at("max_target"), "must be more than 0 and no more than http.max_head");
+    let target_fits = target > 0 && (target <= head || !head_fits);
+    check.require(target_fits, &at("max_target"), "must be more than 0 and no more than http.max_head");
     check.require(http.h2_max_streams > 0, &at("h2_max_streams"), "must be more than 0");
     check.require(http.h2_max_resets > 0, &at("h2_max_resets"), "must be more than 0");
     let list = http.h2_max_header_list.get();
@@ -244,9 +245,6 @@ fn operation(check: &mut Check<'_>, settings: &Settings) {
     let at = |key| KeyPath::of(&["record", key]);
     check.require(record.max_size.get() >= 64 << 10, &at("max_size"), "must be at least 64KiB");
     check.require((1..=10_000).contains(&record.keep), &at("keep"), "must be between 1 and 10000");
-    if let Some(path) = &record.path {
-        check.require(path != Path::new(""), &at("path"), "is empty; leave the key out to write no record");
-    }
     let telemetry = &settings.telemetry;
     let at = |key| KeyPath::of(&["telemetry", key]);
     if let Err(error) = EnvFilter::builder().parse(&telemetry.log) {

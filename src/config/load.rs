@@ -54,7 +54,7 @@ pub struct Loaded {
     /// What to watch for changes.
     pub watched: Watched,
     pub(super) rules: RuleSources,
-    /// The settings as written, without defaults.
+    /// The settings as written, without defaults and without secrets.
     written: toml::Table,
 }
 
@@ -160,7 +160,7 @@ impl Source {
             }
         };
         let mut problems = env::apply(&mut tree, &self.environment);
-        let written = tree.root().clone();
+        let written = redacted(tree.root());
         let (mut settings, origins, misplaced) = tree.decode();
         problems.extend(misplaced);
         upstreams::add_defaults(&mut settings, &self.environment);
@@ -221,13 +221,7 @@ impl Loaded {
         if effective {
             return toml::to_string(&*self.settings);
         }
-        let mut written = self.written.clone();
-        for (_, upstream) in written.get_mut("upstreams").and_then(toml::Value::as_table_mut).into_iter().flatten() {
-            if let Some(key) = upstream.get_mut("api_key") {
-                *key = toml::Value::String("[redacted]".to_owned());
-            }
-        }
-        toml::to_string(&written)
+        toml::to_string(&self.written)
     }
 
     /// Changes that only a restart brings into force.
@@ -247,4 +241,15 @@ impl Loaded {
         };
         changed.into_iter().filter(|(changed, _)| *changed).map(restart).collect()
     }
+}
+
+/// The settings as written, without the secrets in them.
+fn redacted(written: &toml::Table) -> toml::Table {
+    let mut written = written.clone();
+    for (_, upstream) in written.get_mut("upstreams").and_then(toml::Value::as_table_mut).into_iter().flatten() {
+        if let Some(key) = upstream.get_mut("api_key") {
+            *key = toml::Value::String("[redacted]".to_owned());
+        }
+    }
+    written
 }

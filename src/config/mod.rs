@@ -21,6 +21,9 @@ mod tree;
 mod upstreams;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use env::Environment;
 pub use keys::{KeyTable, digest, hex};
 pub use load::{Loaded, Source, load};

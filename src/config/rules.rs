@@ -1,5 +1,6 @@
 //! Where rules come from: those in the binary, then the configured directories.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rust_embed::RustEmbed;
@@ -16,7 +17,7 @@ use crate::detect::{Budget, Override, RuleSet, Source};
 struct Builtin;
 
 /// Everything a rule set is compiled from, read but not yet compiled.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct RuleSources {
     sources: Vec<Source>,
     settings: settings::Rules,
@@ -80,6 +81,13 @@ impl RuleSources {
     /// How many files there are.
     pub(super) fn files(&self) -> usize {
         self.sources.len()
+    }
+}
+
+impl fmt::Debug for RuleSources {
+    /// How much there is; the texts are long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleSources").field("files", &self.sources.len()).finish_non_exhaustive()
     }
 }
 

@@ -201,7 +201,9 @@ pub struct Body {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ops {
-    /// `/metrics`, `/livez`, `/readyz`, `/startupz` and `POST /reload` are served here. Absent: nowhere. Not reloaded.
+    /// `/metrics`, `/livez`, `/readyz`, `/startupz` and `POST /reload` are served here; `""`: nowhere. Not reloaded.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
     pub address: Option<SocketAddr>,
     /// Concurrent connections to it.
     pub max_connections: usize,
@@ -521,7 +523,9 @@ pub enum RouteAction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordFile {
-    /// The file; absent: no record is written. Not reloaded.
+    /// The file; `""`: no record is written. Not reloaded.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
     pub path: Option<PathBuf>,
     /// It is rotated at this size.
     pub max_size: Size,
@@ -598,5 +602,29 @@ mod upstream_defaults {
     }
     pub(super) fn idle_connection() -> Time {
         Time::from_secs(60)
+    }
+}
+
+/// An optional value that has a default: TOML has no word for "none", so an empty string says it.
+mod empty_is_none {
+    use serde::de::{DeserializeOwned, Error as _};
+    use serde::{Deserialize as _, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let text = toml::Value::String(text);
+        T::deserialize(text).map(Some).map_err(|error| D::Error::custom(error.message()))
     }
 }

@@ -111,7 +111,10 @@ impl Tree {
             {
                 continue;
             }
-            problems.push(self.origins.problem(&original, error.inner().message()));
+            let message = error.inner().message();
+            if !self.origins.took_out(&original, message) {
+                problems.push(self.origins.problem(&original, message));
+            }
             if problems.len() >= MAX_PROBLEMS || !self.remove(path) {
                 self.origins.removed.push(KeyPath::default());
                 return (Settings::default(), self.origins, problems);
@@ -184,6 +187,12 @@ impl Origins {
     pub(super) fn doubtful(&self, path: &KeyPath) -> bool {
         let path = self.original(path);
         self.removed.iter().any(|removed| removed.within(&path) || path.within(removed))
+    }
+
+    /// Whether `message` says that something is missing from the table at `path` which was taken out of it.
+    fn took_out(&self, path: &KeyPath, message: &str) -> bool {
+        let field = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        field.is_some_and(|field| self.removed.contains(&path.key(field)))
     }
 
     /// The variable that set the value at `path`.

@@ -373,7 +373,12 @@ mod tests {
     fn everything() -> Metrics {
         let metrics = Metrics::new("portcullis").unwrap();
         metrics.record(&record());
-        metrics.reload(&ReloadOutcome { trigger: Arc::from("start"), generation: Generation(1), problems: vec![] });
+        metrics.reload(&ReloadOutcome {
+            trigger: Arc::from("start"),
+            generation: Generation(1),
+            problems: vec![],
+            warnings: vec![],
+        });
         metrics.watch_event_queue(|| QueueDepth { waiting: 3, capacity: 8 });
         metrics.watch_verdict_cache(|| 17);
         metrics
@@ -517,6 +522,7 @@ mod tests {
             trigger: Arc::from("watch"),
             generation: Generation(1),
             problems: vec!["gateway.toml:1: no".into()],
+            warnings: vec![],
         });
         let text = metrics.render().unwrap();
         has(&text, "portcullis_config_last_reload_successful 0");

@@ -216,7 +216,15 @@ pub(crate) struct Reader<'a, 'r> {
 
 impl<'r> Reader<'_, 'r> {
     pub(crate) fn new(enter: Enter, limits: &'r Limits) -> Self {
-        Self { enter, limits, fragments: false, spot: Spot::TOP, pieces: Vec::new(), opaque: Vec::new(), tokens: Vec::new() }
+        Self {
+            enter,
+            limits,
+            fragments: false,
+            spot: Spot::TOP,
+            pieces: Vec::new(),
+            opaque: Vec::new(),
+            tokens: Vec::new(),
+        }
     }
 
     /// For an event of a stream.

@@ -161,7 +161,8 @@ fn media<'a>(payload: &str, header: usize, outer: Place, whole: &str, sink: &mut
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else {
         // The header is the client's own text and short: a media type. Odd ones are read as text.
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'+' | b'.' | b'-' | b';' | b'=' | b',');
+        let plain =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'+' | b'.' | b'-' | b';' | b'=' | b',');
         let header_text = whole.get(..header).unwrap_or_default();
         if header > 128 || !header_text.bytes().all(plain) {
             let site = Site { outer, inner: None, form: Form::Text };

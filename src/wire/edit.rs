@@ -96,7 +96,13 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ve
             out.extend_from_slice(base64::encode(text.as_bytes()).as_bytes());
             out
         }
-        Form::Raw => if text.is_empty() { b"{}".to_vec() } else { text.as_bytes().to_vec() },
+        Form::Raw => {
+            if text.is_empty() {
+                b"{}".to_vec()
+            } else {
+                text.as_bytes().to_vec()
+            }
+        }
         Form::Token | Form::Framing => Vec::new(),
     }
 }

@@ -273,7 +273,7 @@ impl<'a, 't> Document<'a, 't> {
             let found = match self.node(at).kind {
                 Kind::Object => self.members(at).find_map(|(key, value)| {
                     let (k, v) = (self.node(key), self.node(value));
-                    (offset >= k.start && offset <= v.end).then(|| (Some(key), value, offset <= k.end))
+                    (offset >= k.start && offset <= v.end).then_some((Some(key), value, offset <= k.end))
                 }),
                 Kind::Array => self.elements(at).enumerate().find_map(|(position, value)| {
                     let v = self.node(value);

@@ -65,7 +65,9 @@ impl Reader<'_, '_> {
                 (Expect::Value | Expect::ValueOrEnd, b't') => self.word(b"true", Kind::True)?,
                 (Expect::Value | Expect::ValueOrEnd, b'f') => self.word(b"false", Kind::False)?,
                 (Expect::Value | Expect::ValueOrEnd, b'n') => self.word(b"null", Kind::Null)?,
-                (Expect::CommaOrEnd, _) if self.open.is_empty() => return Err(self.bad("something follows the document")),
+                (Expect::CommaOrEnd, _) if self.open.is_empty() => {
+                    return Err(self.bad("something follows the document"));
+                }
                 _ => return Err(self.bad("not valid JSON")),
             };
         }
