@@ -241,7 +241,7 @@ async fn every_relayed_byte_is_accounted_for() {
 async fn unknown_endpoints_are_refused_unless_a_route_says_otherwise() {
     let mock = Mock::start(answers::json_body(200, &json!({"fine": true}))).await;
     let gateway = Setup::before(mock.address).start().await;
-    for path in ["/v1/files", "/v1/fine_tuning/jobs", "/v1/messages/count_tokens", "/", "/v2/chat/completions"] {
+    for path in ["/v1/files", "/v1/fine_tuning/jobs", "/v1/messages/batches", "/", "/v2/chat/completions"] {
         let got = gateway.send(post(path, "{}")).await;
         assert_eq!(got.status, 403, "{path}: {}", got.text());
         assert_eq!(got.header("x-should-retry"), Some("false"), "{path}");

@@ -182,7 +182,7 @@ impl Setup {
             .expect("the gateway starts");
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway = Gateway { child, directory, address: unknown, ops: unknown, setup: self };
-        let addresses = until(20, "the gateway's addresses", || gateway.addresses()).await;
+        let addresses = until(90, "the gateway's addresses", || gateway.addresses()).await;
         (gateway.address, gateway.ops) = addresses;
         gateway
     }

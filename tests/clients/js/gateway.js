@@ -32,7 +32,7 @@ watch = false
   const child = spawn(binary, ["serve", "--config", at("gateway.toml")], { cwd: directory, env, stdio: ["ignore", log, log] });
   let listener;
   for (let tries = 0; !listener; tries += 1) {
-    if (child.exitCode !== null || tries > 1000) {
+    if (child.exitCode !== null || tries > 4500) {
       child.kill("SIGKILL");
       throw new Error(`the gateway does not start:\n${readFileSync(at("log"), "utf8")}`);
     }

@@ -56,7 +56,7 @@ def gateway(tmp_path_factory):
         [str(BINARY), "serve", "--config", str(config)],
         cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
     )
-    addresses, deadline = None, time.monotonic() + 20
+    addresses, deadline = None, time.monotonic() + 90
     while addresses is None:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()

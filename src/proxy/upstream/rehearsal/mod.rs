@@ -148,7 +148,7 @@ pub fn respond(dialect: Dialect, method: &str, path: &str, body: &[u8]) -> Reply
         models::answer(path, created)
     } else {
         match serde_json::from_slice::<Value>(body) {
-            Ok(request) if request.is_object() => dispatch(dialect, &request, &mut context),
+            Ok(request) if request.is_object() => dispatch(dialect, path, &request, &mut context),
             _ => Made::Failed(Failure { status: 400, message: "The body is not a JSON object.".into(), param: None }),
         }
     };
@@ -162,12 +162,13 @@ pub fn respond(dialect: Dialect, method: &str, path: &str, body: &[u8]) -> Reply
     }
 }
 
-fn dispatch(dialect: Dialect, request: &Value, context: &mut Context) -> Made {
+fn dispatch(dialect: Dialect, path: &str, request: &Value, context: &mut Context) -> Made {
     let stream = request.get("stream").and_then(Value::as_bool).unwrap_or(false);
     match dialect {
         Dialect::Chat => chat::answer(request, stream, context),
         Dialect::Responses => responses::answer(request, stream, context),
         Dialect::Completions => completions::answer(request, stream, context),
+        Dialect::Messages if path.ends_with("/count_tokens") => messages::count(request, context),
         Dialect::Messages => messages::answer(request, stream, context),
         Dialect::Embeddings => embeddings::answer(request),
         Dialect::Models | Dialect::Generic => Made::Failed(Failure {

@@ -286,6 +286,15 @@ fn messages_speak_anthropics_events() {
 }
 
 #[test]
+fn tokens_are_counted_as_the_answer_would_count_them() {
+    let body = json!({"model": "any", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello there"}]});
+    let reply = respond(Dialect::Messages, "POST", "/messages/count_tokens", body.to_string().as_bytes());
+    let ReplyBody::Whole(bytes) = reply.body else { panic!("a stream") };
+    let counted: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(counted["input_tokens"], json_of(Dialect::Messages, &body)["usage"]["input_tokens"]);
+}
+
+#[test]
 fn completions_answer_every_prompt() {
     let body = json!({"model": "any", "prompt": ["one", "two"], "echo": true, "logprobs": 1});
     let whole = json_of(Dialect::Completions, &body);
