@@ -139,8 +139,6 @@ fn reports_once(rule: &Rule) -> bool {
     rule.action != crate::types::Action::Redact
 }
 
-#[cfg(test)]
-mod memtest {
     #[test]
     fn breakdown() {
         let mut sources = vec![];
