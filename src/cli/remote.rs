@@ -60,9 +60,13 @@ fn call(
     path: &str,
     within: Duration,
 ) -> Result<(StatusCode, Bytes), Error> {
-    let address = args.ops.or_else(|| source.ops_address()).map(reachable);
-    let Some(address) = address else {
-        return Err(Error::Failed("the configuration has no ops.address: name one with --ops".to_owned()));
+    let configured = || source.ops_address().map_err(|problem| Error::Failed(format!("{problem}; name it with --ops")));
+    let address = match args.ops {
+        Some(address) => Some(address),
+        None => configured()?,
+    };
+    let Some(address) = address.map(reachable) else {
+        return Err(Error::Failed("ops.address is empty in the configuration: nothing is served there".to_owned()));
     };
     let io = |source| Error::Io { what: format!("cannot reach the gateway at {address}"), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;

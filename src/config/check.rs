@@ -40,6 +40,11 @@ impl<'a> Check<'a> {
         self.warnings.push(self.origins.problem(at, message));
     }
 
+    /// Where the value at `at` is written, as a problem without words.
+    pub(super) fn located(&self, at: &KeyPath) -> Problem {
+        self.origins.problem(at, "")
+    }
+
     /// Whether the value at `at` could not be read, and was reported.
     pub(super) fn doubtful(&self, at: &KeyPath) -> bool {
         self.origins.doubtful(at)

@@ -392,6 +392,31 @@ fn certificates_are_checked_against_their_keys() {
     only(&format!("[tls]\ncertificate = {certs:?}\n"), "needs tls.key beside it");
 }
 
+#[test]
+fn an_override_of_no_rule_is_told_where_it_stands() {
+    let folder = folder_with_rules("");
+    let text = settings(&folder.path("rules"), "[rules.overrides.PC-NOPE-0001]\nenabled = false\n");
+    let path = folder.write("gateway.toml", &text);
+    let source = Source::new(Some(&path), super::Environment::default());
+    let told = source.check().unwrap_err()[0].to_string();
+    assert!(told.ends_with("gateway.toml:7:18: rules.overrides.PC-NOPE-0001: no rule has this id"), "{told}");
+}
+
+#[test]
+fn the_ops_listener_is_found_in_a_damaged_file_or_not_guessed() {
+    let folder = Folder::new();
+    let of = |text: &str| {
+        let path = folder.write("gateway.toml", text);
+        Source::new(Some(&path), super::Environment::default()).ops_address().map(|address| address.map(|a| a.port()))
+    };
+    assert_eq!(of("# defaults\n"), Ok(Some(9090)));
+    assert_eq!(of("[ops]\naddress = \"0.0.0.0:1234\"\nunknown = 1\n"), Ok(Some(1234)));
+    assert_eq!(of("[ops]\naddress = \"127.0.0.1:1234\"\n[server]\nx=\n"), Ok(Some(1234)));
+    assert_eq!(of("[ops]\naddress = \"\"\n"), Ok(None));
+    assert!(of("[server]\nx=\n").is_err());
+    assert!(of("[ops]\naddress = \"nowhere\"\n").is_err());
+}
+
 /// A gateway without its data path.
 struct Running {
     folder: Folder,
