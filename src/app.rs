@@ -74,7 +74,10 @@ pub fn serve(loaded: Loaded) -> Result<(), Error> {
         Gateway::start(loaded, handle, &telemetry)?
     };
     let ended = control.block_on(gateway.run());
-    telemetry.shutdown()?;
+    // A collector that is away is no reason to end badly.
+    if let Err(error) = telemetry.shutdown() {
+        tracing::warn!(%error, "the last telemetry was not sent");
+    }
     ended
 }
 

@@ -11,8 +11,8 @@ use portcullis::config;
 use portcullis::telemetry::names::{self, Kind};
 use portcullis::telemetry::{Metrics, QueueDepth};
 use portcullis::types::{
-    Action, Decision, Dialect, Evidence, Family, Finding, Generation, Outcome, Record, ReloadOutcome, RequestId, RuleId,
-    RuleSetHash, Severity, SpanIndex, Usage, Verdict,
+    Action, Decision, Dialect, Evidence, Family, Finding, Generation, Outcome, Record, ReloadOutcome, RequestId,
+    RuleId, RuleSetHash, Severity, SpanIndex, Usage, Verdict,
 };
 use serde_json::Value;
 
@@ -73,7 +73,8 @@ fn used(expression: &str) -> Vec<(String, Vec<String>)> {
             continue;
         }
         let selector = after.strip_prefix('{').and_then(|inner| inner.split_once('}')).map_or("", |(inner, _)| inner);
-        let labels = selector.split(',').filter_map(|matcher| Some(matcher.split(['=', '!']).next()?.trim().to_owned()));
+        let labels =
+            selector.split(',').filter_map(|matcher| Some(matcher.split(['=', '!']).next()?.trim().to_owned()));
         found.push((name.to_owned(), labels.filter(|label| !label.is_empty()).collect()));
         // What follows the selector, so that quoted label values are not taken for names.
         rest = after.strip_prefix('{').and_then(|inner| inner.split_once('}')).map_or(after, |(_, behind)| behind);
@@ -129,7 +130,12 @@ fn rendered() -> BTreeSet<String> {
     record.usage = Some(Usage { input: 3, cached: 0, output: 1, reasoning: 0 });
     record.micros.first_chunk = 5;
     metrics.record(&record);
-    metrics.reload(&ReloadOutcome { trigger: Arc::from("start"), generation: Generation(1), problems: Vec::new() });
+    metrics.reload(&ReloadOutcome {
+        trigger: Arc::from("start"),
+        generation: Generation(1),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    });
     metrics.watch_event_queue(|| QueueDepth { waiting: 0, capacity: 1 });
     metrics.watch_verdict_cache(|| 0);
     let text = metrics.render().unwrap();
@@ -168,7 +174,8 @@ fn every_metric_that_is_asked_for_exists() {
 
 #[test]
 fn expressions_are_read_as_prometheus_would() {
-    let name = |name: &str, labels: &[&str]| (name.to_owned(), labels.iter().map(|label| (*label).to_owned()).collect());
+    let name =
+        |name: &str, labels: &[&str]| (name.to_owned(), labels.iter().map(|label| (*label).to_owned()).collect());
     assert_eq!(
         used(r#"sum by (le) (rate(portcullis_a_bucket{x=~"portcullis_no",y!="z"}[5m])) / portcullis_b"#),
         [name("portcullis_a_bucket", &["x", "y"]), name("portcullis_b", &[])]
@@ -241,7 +248,8 @@ fn the_manifests_configure_a_gateway_that_their_probes_and_mounts_fit() {
         let containers = ["initContainers", "containers"].iter().filter_map(|list| pod[*list].as_array()).flatten();
         let gateway = containers.clone().find(|container| container["name"] == "portcullis").unwrap();
         assert!(configuration.contains("\"0.0.0.0:9090\"") && gateway["ports"][0]["containerPort"] == 9090, "{name}");
-        for (probe, path) in [("startupProbe", "/startupz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
+        for (probe, path) in [("startupProbe", "/startupz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")]
+        {
             assert_eq!(gateway[probe]["httpGet"]["path"], path, "{name}");
             assert_eq!(gateway[probe]["httpGet"]["port"], gateway["ports"][0]["name"], "{name}");
         }

@@ -1,5 +1,5 @@
 //! Where the text of requests is found, in every dialect, and how bodies are rebuilt.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing test panics")]
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use portcullis::types::{Dialect, Role, SpanIndex, Uninspected};
 use portcullis::wire::{BadBodyKind, Limits, Prompt, read_prompt};
@@ -35,7 +35,10 @@ fn a_missing_or_mistyped_field_is_named() {
     assert_eq!(refused(Dialect::Chat, r#"{"model":"m"}"#), (BadBodyKind::Missing, m("messages")));
     assert_eq!(refused(Dialect::Chat, r#"{"model":1,"messages":[]}"#), (BadBodyKind::WrongType, m("model")));
     assert_eq!(refused(Dialect::Chat, r#"{"model":"m","messages":"hi"}"#), (BadBodyKind::WrongType, m("messages")));
-    assert_eq!(refused(Dialect::Chat, r#"{"model":"m","messages":[{},1]}"#), (BadBodyKind::WrongType, m("messages[1]")));
+    assert_eq!(
+        refused(Dialect::Chat, r#"{"model":"m","messages":[{},1]}"#),
+        (BadBodyKind::WrongType, m("messages[1]"))
+    );
     let stream = r#"{"model":"m","messages":[],"stream":"yes"}"#;
     assert_eq!(refused(Dialect::Messages, stream), (BadBodyKind::WrongType, m("stream")));
     assert_eq!(refused(Dialect::Embeddings, r#"{"model":"m"}"#), (BadBodyKind::Missing, m("input")));
@@ -122,7 +125,8 @@ fn token_ids_are_opaque_and_mixed_strings_are_not() {
 
 #[test]
 fn an_edit_leaves_every_other_byte_alone() {
-    let body = "{ \"model\" :\"m\",\n \"messages\":[ {\"role\":\"user\", \"content\":\"a \\u0041 secret\"} ], \"x\":1.50e1 }";
+    let body =
+        "{ \"model\" :\"m\",\n \"messages\":[ {\"role\":\"user\", \"content\":\"a \\u0041 secret\"} ], \"x\":1.50e1 }";
     let prompt = read(Dialect::Chat, body);
     assert_eq!(prompt.spans[1].text, "a A secret");
     assert_eq!(prompt.rebuild(&[], None), body.as_bytes());
@@ -133,19 +137,23 @@ fn an_edit_leaves_every_other_byte_alone() {
 #[test]
 fn a_hardening_message_goes_where_the_dialect_has_it() {
     let cases = [
-        (Dialect::Chat, r#"{"model":"m","messages":[]}"#, r#"{"model":"m","messages":[{"role":"system","content":"\"H\""}]}"#),
+        (
+            Dialect::Chat,
+            r#"{"model":"m","messages":[]}"#,
+            r#"{"model":"m","messages":[{"role":"system","content":"\"H\""}]}"#,
+        ),
         (
             Dialect::Chat,
             r#"{"model":"m","messages":[{"role":"user"}]}"#,
             r#"{"model":"m","messages":[{"role":"system","content":"\"H\""},{"role":"user"}]}"#,
         ),
         (Dialect::Responses, r#"{"model":"m"}"#, r#"{"instructions":"\"H\"","model":"m"}"#),
+        (Dialect::Responses, r#"{"model":"m","instructions":"Be."}"#, r#"{"model":"m","instructions":"\"H\"\n\nBe."}"#),
         (
-            Dialect::Responses,
-            r#"{"model":"m","instructions":"Be."}"#,
-            r#"{"model":"m","instructions":"\"H\"\n\nBe."}"#,
+            Dialect::Messages,
+            r#"{"model":"m","messages":[],"system":null}"#,
+            r#"{"model":"m","messages":[],"system":"\"H\""}"#,
         ),
-        (Dialect::Messages, r#"{"model":"m","messages":[],"system":null}"#, r#"{"model":"m","messages":[],"system":"\"H\""}"#),
         (
             Dialect::Messages,
             r#"{"model":"m","messages":[],"system":[{"type":"text","text":"Be."}]}"#,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::header::HOST;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -31,8 +31,15 @@ pub(super) struct RemoteArgs {
     ops: Option<SocketAddr>,
 }
 
+/// What the ops listener said.
+struct Answer {
+    status: u16,
+    good: bool,
+    body: Bytes,
+}
+
 pub(super) fn reload(source: &Source, args: &RemoteArgs, out: &mut Out) -> Result<ExitCode, Error> {
-    let (status, body) = call(source, args, Method::POST, "/reload", RELOAD)?;
+    let Answer { status, body, .. } = call(source, args, Method::POST, "/reload", RELOAD)?;
     let Ok(outcome) = serde_json::from_slice::<ReloadOutcome>(&body) else {
         return Err(Error::Failed(format!("the gateway answered {status}: {}", String::from_utf8_lossy(&body).trim())));
     };
@@ -48,9 +55,9 @@ pub(super) fn reload(source: &Source, args: &RemoteArgs, out: &mut Out) -> Resul
 }
 
 pub(super) fn healthcheck(source: &Source, args: &RemoteArgs, out: &mut Out) -> Result<ExitCode, Error> {
-    let (status, body) = call(source, args, Method::GET, "/readyz?verbose", PROBE)?;
+    let Answer { good, body, .. } = call(source, args, Method::GET, "/readyz?verbose", PROBE)?;
     out.line(String::from_utf8_lossy(&body).trim())?;
-    Ok(if status == StatusCode::OK { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn call(
@@ -59,7 +66,7 @@ fn call(
     method: Method,
     path: &str,
     within: Duration,
-) -> Result<(StatusCode, Bytes), Error> {
+) -> Result<Answer, Error> {
     let configured = || source.ops_address().map_err(|problem| Error::Failed(format!("{problem}; name it with --ops")));
     let address = match args.ops {
         Some(address) => Some(address),
@@ -88,7 +95,7 @@ async fn exchange(
     address: SocketAddr,
     method: Method,
     path: &str,
-) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let request = Request::builder()
@@ -100,7 +107,7 @@ async fn exchange(
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     connection.abort();
-    Ok((status, body))
+    Ok(Answer { status: status.as_u16(), good: status.is_success(), body })
 }
 
 /// A listener on every address is reached on the loopback one.

@@ -178,10 +178,14 @@ impl Ops {
 /// 200 if every check holds, else 503.
 fn probe(checks: &[(&'static str, bool)], verbose: bool) -> Response<Full<Bytes>> {
     let ok = checks.iter().all(|(_, holds)| *holds);
-    let mut body = json!({ "status": if ok { "ok" } else { "unavailable" } });
-    if verbose {
-        body["checks"] = checks.iter().map(|(name, holds)| ((*name).to_owned(), json!(holds))).collect();
-    }
+    let status = if ok { "ok" } else { "unavailable" };
+    let body = if verbose {
+        let checks: serde_json::Map<String, Value> =
+            checks.iter().map(|(name, holds)| ((*name).to_owned(), json!(holds))).collect();
+        json!({ "status": status, "checks": checks })
+    } else {
+        json!({ "status": status })
+    };
     respond(if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
 }
 
@@ -236,12 +240,8 @@ mod tests {
             let broken = Arc::clone(&broken);
             Arc::new(move || {
                 let problems = if broken.load(Ordering::Relaxed) { vec!["gateway.toml:3: no".into()] } else { vec![] };
-                let outcome = ReloadOutcome {
-                    trigger: Arc::from("api"),
-                    generation: Generation(2),
-                    problems,
-                    warnings: Vec::new(),
-                };
+                let outcome =
+                    ReloadOutcome { trigger: Arc::from("api"), generation: Generation(2), problems, warnings: vec![] };
                 Box::pin(async move { outcome }) as std::pin::Pin<Box<dyn Future<Output = ReloadOutcome> + Send>>
             })
         };
@@ -305,7 +305,10 @@ mod tests {
     async fn a_reload_answers_with_its_outcome() {
         let server = server(8).await;
         let (status, body) = server.ask("POST /reload").await;
-        assert_eq!((status, body.as_str()), (200, "{\"trigger\":\"api\",\"generation\":2,\"problems\":[]}\n"));
+        assert_eq!(
+            (status, body.as_str()),
+            (200, "{\"trigger\":\"api\",\"generation\":2,\"problems\":[],\"warnings\":[]}\n")
+        );
         server.broken.store(true, Ordering::Relaxed);
         let (status, body) = server.ask("POST /reload").await;
         assert_eq!(status, 422);

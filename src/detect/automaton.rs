@@ -73,7 +73,7 @@ impl Automaton {
             .accelerate(false)
             .minimize(false)
             .dfa_size_limit(Some(limit.saturating_mul(2)))
-            .determinize_size_limit(Some(limit.saturating_mul(8)));
+            .determinize_size_limit(Some(limit.saturating_mul(4)));
         let dfa = dense::Builder::new()
             .configure(config)
             .build_from_nfa(&nfa)
@@ -90,39 +90,42 @@ impl Automaton {
             let config = start::Config::new().anchored(Anchored::Yes).look_behind(byte);
             starts.push(dfa.start_state(&config).map_err(|error| TooCostly::Other(error.to_string()))?);
         }
-        let (order, next) = explore(dfa, &starts, &bytes);
-        let live = liveness(dfa, &order, &next);
-        let kept: Vec<usize> =
-            (0..order.len()).filter(|at| live.contains(at) || order.get(*at).is_some_and(|id| dfa.is_match_state(*id))).collect();
-        if kept.len() >= usize::from(u16::MAX) {
-            return Err(TooCostly::Size);
-        }
-        let number: HashMap<usize, u16> = kept.iter().copied().zip(1..).collect();
-        let numbered = |at: usize| number.get(&at).copied().unwrap_or(DEAD);
         let stride = bytes.len() + 1;
-        if (kept.len() + 1).saturating_mul(stride).saturating_mul(2) > limit {
+        let explored = Explored::new(dfa, &starts, &bytes);
+        let matching: Vec<bool> = explored.order.iter().map(|id| dfa.is_match_state(*id)).collect();
+        let live = explored.live(&matching, stride);
+        let mut kept = 0_usize;
+        let numbers: Vec<u16> = live
+            .iter()
+            .zip(&matching)
+            .map(|(live, matching)| {
+                kept += usize::from(*live || *matching);
+                if *live || *matching { u16::try_from(kept).unwrap_or(u16::MAX) } else { DEAD }
+            })
+            .collect();
+        if kept >= usize::from(u16::MAX) || (kept + 1).saturating_mul(stride).saturating_mul(2) > limit {
             return Err(TooCostly::Size);
         }
+        let numbered = |at: u32| numbers.get(at as usize).copied().unwrap_or(DEAD);
         let mut table = vec![DEAD; stride];
         let mut flags = vec![0];
         let mut matches = HashMap::new();
-        for at in kept {
-            let (Some(id), Some(row)) = (order.get(at), next.get(at)) else { continue };
+        let rows = explored.order.iter().zip(explored.next.chunks_exact(stride));
+        for (((id, row), live), number) in rows.zip(&live).zip(&numbers).filter(|(_, number)| **number != DEAD) {
             table.extend(row.iter().map(|to| numbered(*to)));
             let matching = dfa.is_match_state(*id);
-            flags.push(if live.contains(&at) { LIVE } else { 0 } | if matching { MATCH } else { 0 });
+            flags.push(if *live { LIVE } else { 0 } | if matching { MATCH } else { 0 });
             if matching {
                 let told = (0..dfa.match_len(*id)).map(|nth| dfa.match_pattern(*id, nth).as_usize() as u16);
-                matches.insert(numbered(at), told.collect());
+                matches.insert(*number, told.collect());
             }
         }
-        let position: HashMap<StateID, usize> = order.iter().copied().zip(0..).collect();
         let mut first = Vec::with_capacity(BEHIND_LEN * 256);
         for from in starts {
             for byte in 0..=u8::MAX {
                 // A match begins and ends between characters: none starts at a continuation byte.
                 let inside = (0x80..0xc0).contains(&byte);
-                let to = position.get(&dfa.next_state(from, byte)).map_or(DEAD, |at| numbered(*at));
+                let to = explored.number(dfa.next_state(from, byte)).map_or(DEAD, numbered);
                 first.push(if inside { DEAD } else { to });
             }
         }
@@ -162,6 +165,11 @@ impl Automaton {
     /// The patterns of that match.
     pub(super) fn patterns(&self, state: u16) -> &[u16] {
         self.matches.get(&state).map_or(&[], |patterns| patterns)
+    }
+
+    /// Bytes of the transitions.
+    pub(super) fn table_bytes(&self) -> usize {
+        self.table.len() * 2
     }
 
     /// Bytes held by the tables.
@@ -217,52 +225,94 @@ impl Automaton {
     }
 }
 
-/// Every state reachable from `starts` by at least one byte, and where each byte class and the end lead from it.
-fn explore(dfa: &dense::DFA<Vec<u32>>, starts: &[StateID], bytes: &[u8]) -> (Vec<StateID>, Vec<Vec<usize>>) {
-    let mut order: Vec<StateID> = Vec::new();
-    let mut position: HashMap<StateID, usize> = HashMap::new();
-    let mut place = |id: StateID, order: &mut Vec<StateID>| {
-        *position.entry(id).or_insert_with(|| {
-            order.push(id);
-            order.len() - 1
-        })
-    };
-    for start in starts {
-        for byte in bytes {
-            place(dfa.next_state(*start, *byte), &mut order);
-        }
-    }
-    let mut next = Vec::new();
-    while let Some(id) = order.get(next.len()).copied() {
-        let mut row = Vec::with_capacity(bytes.len() + 1);
-        for byte in bytes {
-            row.push(place(dfa.next_state(id, *byte), &mut order));
-        }
-        row.push(place(dfa.next_eoi_state(id), &mut order));
-        next.push(row);
-    }
-    (order, next)
+/// The states of a library automaton, numbered in the order they are found, and where each byte class and the end lead
+/// from each: `next[state * (bytes + 1) + class]`.
+struct Explored {
+    order: Vec<StateID>,
+    next: Vec<u32>,
+    /// Number by the library's own index, `u32::MAX` where unseen.
+    position: Vec<u32>,
+    stride2: usize,
 }
 
-/// The states from which a match state can be reached by one more byte, or the end, at least.
-fn liveness(dfa: &dense::DFA<Vec<u32>>, order: &[StateID], next: &[Vec<usize>]) -> BTreeSet<usize> {
-    let mut before: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
-    for (from, row) in next.iter().enumerate() {
-        for to in row {
-            if let Some(list) = before.get_mut(*to) {
-                list.push(from);
+impl Explored {
+    /// Every state reachable from `starts` by at least one byte.
+    fn new(dfa: &dense::DFA<Vec<u32>>, starts: &[StateID], bytes: &[u8]) -> Self {
+        let mut own = Self { order: Vec::new(), next: Vec::new(), position: Vec::new(), stride2: dfa.stride2() };
+        for start in starts {
+            for byte in bytes {
+                own.place(dfa.next_state(*start, *byte));
             }
         }
-    }
-    let matching = (0..order.len()).filter(|at| order.get(*at).is_some_and(|id| dfa.is_match_state(*id)));
-    let mut queue: Vec<usize> = matching.collect();
-    let mut live = BTreeSet::new();
-    while let Some(at) = queue.pop() {
-        for from in before.get(at).into_iter().flatten() {
-            if live.insert(*from) {
-                queue.push(*from);
+        let mut at = 0;
+        while let Some(id) = own.order.get(at).copied() {
+            for byte in bytes {
+                let to = own.place(dfa.next_state(id, *byte));
+                own.next.push(to);
             }
+            let end = own.place(dfa.next_eoi_state(id));
+            own.next.push(end);
+            at += 1;
+        }
+        own
+    }
+
+    fn place(&mut self, id: StateID) -> u32 {
+        let at = id.as_usize() >> self.stride2;
+        if self.position.len() <= at {
+            self.position.resize(at + 1, u32::MAX);
+        }
+        match self.position.get_mut(at) {
+            Some(number) if *number == u32::MAX => {
+                *number = self.order.len() as u32;
+                self.order.push(id);
+                *number
+            }
+            Some(number) => *number,
+            None => u32::MAX,
         }
     }
-    live
+
+    fn number(&self, id: StateID) -> Option<u32> {
+        self.position.get(id.as_usize() >> self.stride2).copied().filter(|number| *number != u32::MAX)
+    }
+
+    /// Which states can reach one of `matching` by one more byte, or the end, at least.
+    fn live(&self, matching: &[bool], stride: usize) -> Vec<bool> {
+        // Edges by their target, as one list with an offset per state.
+        let mut offsets = vec![0_u32; self.order.len() + 1];
+        for to in &self.next {
+            if let Some(count) = offsets.get_mut(*to as usize + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for offset in &mut offsets {
+            sum += *offset;
+            *offset = sum;
+        }
+        let mut fill = offsets.clone();
+        let mut before = vec![0_u32; self.next.len()];
+        for (edge, to) in self.next.iter().enumerate() {
+            if let Some(at) = fill.get_mut(*to as usize) {
+                if let Some(slot) = before.get_mut(*at as usize) {
+                    *slot = (edge / stride) as u32;
+                }
+                *at += 1;
+            }
+        }
+        let mut live = vec![false; self.order.len()];
+        let mut queue: Vec<usize> = (0..matching.len()).filter(|at| matching.get(*at).copied().unwrap_or(false)).collect();
+        while let Some(at) = queue.pop() {
+            let from = offsets.get(at).copied().unwrap_or(0) as usize;
+            let to = offsets.get(at + 1).copied().unwrap_or(0) as usize;
+            for state in before.get(from..to).unwrap_or_default() {
+                if let Some(slot) = live.get_mut(*state as usize).filter(|slot| !**slot) {
+                    *slot = true;
+                    queue.push(*state as usize);
+                }
+            }
+        }
+        live
+    }
 }

@@ -94,24 +94,18 @@ impl Compiler<'_> {
         if loaded.prefilter.is_empty() {
             return Err(one("detection", "prompts need a `prefilter`".into()));
         }
-        let prefilter = completed(loaded, selections);
-        let literals = Literals::new(&prefilter).map_err(|message| one("detection.prefilter", message))?;
+        let (prefilter, coverage) =
+            cover(loaded, selections).map_err(|message| one("detection.prefilter", message))?;
         let mut problems = Vec::new();
         let (mut compiled, mut covered) = (Vec::new(), Vec::new());
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
-        for (nth, (name, hirs)) in loaded.names.iter().zip(selections).enumerate() {
+        let parts = loaded.names.iter().zip(selections).zip(coverage);
+        for (nth, ((name, hirs), coverage)) in parts.enumerate() {
             let part = format!("detection.{name}");
             let mut problem = |message: String| problems.push(loaded.problem(&part, message));
             let Some(longest) = hirs.iter().map(longest).try_fold(0, |most, own| own.map(|own| most.max(own))) else {
                 problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
                 continue;
-            };
-            let coverage = match literals.covers(&Hir::alternation(hirs.clone())) {
-                Ok(coverage) => coverage,
-                Err(message) => {
-                    problem(message);
-                    continue;
-                }
             };
             covered.push(match &coverage {
                 Coverage::No(example) => Err(format!("{name} matches `{example}`")),
@@ -243,25 +237,33 @@ impl Compiler<'_> {
     }
 }
 
-/// The rule's literals, with what its `sel_*` patterns need where a match could do without them.
-fn completed(loaded: &Loaded, selections: &[Vec<Hir>]) -> Vec<String> {
-    let mut all = loaded.prefilter.clone();
-    let covers = |literals: &[String], hir: &Hir| {
-        Literals::new(literals).and_then(|own| own.covers(hir)).is_ok_and(|found| !matches!(found, Coverage::No(_)))
+/// The rule's literals, with what its `sel_*` patterns need where a match could do without them, and how each selection
+/// is covered by them.
+fn cover(loaded: &Loaded, selections: &[Vec<Hir>]) -> Result<(Vec<String>, Vec<Coverage>), String> {
+    let each = |literals: &[String]| -> Result<Vec<Coverage>, String> {
+        let own = Literals::new(literals)?;
+        selections.iter().map(|hirs| own.covers(&Hir::alternation(hirs.clone()))).collect()
     };
-    for (nth, hirs) in selections.iter().enumerate() {
-        if is_negative(&loaded.names, nth) {
-            continue;
-        }
-        for hir in hirs {
-            if !covers(&all, hir) {
-                all.extend(required(hir).into_iter().flatten());
-            }
+    let mut literals = loaded.prefilter.clone();
+    literals.sort_unstable();
+    literals.dedup();
+    let coverage = each(&literals)?;
+    let own = Literals::new(&literals)?;
+    let mut more: Vec<String> = Vec::new();
+    for (nth, (hirs, coverage)) in selections.iter().zip(&coverage).enumerate() {
+        if matches!(coverage, Coverage::No(_)) && !is_negative(&loaded.names, nth) {
+            let bare = hirs.iter().filter(|hir| matches!(own.somewhere(hir), Ok(Coverage::No(_))));
+            more.extend(bare.filter_map(required).flatten());
         }
     }
-    all.sort_unstable();
-    all.dedup();
-    all
+    if more.is_empty() {
+        return Ok((literals, coverage));
+    }
+    literals.extend(more);
+    literals.sort_unstable();
+    literals.dedup();
+    let coverage = each(&literals)?;
+    Ok((literals, coverage))
 }
 
 /// The most bytes a pattern can hold back: its longest match or, where that has no bound, the longest way to a first

@@ -86,7 +86,23 @@ impl OutputEngine {
             let mut own: Vec<&(usize, Hir)> = patterns.iter().filter(of_kind).collect();
             // Patterns that many texts can begin share an automaton badly with those that few can.
             own.sort_by_key(|(rule, hir)| (hir.properties().maximum_len().is_none(), breadth(hir), *rule));
-            group(&own, kind, limit, &mut groups)?;
+            let mut together: Vec<&(usize, Hir)> = Vec::new();
+            let mut bytes = 0;
+            for pattern in own {
+                let alone = Automaton::build(&[&pattern.1], limit).map_err(|error| refused(error, pattern.0, limit))?;
+                let own = alone.table_bytes();
+                if own > GROUP_LIMIT / 4 {
+                    groups.push(Group { automaton: alone, rules: vec![number(pattern.0)], kind });
+                    continue;
+                }
+                if bytes + own > GROUP_LIMIT / 2 {
+                    group(&std::mem::take(&mut together), kind, limit, &mut groups)?;
+                    bytes = 0;
+                }
+                bytes += own;
+                together.push(pattern);
+            }
+            group(&together, kind, limit, &mut groups)?;
         }
         if groups.len() > MAX_GROUPS {
             let message = format!("the completion rules need {} automata; {MAX_GROUPS} are possible", groups.len());
@@ -122,6 +138,11 @@ pub(super) struct Refused {
     pub(super) message: String,
 }
 
+/// An output rule's position in 16 bits; what does not fit matches no rule.
+fn number(rule: usize) -> u16 {
+    u16::try_from(rule).unwrap_or(u16::MAX)
+}
+
 /// How many bytes a match can begin with.
 fn breadth(hir: &Hir) -> usize {
     let mut extractor = regex_syntax::hir::literal::Extractor::new();
@@ -138,7 +159,7 @@ fn group(patterns: &[&(usize, Hir)], kind: Kind, limit: usize, groups: &mut Vec<
     let single = patterns.len() == 1;
     match Automaton::build(&hirs, if single { limit } else { GROUP_LIMIT.min(limit) }) {
         Ok(automaton) => {
-            let rules = patterns.iter().map(|(rule, _)| u16::try_from(*rule).unwrap_or(u16::MAX)).collect();
+            let rules = patterns.iter().map(|(rule, _)| number(*rule)).collect();
             groups.push(Group { automaton, rules, kind });
             Ok(())
         }
@@ -147,12 +168,14 @@ fn group(patterns: &[&(usize, Hir)], kind: Kind, limit: usize, groups: &mut Vec<
             group(left, kind, limit, groups)?;
             group(right, kind, limit, groups)
         }
-        Err(error) => {
-            let message = match error {
-                TooCostly::Size => format!("too costly: its automaton needs more than {limit} bytes"),
-                TooCostly::Other(message) => message,
-            };
-            Err(Refused { rule: patterns.first().map(|(rule, _)| *rule), message })
-        }
+        Err(error) => Err(refused(error, patterns.first().map_or(0, |(rule, _)| *rule), limit)),
     }
+}
+
+fn refused(error: TooCostly, rule: usize, limit: usize) -> Refused {
+    let message = match error {
+        TooCostly::Size => format!("too costly: its automaton needs more than {limit} bytes"),
+        TooCostly::Other(message) => message,
+    };
+    Refused { rule: Some(rule), message }
 }

@@ -1,17 +1,20 @@
 //! What can be known of a pattern before it runs: its longest match, and which literals every match must contain.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use aho_corasick::{Anchored, automaton::Automaton as _};
 use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
 use regex_automata::util::primitives::StateID;
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{Hir, HirKind, Repetition};
 
 /// How many bytes into a match the first literal is looked for, to know where a match can start.
 const MAX_OFFSET: usize = 40;
 /// Product states visited while offsets are counted.
-const MAX_LEVELS: usize = 20_000;
+const MAX_LEVELS: usize = 800;
+/// A repetition that can be longer is a gap.
+const LONG_GAP: u32 = 8;
 /// Product states visited before the proof is given up.
 const MAX_PRODUCT: usize = 2_000_000;
 
@@ -65,12 +68,20 @@ impl Literals {
 
     /// How matches of `hir` are covered. Look-around is taken to hold always, so the answer errs towards `No`.
     pub(super) fn covers(&self, hir: &Hir) -> Result<Coverage, String> {
-        let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().utf8(false).which_captures(WhichCaptures::None))
-            .build_from_hir(hir)
-            .map_err(|error| error.to_string())?;
-        let product = Product { literals: self, nfa: &nfa, closures: HashMap::new(), moves: HashMap::new(), from: HashMap::new() };
-        product.run()
+        let nfa = compile(hir)?;
+        match Product::new(self, &nfa).within() {
+            Some(coverage) => Ok(coverage),
+            None => self.somewhere(hir),
+        }
+    }
+
+    /// The same without offsets: `Somewhere` or `No`. Long gaps are first taken to have no bound, which makes the
+    /// automaton small and can only add matches; what that finds missing is looked at exactly.
+    pub(super) fn somewhere(&self, hir: &Hir) -> Result<Coverage, String> {
+        match Product::new(self, &compile(&unbounded(hir))?).somewhere()? {
+            Coverage::No(_) => Product::new(self, &compile(hir)?).somewhere(),
+            covered => Ok(covered),
+        }
     }
 
     fn ending_at(&self, state: LiteralState) -> impl Iterator<Item = usize> + '_ {
@@ -117,6 +128,26 @@ struct Moves {
     next_back: Vec<Option<u8>>,
 }
 
+/// Hashing of state numbers, which nobody chooses to collide: one multiplication.
+#[derive(Default)]
+struct StateHasher(u64);
+
+impl Hasher for StateHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<StateHasher>>;
+
 /// What a pattern's automaton can do in one state: byte ranges to next states, and whether a match can end.
 #[derive(Default)]
 struct Closure {
@@ -128,23 +159,28 @@ struct Closure {
 struct Product<'a> {
     literals: &'a Literals,
     nfa: &'a NFA,
-    closures: HashMap<StateID, Rc<Closure>>,
-    moves: HashMap<LiteralState, Rc<Moves>>,
+    closures: Map<StateID, Rc<Closure>>,
+    moves: Map<LiteralState, Rc<Moves>>,
     /// How each pair was first reached.
-    from: HashMap<Pair, (Pair, u8)>,
+    from: Map<Pair, (Pair, u8)>,
 }
 
 type Pair = (StateID, LiteralState);
 
-impl Product<'_> {
-    fn run(mut self) -> Result<Coverage, String> {
+impl<'a> Product<'a> {
+    fn new(literals: &'a Literals, nfa: &'a NFA) -> Self {
+        Self { literals, nfa, closures: Map::default(), moves: Map::default(), from: Map::default() }
+    }
+
+    /// Goes on byte by byte, noting offsets; `None` when that takes too long.
+    fn within(mut self) -> Option<Coverage> {
         let mut frontier = HashSet::from([(self.nfa.start_anchored(), self.literals.start)]);
         let mut offsets: Vec<Option<(usize, usize)>> = vec![None; self.literals.lengths.len()];
         let mut work = 0;
         for length in 1..=MAX_OFFSET {
             let mut next = HashSet::new();
             for pair in &frontier {
-                let Some(reached) = self.step(*pair) else { return Ok(Coverage::No(self.example(*pair))) };
+                let Some(reached) = self.step(*pair) else { return Some(Coverage::No(self.example(*pair))) };
                 for (to, byte) in reached {
                     let mut found = false;
                     for literal in self.literals.ending_at(to.1) {
@@ -157,7 +193,7 @@ impl Product<'_> {
                 }
             }
             if next.is_empty() {
-                return Ok(Coverage::Within(offsets));
+                return Some(Coverage::Within(offsets));
             }
             frontier = next;
             work += frontier.len();
@@ -165,16 +201,17 @@ impl Product<'_> {
                 break;
             }
         }
-        self.somewhere()
+        None
     }
 
-    /// Goes on from every pair reached, without counting bytes.
+    /// Visits each pair once.
     fn somewhere(mut self) -> Result<Coverage, String> {
-        let mut queue: VecDeque<Pair> = self.from.keys().copied().collect();
+        let start = (self.nfa.start_anchored(), self.literals.start);
+        let mut queue = VecDeque::from([start]);
         while let Some(pair) = queue.pop_front() {
             let Some(reached) = self.step(pair) else { return Ok(Coverage::No(self.example(pair))) };
             for (to, byte) in reached {
-                if self.literals.automaton.is_match(to.1) || self.from.contains_key(&to) {
+                if self.literals.automaton.is_match(to.1) || to == start || self.from.contains_key(&to) {
                     continue;
                 }
                 self.from.insert(to, (pair, byte));
@@ -217,6 +254,29 @@ impl Product<'_> {
             reached.extend(back.map(|byte| ((*to, own.start), byte)));
         }
         Some(reached)
+    }
+}
+
+fn compile(hir: &Hir) -> Result<NFA, String> {
+    thompson::Compiler::new()
+        .configure(thompson::Config::new().utf8(false).which_captures(WhichCaptures::None))
+        .build_from_hir(hir)
+        .map_err(|error| error.to_string())
+}
+
+/// The pattern with long repetitions of single bytes made endless.
+fn unbounded(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Repetition(own) => {
+            let single = matches!(own.sub.kind(), HirKind::Class(_));
+            let long = single && own.max.is_some_and(|most| most > LONG_GAP);
+            let (min, max) = if long { (own.min.min(1), None) } else { (own.min, own.max) };
+            Hir::repetition(Repetition { min, max, greedy: own.greedy, sub: Box::new(unbounded(&own.sub)) })
+        }
+        HirKind::Capture(own) => unbounded(&own.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(unbounded).collect()),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(unbounded).collect()),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
     }
 }
 

@@ -105,11 +105,7 @@ impl Events {
             return self.release(&chunk, out);
         }
         self.release(&chunk, out)?;
-        if edits.is_empty() && !chunk.rewrite {
-            out.extend_from_slice(&event.raw);
-        } else {
-            out.extend_from_slice(&self.stream.rewrite(event, &chunk, &edits));
-        }
+        out.extend_from_slice(&self.stream.rewrite(event, &chunk, &edits));
         Ok(())
     }
 

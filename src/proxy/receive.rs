@@ -12,6 +12,7 @@ use tokio::time::timeout_at;
 
 use super::admit::Admitted;
 use super::decode::{self, Coding};
+use super::listen;
 use super::refuse::Refusal;
 use crate::config::settings::Settings;
 
@@ -85,7 +86,7 @@ async fn collect(settings: &Settings, mut body: Incoming, admitted: &mut Admitte
         let frame = match timeout_at(wait.into(), body.frame()).await {
             Err(_) => return Err(Refusal::body_timeout()),
             Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(Refusal::body_cut()),
+            Ok(Some(Err(error))) => return Err(cut(&error)),
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
@@ -107,6 +108,14 @@ async fn collect(settings: &Settings, mut body: Incoming, admitted: &mut Admitte
         }
     }
     Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+/// Why a body broke off: the listener knows when its framing was wrong.
+fn cut(error: &hyper::Error) -> Refusal {
+    match listen::body_refusal(error) {
+        Some(bad) => Refusal::bad_head(bad.status, bad.code, bad.message),
+        None => Refusal::body_cut(),
+    }
 }
 
 /// When a body that has come this far is too slow.

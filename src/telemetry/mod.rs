@@ -146,7 +146,7 @@ impl Guard {
             let metrics = Metrics::new(&options.service_name)?;
             return Ok(Self { metrics, traces: None, provider: None, sender: None, down: false });
         };
-        let sender = otlp::Sender::start()?;
+        let sender = otlp::Sender::start(&endpoint)?;
         let metrics = Metrics::pushed(resource.clone(), sender.metrics(&endpoint)?)?;
         let provider = trace::provider(resource, sender.spans(&endpoint)?, options.trace_ratio);
         let traces = Some(Traces::new(&provider));
@@ -187,5 +187,79 @@ impl Drop for Guard {
         if let Err(error) = self.shutdown() {
             tracing::warn!(%error, "telemetry was not flushed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::{Arc, mpsc};
+
+    use super::{Guard, Options};
+    use crate::types::{Dialect, Generation, Record, RequestId};
+
+    /// A collector that takes everything and tells path and body of each push.
+    fn collector() -> (String, mpsc::Receiver<(String, Vec<u8>)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}/", listener.local_addr().unwrap());
+        let (sender, pushes) = mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, sender) = (stream.unwrap(), sender.clone());
+                std::thread::spawn(move || {
+                    let mut seen = Vec::new();
+                    let mut part = [0; 4096];
+                    while let Ok(read @ 1..) = stream.read(&mut part) {
+                        seen.extend_from_slice(&part[..read]);
+                        let Some(head) = seen.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
+                        let text = String::from_utf8_lossy(&seen[..head]).to_lowercase();
+                        let length: usize =
+                            text.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+                        if seen.len() < head + 4 + length {
+                            continue;
+                        }
+                        let path = text.split(' ').nth(1).unwrap().to_owned();
+                        let body = seen.drain(..head + 4 + length).skip(head + 4).collect();
+                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+                        sender.send((path, body)).unwrap();
+                    }
+                });
+            }
+        });
+        (endpoint, pushes)
+    }
+
+    #[test]
+    fn what_is_left_at_shutdown_reaches_the_collector() {
+        let (endpoint, pushes) = collector();
+        let options = Options { otlp_endpoint: Some(endpoint), trace_ratio: 1.0, ..Options::default() };
+        let mut guard = Guard::new(&options).unwrap();
+        let mut record = Record::new(1_700_000_000_000_000, RequestId("req_otlp".into()), Generation(1));
+        record.dialect = Some(Dialect::Chat);
+        record.upstream = Some(Arc::from("openai"));
+        record.attempts = 1;
+        guard.metrics().record(&record);
+        guard.traces().unwrap().request(&record);
+        guard.shutdown().unwrap();
+        let pushed: Vec<(String, Vec<u8>)> = pushes.try_iter().collect();
+        let body = |path: &str| &pushed.iter().find(|(at, _)| at == path).unwrap().1;
+        let holds = |body: &[u8], text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(holds(body("/v1/traces"), "req_otlp"));
+        assert!(holds(body("/v1/metrics"), "gen_ai.client.operation.duration"));
+        assert!(holds(body("/v1/metrics"), "portcullis.overhead"));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_url_is_told() {
+        let options = Options { otlp_endpoint: Some("not a url".into()), ..Options::default() };
+        assert!(Guard::new(&options).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_is_not_there_delays_nobody_for_long() {
+        let options = Options { otlp_endpoint: Some("http://127.0.0.1:1".into()), ..Options::default() };
+        let mut guard = Guard::new(&options).unwrap();
+        assert!(guard.shutdown().is_err());
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Starts the runtime.
-    pub(super) fn start() -> Result<Self, Error> {
+    /// Starts the runtime. The platform's CAs are only looked for if the endpoint speaks TLS.
+    pub(super) fn start(endpoint: &str) -> Result<Self, Error> {
         let failed = |error: &dyn std::fmt::Display| Error::Exporter(error.to_string());
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -45,10 +45,13 @@ impl Sender {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| failed(&error))?
-            .try_with_platform_verifier()
-            .map_err(|error| failed(&error))?
-            .with_no_client_auth();
+            .map_err(|error| failed(&error))?;
+        let tls = if endpoint.starts_with("https:") {
+            tls.try_with_platform_verifier().map_err(|error| failed(&error))?
+        } else {
+            tls.with_root_certificates(rustls::RootCertStore::empty())
+        }
+        .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let client = Client { inner: HyperClient::new(connector, TIMEOUT, None), runtime: runtime.handle().clone() };
         Ok(Self { runtime, client: Arc::new(client) })

@@ -235,13 +235,13 @@ impl Named {
 }
 
 /// The entry of `key`, or of `other` once `max` keys are known.
-fn capped<'a, K: Eq + Hash, V>(
-    map: &'a mut HashMap<K, V>,
+fn capped<K: Eq + Hash, V>(
+    map: &mut HashMap<K, V>,
     max: usize,
     key: K,
     other: K,
     make: impl FnOnce(&K) -> V,
-) -> &'a mut V {
+) -> &mut V {
     let key = if map.len() < max || map.contains_key(&key) { key } else { other };
     map.entry(key).or_insert_with_key(make)
 }

@@ -119,7 +119,7 @@ fn string<'a>(
         Reading::Encrypted if base64::is_base64(&text) => return sink.opaque(outer, Uninspected::Opaque),
         Reading::StateId if is_id(&text) => return sink.opaque(outer, Uninspected::Opaque),
         Reading::Vector if base64::is_base64(&text) => return sink.opaque(outer, Uninspected::Vector),
-        Reading::Url if text.starts_with("data:") => {
+        Reading::Url | Reading::Media if text.starts_with("data:") => {
             let header = text.find(";base64,").map(|at| at.saturating_add(8));
             let payload = header.and_then(|at| text.get(at..)).filter(|payload| base64::is_base64(payload));
             if let (Some(header), Some(payload)) = (header, payload) {
@@ -161,7 +161,8 @@ fn media<'a>(payload: &str, header: usize, outer: Place, whole: &str, sink: &mut
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else {
         // The header is the client's own text and short: a media type. Odd ones are read as text.
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'+' | b'.' | b'-' | b';' | b'=' | b',');
+        let plain =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'+' | b'.' | b'-' | b';' | b'=' | b',');
         let header_text = whole.get(..header).unwrap_or_default();
         if header > 128 || !header_text.bytes().all(plain) {
             let site = Site { outer, inner: None, form: Form::Text };

@@ -64,7 +64,13 @@ mod tests {
     #[test]
     fn each_family_gets_its_own_shape() {
         let openai = error_body(
-            ApiFamily::OpenAi, 400, "content_filter", "invalid_request_error", "blocked", None, "req_1",
+            ApiFamily::OpenAi,
+            400,
+            "content_filter",
+            "invalid_request_error",
+            "blocked",
+            None,
+            "req_1",
             Some(json!({"incident": "i"})),
         );
         assert_eq!(

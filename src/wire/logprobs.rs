@@ -64,9 +64,9 @@ fn spelled<'a>(doc: &Document<'a, '_>, list: u32, text: Option<&str>, channel: C
             None => spelled.extend_from_slice(token.unwrap_or_default().as_bytes()),
         }
         if doc.node(entry).kind == Kind::Object {
-            honest &= doc.members(entry).all(|(key, _)| {
-                matches!(doc.string(key).as_ref(), "token" | "bytes" | "logprob" | "top_logprobs")
-            });
+            honest &= doc
+                .members(entry)
+                .all(|(key, _)| matches!(doc.string(key).as_ref(), "token" | "bytes" | "logprob" | "top_logprobs"));
             if let Some(top) = doc.get(entry, "top_logprobs") {
                 alternatives(doc, top, channel, out);
             }

@@ -44,7 +44,8 @@ pub fn target(method: &str, raw_path: &str) -> Target {
 
 fn is_clean(path: &str) -> bool {
     let Some(segments) = path.strip_prefix('/') else { return false };
-    let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b';' | b'#' | b'"' | b'<' | b'>');
+    let allowed =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b';' | b'#' | b'"' | b'<' | b'>');
     path.bytes().all(allowed)
         && (segments.is_empty() || segments.split('/').all(|segment| !matches!(segment, "" | "." | "..")))
 }
@@ -76,9 +77,26 @@ mod tests {
     #[test]
     fn path_tricks_are_bad() {
         for path in [
-            "", "v1/models", "//v1/models", "/v1//models", "/v1/./models", "/v1/../models", "/v1/models/", "/v1/",
-            "/v1/models/..", "/v1/%2e%2e/models", "/v1%2fmodels", "/v1/models%00", "/v1\\models", "/v1/models;x",
-            "/v1/models#a", "/v1/mod els", "/v1/modéls", "/v1/models\0", "*", "http://host/v1/models",
+            "",
+            "v1/models",
+            "//v1/models",
+            "/v1//models",
+            "/v1/./models",
+            "/v1/../models",
+            "/v1/models/",
+            "/v1/",
+            "/v1/models/..",
+            "/v1/%2e%2e/models",
+            "/v1%2fmodels",
+            "/v1/models%00",
+            "/v1\\models",
+            "/v1/models;x",
+            "/v1/models#a",
+            "/v1/mod els",
+            "/v1/modéls",
+            "/v1/models\0",
+            "*",
+            "http://host/v1/models",
         ] {
             assert_eq!(target("GET", path), Target::Bad, "{path}");
         }

@@ -101,7 +101,8 @@ pub fn read_prompt<'a>(dialect: Dialect, body: &'a [u8], limits: &Limits) -> Res
         .get_str(0, "safety_identifier")
         .or_else(|| doc.get_str(0, "user"))
         .or_else(|| doc.get(0, "metadata").and_then(|metadata| doc.get_str(metadata, "user_id")));
-    let mut reader = Reader { request, limits, role: Role::Parameter, spans: Vec::with_capacity(8), opaque: Vec::new() };
+    let mut reader =
+        Reader { request, limits, role: Role::Parameter, spans: Vec::with_capacity(8), opaque: Vec::new() };
     walk(&doc, request.root, &mut reader)?;
     (prompt.spans, prompt.opaque) = (reader.spans, reader.opaque);
     Ok(prompt)

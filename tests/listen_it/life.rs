@@ -111,6 +111,19 @@ fn a_slow_reader_gets_every_byte_of_a_last_answer() {
 }
 
 #[test]
+fn a_request_read_ahead_is_served_when_a_slow_reader_has_the_answer_before_it() {
+    let mut settings = settings();
+    settings.http.write_timeout = Time::from_secs(10);
+    settings.http.idle_timeout = Time::from_secs(10);
+    let server = start(&settings, None);
+    let mut socket = connect(server.address());
+    socket.write_all(&[&b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"[..], GET_AND_CLOSE].concat()).unwrap();
+    std::thread::park_timeout(Duration::from_millis(300));
+    let answer = read_to_end(&mut socket);
+    assert!(answer.ends_with(b"GET /x "), "{}", answer.len());
+}
+
+#[test]
 fn one_address_has_a_cap_and_gets_its_places_back() {
     let mut settings = settings();
     settings.server.max_connections_per_address = 2;
@@ -229,14 +242,16 @@ fn http2_in_clear_is_recognised_and_closed_when_idle() {
 
 #[test]
 fn an_http2_client_that_takes_nothing_is_cut() {
-    let server = start(&settings(), None);
+    let mut settings = settings();
+    settings.http.idle_timeout = Time::from_secs(60);
+    let server = start(&settings, None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let socket = tokio::net::TcpStream::connect(server.address()).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
         let driver = tokio::spawn(connection);
-        let request = Request::get("http://gateway/big").body(Empty::<Bytes>::new()).unwrap();
+        let request = Request::get("http://gateway/flood").body(Empty::<Bytes>::new()).unwrap();
         let unread = sender.send_request(request).await.unwrap();
         assert_eq!(unread.status(), 200);
         tokio::time::timeout(PATIENCE, driver).await.unwrap().unwrap().ok();
@@ -364,5 +379,5 @@ fn an_idle_connection_costs_little() {
     eprintln!(
         "bytes per connection: {fresh} before its first request, {busy} just after, {idle} idle between requests"
     );
-    assert!(fresh < 4 << 10, "{fresh}");
+    assert!(fresh < 4 << 10 && idle < 8 << 10, "{fresh} {idle}");
 }

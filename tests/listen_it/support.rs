@@ -102,6 +102,7 @@ impl Handler for Echo {
                 running.1 = true;
                 return Response::new(stream(peer));
             }
+            "/flood" => return Response::new(BodyExt::boxed_unsync(Flood)),
             "/big" => "x".repeat(64 << 20),
             _ => line,
         };
@@ -126,6 +127,17 @@ fn stream(peer: Arc<Peer>) -> AnyBody {
         }
     });
     BodyExt::boxed_unsync(Ticks(receiver))
+}
+
+/// Endless, and always ready.
+struct Flood;
+
+impl Body for Flood {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 16 << 10])))))
+    }
 }
 
 struct Ticks(mpsc::Receiver<Bytes>);

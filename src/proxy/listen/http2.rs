@@ -64,7 +64,8 @@ pub(super) async fn serve<H: Handler>(guard: Box<Guard>, connection: &Connection
                 }
                 if watch.is_over(connection) {
                     leaving = true;
-                    last_moment = Some(Instant::now() + CUT_GRACE);
+                    // An answer may be over for us while hyper still holds its last bytes for a slow reader.
+                    last_moment = Some(Instant::now() + limits.write_timeout.max(CUT_GRACE));
                     Pin::as_mut(&mut conn).graceful_shutdown();
                 }
             }

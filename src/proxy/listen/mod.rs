@@ -7,6 +7,7 @@
 mod accept;
 mod bind;
 mod caps;
+mod chunked;
 mod dev;
 mod forwarded;
 mod framing;

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::answers::{first_finish, inner_field, openai_usage, part_of_name, top_field, usage_json};
-use super::parts::{prepend, require_common, require_messages, turn_member, turn_role};
 use super::choices::{self, end_error};
-use super::{Answer, Request, Signs, Streaming, Template};
+use super::parts::{prepend, require_common, require_messages, turn_member, turn_role};
+use super::{Answer, Event, Request, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
@@ -18,8 +18,7 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
 
-pub(super) static ANSWER: Answer =
-    Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
@@ -129,7 +128,9 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
                     for (position, call) in doc.elements(value).enumerate() {
                         let part = doc.get_u64(call, "index").unwrap_or(position as u64);
                         let part = u32::try_from(part).unwrap_or_else(|_| u32::try_from(position).unwrap_or(0));
-                        signs.begins.push((Channel { choice: index, part, kind: ChannelKind::ToolCall }, String::new()));
+                        signs
+                            .begins
+                            .push((Channel { choice: index, part, kind: ChannelKind::ToolCall }, String::new()));
                     }
                 }
                 ("function_call", Kind::Object) => {
@@ -147,7 +148,7 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
     });
 }
 
-fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<Event> {
     let delta = match (channel.kind, channel.part) {
         (ChannelKind::Content, _) => json!({ "content": text }),
         (ChannelKind::Refusal, _) => json!({ "refusal": text }),

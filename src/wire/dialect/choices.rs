@@ -67,4 +67,3 @@ pub(crate) fn end_error(code: &str, message: &str, _: u64) -> Vec<u8> {
     SseEvent::write(None, json!({ "error": error }).to_string().as_bytes(), &mut out);
     out
 }
-

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::answers::{first_finish, inner_field, openai_usage, top_field, usage_json};
 use super::choices::{self, end_error};
 use super::parts::{self, harden_nothing, require_common};
-use super::{Answer, Request, Signs, Streaming, Template};
+use super::{Answer, Event, Request, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, Role, Usage};
 use crate::wire::answer::{Spot, Zone as Place};
 use crate::wire::collect::Reading;
@@ -16,8 +16,7 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden: harden_nothing };
 
-pub(super) static ANSWER: Answer =
-    Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
@@ -62,7 +61,7 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
     choices::note(doc, signs, template, |_, _, _, _| {});
 }
 
-fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<Event> {
     if channel.kind != ChannelKind::Content {
         return None;
     }
@@ -71,7 +70,9 @@ fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(O
 }
 
 fn end_blocked(template: &Template, _: &str, _: u64, _: Usage) -> Vec<u8> {
-    choices::end_blocked(template, "text_completion", |index| {
-        json!({ "index": index, "text": "", "logprobs": null, "finish_reason": "content_filter" })
-    })
+    choices::end_blocked(
+        template,
+        "text_completion",
+        |index| json!({ "index": index, "text": "", "logprobs": null, "finish_reason": "content_filter" }),
+    )
 }

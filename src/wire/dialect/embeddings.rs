@@ -15,8 +15,7 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden: harden_nothing };
 
-pub(super) static ANSWER: Answer =
-    Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
 
 fn enter(_: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
     match (at.zone, visit.key) {

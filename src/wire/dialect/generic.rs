@@ -5,7 +5,7 @@ use serde_json::json;
 use super::answers::{inner_field, no_finish, openai_usage};
 use super::choices::end_error;
 use super::parts::{harden_nothing, require_nothing};
-use super::{Answer, Request, Signs, Streaming, Template};
+use super::{Answer, Event, Request, Signs, Streaming, Template};
 use crate::types::{Channel, Role, Usage};
 use crate::wire::answer::{Spot, Zone as Place};
 use crate::wire::collect::Reading;
@@ -16,8 +16,7 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At::value(Reading::Text, Role::User), enter, require: require_nothing, harden: harden_nothing };
 
-pub(super) static ANSWER: Answer =
-    Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
@@ -41,7 +40,7 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, _: &mut Template) {
     signs.usage = openai_usage(doc, 0);
 }
 
-fn flush(_: &Template, _: Channel, _: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+fn flush(_: &Template, _: Channel, _: &str, _: u64) -> Option<Event> {
     None
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answers::{anthropic_usage, inner_field, top_field};
 use super::parts::{self, prefix_field, prepend, require_common, require_messages, turn_member};
-use super::{Answer, Request, Select, Signs, Streaming, Template};
+use super::{Answer, Event, Request, Select, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, FinishReason, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
@@ -97,7 +97,10 @@ fn delta_member(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
         "thinking" => at.text(part, ChannelKind::Reasoning, PieceKind::Delta),
         "partial_json" => at.text(part, ChannelKind::ToolCall, PieceKind::Delta),
         "signature" => at.other(Reading::Encrypted),
-        unknown if doc.node(visit.value).kind == Kind::String && !matches!(unknown, "type" | "stop_reason" | "stop_sequence") => {
+        unknown
+            if doc.node(visit.value).kind == Kind::String
+                && !matches!(unknown, "type" | "stop_reason" | "stop_sequence") =>
+        {
             at.text(super::answers::part_of_name(unknown), ChannelKind::Other, PieceKind::Delta)
         }
         _ => top_field(doc, at, visit),
@@ -171,7 +174,9 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
             let Some(delta) = doc.get(0, "delta") else { return };
             for (key, value) in doc.members(delta) {
                 let name = doc.string(key);
-                if doc.node(value).kind == Kind::String && !matches!(name.as_ref(), "type" | "text" | "thinking" | "partial_json") {
+                if doc.node(value).kind == Kind::String
+                    && !matches!(name.as_ref(), "type" | "text" | "thinking" | "partial_json")
+                {
                     let part = super::answers::part_of_name(&name);
                     template.name(Channel { choice: 0, part, kind: ChannelKind::Other }, &name, index);
                 }
@@ -194,7 +199,7 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
     }
 }
 
-fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<(Option<String>, serde_json::Value)> {
+fn flush(template: &Template, channel: Channel, text: &str, _: u64) -> Option<Event> {
     let (index, delta) = match channel.kind {
         ChannelKind::Content => (channel.part, json!({ "type": "text_delta", "text": text })),
         ChannelKind::Reasoning => (channel.part, json!({ "type": "thinking_delta", "thinking": text })),

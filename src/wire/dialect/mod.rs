@@ -68,6 +68,9 @@ pub(crate) fn answer(dialect: Dialect) -> &'static Answer {
     }
 }
 
+/// An event of our own: its name, if the dialect names events, and its data.
+pub(crate) type Event = (Option<String>, serde_json::Value);
+
 /// How a dialect streams.
 pub(crate) struct Streaming {
     /// Whether events come in one numbered or nested order, so that nothing may overtake a held call.
@@ -75,7 +78,7 @@ pub(crate) struct Streaming {
     /// What an event means beyond its texts.
     pub(crate) note: fn(&Document<'_, '_>, &mut Signs, &mut Template),
     /// The name and data of an event that carries text of a channel; with its number in the stream.
-    pub(crate) flush: fn(&Template, Channel, &str, u64) -> Option<(Option<String>, serde_json::Value)>,
+    pub(crate) flush: fn(&Template, Channel, &str, u64) -> Option<Event>,
     /// The events that end an answer that was blocked: notice, next number, tokens so far.
     pub(crate) end_blocked: fn(&Template, &str, u64, Usage) -> Vec<u8>,
     /// The event that says what failed: code, message, next number.

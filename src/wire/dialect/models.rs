@@ -19,8 +19,7 @@ pub(super) static REQUEST: Request = Request {
     harden: harden_nothing,
 };
 
-pub(super) static ANSWER: Answer =
-    Answer { enter: answer_enter, usage: no_usage, finish: no_finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: no_usage, finish: no_finish, blocked };
 
 fn enter(_: &Document<'_, '_>, at: At, _: Visit<'_>) -> At {
     at

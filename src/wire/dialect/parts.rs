@@ -44,10 +44,10 @@ pub(crate) fn turn_member(doc: &Document<'_, '_>, at: At, visit: Visit<'_>) -> A
     let turn = |role| At { zone: Zone::Turn, role };
     match visit.key {
         "content" | "text" | "refusal" | "thinking" | "reasoning" | "reasoning_content" | "summary" | "name"
-        | "title" | "context" | "query" | "queries" | "code" | "operation" | "diff" | "transcript"
-        | "tool_calls" | "function" | "custom" | "function_call" | "file" | "source" | "input_audio" | "audio"
-        | "filename" | "role" | "type" | "status" | "detail" | "commands" | "instructions" | "prefix"
-        | "cited_text" | "citations" | "annotations" | "sources" | "pattern" | "caller" => turn(at.role),
+        | "title" | "context" | "query" | "queries" | "code" | "operation" | "diff" | "transcript" | "tool_calls"
+        | "function" | "custom" | "function_call" | "file" | "source" | "input_audio" | "audio" | "filename"
+        | "role" | "type" | "status" | "detail" | "commands" | "instructions" | "prefix" | "cited_text"
+        | "citations" | "annotations" | "sources" | "pattern" | "caller" => turn(at.role),
         // Content that names its own role is a nested message's; a user's part cannot raise itself.
         "output" | "results" | "outputs" | "logs" | "stdout" | "stderr" | "error" => turn(Role::Tool),
         "action" => turn(at.role),
@@ -57,7 +57,7 @@ pub(crate) fn turn_member(doc: &Document<'_, '_>, at: At, visit: Visit<'_>) -> A
         "input" => At::value(Reading::Text, at.role),
         "image_url" if object => turn(at.role),
         "image_url" | "url" | "file_url" => At::value(Reading::Url, at.role),
-        "file_data" => At::value(Reading::Url, at.role),
+        "file_data" => At::value(Reading::Media, at.role),
         "data" if doc.get(visit.parent, "type").is_some_and(|t| doc.is(t, "redacted_thinking")) => {
             At::value(Reading::Encrypted, at.role)
         }

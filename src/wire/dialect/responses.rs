@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answers::{inner_field, openai_usage, part_of_name, top_field};
 use super::parts::{self, part_role, prefix_field, require_common, turn_member, turn_role};
-use super::{Answer, Request, Select, Signs, Streaming, Template};
+use super::{Answer, Event, Request, Select, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, FinishReason, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
 use crate::wire::collect::Reading;
@@ -71,12 +71,14 @@ pub(crate) fn event_channel(doc: &Document<'_, '_>, event: u32) -> Channel {
         Some(("output_text", _)) => (index("content_index"), ChannelKind::Content),
         Some(("refusal", _)) => (index("content_index"), ChannelKind::Refusal),
         Some(("reasoning_text", _)) => (index("content_index"), ChannelKind::Reasoning),
-        Some(("reasoning_summary_text", _)) => {
-            (index("summary_index").saturating_add(SUMMARY), ChannelKind::Reasoning)
-        }
+        Some(("reasoning_summary_text", _)) => (index("summary_index").saturating_add(SUMMARY), ChannelKind::Reasoning),
         Some((
-            "function_call_arguments" | "custom_tool_call_input" | "mcp_call_arguments" | "code_interpreter_call_code"
-            | "shell_call_command" | "apply_patch_call_operation_diff",
+            "function_call_arguments"
+            | "custom_tool_call_input"
+            | "mcp_call_arguments"
+            | "code_interpreter_call_code"
+            | "shell_call_command"
+            | "apply_patch_call_operation_diff",
             _,
         )) => (0, ChannelKind::ToolCall),
         Some((other, _)) => (part_of_name(other), ChannelKind::Other),
@@ -121,7 +123,8 @@ fn answer_enter(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
 /// A member of a response, or of an event.
 fn top(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
     let string = doc.node(visit.value).kind == Kind::String;
-    let event = || Spot { zone: Place::Value(Reading::Text), channel: event_channel(doc, visit.parent), kind: PieceKind::Copy };
+    let event =
+        || Spot { zone: Place::Value(Reading::Text), channel: event_channel(doc, visit.parent), kind: PieceKind::Copy };
     match visit.key {
         "output" => at.inside(Place::List),
         "response" => Spot { kind: PieceKind::Copy, ..at },
@@ -130,14 +133,22 @@ fn top(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
             let index = |field| doc.get_u64(visit.parent, field).and_then(|i| u32::try_from(i).ok());
             let summary = index("summary_index").map(|i| i.saturating_add(SUMMARY));
             let part = index("content_index").or(summary).unwrap_or(0);
-            let thinks = doc.get_str(visit.value, "type").is_some_and(|t| t.starts_with("reasoning") || t.starts_with("summary"));
+            let thinks = doc
+                .get_str(visit.value, "type")
+                .is_some_and(|t| t.starts_with("reasoning") || t.starts_with("summary"));
             let kind = if thinks { ChannelKind::Reasoning } else { ChannelKind::Content };
             let channel = Channel { choice: event().channel.choice, part, kind };
             Spot { zone: Place::Inside, channel, kind: PieceKind::Copy }
         }
-        "delta" if doc.get(visit.parent, "type").is_some_and(|t| doc.is(t, "response.audio.delta")) => at.other(Reading::Media),
+        "delta" if doc.get(visit.parent, "type").is_some_and(|t| doc.is(t, "response.audio.delta")) => {
+            at.other(Reading::Media)
+        }
         "delta" => Spot { kind: PieceKind::Delta, ..event() },
-        "text" | "refusal" | "input" | "code" | "transcript" | "command" | "diff" if string && is_event(doc, visit.parent) => event(),
+        "text" | "refusal" | "input" | "code" | "transcript" | "command" | "diff"
+            if string && is_event(doc, visit.parent) =>
+        {
+            event()
+        }
         "arguments" if string => Spot { zone: Place::Value(Reading::Json), ..event() },
         "logprobs" => event().inside(Place::Tokens),
         "partial_image_b64" => at.other(Reading::Media),
@@ -168,7 +179,8 @@ impl Spot {
 pub(crate) fn finish_of(doc: &Document<'_, '_>, response: u32) -> Option<FinishReason> {
     match doc.get_str(response, "status")?.as_ref() {
         "completed" => {
-            let is_call = |item| doc.get_str(item, "type").is_some_and(|t| t == "function_call" || t == "custom_tool_call");
+            let is_call =
+                |item| doc.get_str(item, "type").is_some_and(|t| t == "function_call" || t == "custom_tool_call");
             let calls = doc.get(response, "output").is_some_and(|output| doc.elements(output).any(is_call));
             Some(if calls { FinishReason::ToolCalls } else { FinishReason::Stop })
         }
@@ -260,7 +272,7 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
     }
 }
 
-fn flush(template: &Template, channel: Channel, text: &str, number: u64) -> Option<(Option<String>, serde_json::Value)> {
+fn flush(template: &Template, channel: Channel, text: &str, number: u64) -> Option<Event> {
     let (name, index) = match channel.kind {
         ChannelKind::Content => ("response.output_text.delta", "content_index"),
         ChannelKind::Refusal => ("response.refusal.delta", "content_index"),

@@ -214,7 +214,11 @@ impl<'a, 't> Document<'a, 't> {
     pub fn is(&self, index: u32, expected: &str) -> bool {
         let node = self.node(index);
         matches!(node.kind, Kind::String | Kind::Key)
-            && if node.escaped { self.string(index) == expected } else { self.raw(index) == expected }
+            && if node.escaped {
+                self.string(index) == expected
+            } else {
+                node.end.saturating_sub(node.start) as usize == expected.len() && self.raw(index) == expected
+            }
     }
 
     /// The value of an object's key.
@@ -273,7 +277,7 @@ impl<'a, 't> Document<'a, 't> {
             let found = match self.node(at).kind {
                 Kind::Object => self.members(at).find_map(|(key, value)| {
                     let (k, v) = (self.node(key), self.node(value));
-                    (offset >= k.start && offset <= v.end).then(|| (Some(key), value, offset <= k.end))
+                    (offset >= k.start && offset <= v.end).then_some((Some(key), value, offset <= k.end))
                 }),
                 Kind::Array => self.elements(at).enumerate().find_map(|(position, value)| {
                     let v = self.node(value);

@@ -65,7 +65,9 @@ impl Reader<'_, '_> {
                 (Expect::Value | Expect::ValueOrEnd, b't') => self.word(b"true", Kind::True)?,
                 (Expect::Value | Expect::ValueOrEnd, b'f') => self.word(b"false", Kind::False)?,
                 (Expect::Value | Expect::ValueOrEnd, b'n') => self.word(b"null", Kind::Null)?,
-                (Expect::CommaOrEnd, _) if self.open.is_empty() => return Err(self.bad("something follows the document")),
+                (Expect::CommaOrEnd, _) if self.open.is_empty() => {
+                    return Err(self.bad("something follows the document"));
+                }
                 _ => return Err(self.bad("not valid JSON")),
             };
         }
@@ -290,8 +292,10 @@ impl Reader<'_, '_> {
         }
         if !escaped && plain <= FEW_KEYS {
             for (position, key) in keys().enumerate().skip(1) {
-                let raw = self.raw(key);
-                if keys().take(position).any(|earlier| self.raw(earlier) == raw) {
+                let length = key.end.saturating_sub(key.start);
+                let same_length = |earlier: &&Node| earlier.end.saturating_sub(earlier.start) == length;
+                let mut twins = keys().take(position).filter(same_length);
+                if twins.any(|earlier| self.raw(earlier) == self.raw(key)) {
                     return Err(duplicate(key));
                 }
             }

@@ -66,6 +66,10 @@ impl Calls {
         !self.calls.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(super) fn has_part(&self, part: u32) -> bool {
         self.calls.iter().any(|call| call.channel.part == part)
     }
@@ -124,8 +128,10 @@ impl Calls {
         let (kept, events): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held).into_iter().partition(waiting);
         self.held = kept;
         self.bytes = self.held.iter().map(|held| held.bytes.len()).sum();
-        let mut rewritten: Vec<Rewritten> =
-            complete.iter().filter_map(|call| call.edited(edits, limits).map(|texts| Rewritten { texts, ..Rewritten::of(call) })).collect();
+        let mut rewritten: Vec<Rewritten> = complete
+            .iter()
+            .filter_map(|call| call.edited(edits, limits).map(|texts| Rewritten { texts, ..Rewritten::of(call) }))
+            .collect();
         let mut out = BytesMut::with_capacity(events.iter().map(|held| held.bytes.len()).sum());
         for held in events {
             if held.channels.iter().any(|channel| rewritten.iter().any(|call| call.channel == *channel)) {
@@ -155,7 +161,10 @@ impl Call {
         let place = Place { start: 0, end: u32::try_from(self.arguments.len()).unwrap_or(u32::MAX) };
         let mut leaves = Leaves { channel: self.channel, pieces: Vec::new() };
         let name = Place { start: 0, end: u32::try_from(self.name.len()).unwrap_or(u32::MAX) };
-        leaves.text(Found { text: Cow::Owned(self.name.clone()), site: Site { outer: name, inner: None, form: Form::Text } });
+        leaves.text(Found {
+            text: Cow::Owned(self.name.clone()),
+            site: Site { outer: name, inner: None, form: Form::Text },
+        });
         if !self.arguments.is_empty() && !collect::inner_json(&self.arguments, place, limits, &mut leaves) {
             let site = Site { outer: place, inner: None, form: Form::Text };
             leaves.text(Found { text: Cow::Owned(self.arguments.clone()), site });

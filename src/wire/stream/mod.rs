@@ -4,7 +4,8 @@
 //! 1. `read` it and inspect the chunk's pieces: `Delta` and `Token` ones through the window of their channel, `Copy` ones
 //!    on their own. A channel in `closes` ends with this event: finish its window into the channel's last `Delta` piece of
 //!    this chunk or, if it has none, send `flush(channel, rest)` first.
-//! 2. If `tool.part`, give the event to `hold`; else send it (`rewrite`, when anything was edited or `chunk.rewrite`).
+//! 2. If `tool.part`, give the event to `hold`; else send what `rewrite` gives: without edits that is the event's own
+//!    bytes, unless its number in the stream had to change.
 //!    Calls in `tool.done` are complete: judge each `call`, then send `release` — before the event, unless it was held.
 
 mod calls;
@@ -26,6 +27,9 @@ use super::sse::SseEvent;
 use super::walk::walk;
 use crate::types::{Channel, ChannelKind, Dialect, FinishReason, Place, Uninspected, Usage};
 
+/// How many channels and calls of one stream may be open at a time.
+const MOST_CHANNELS: usize = 1_024;
+
 /// What one event says.
 #[derive(Debug, Default)]
 pub struct Chunk<'a> {
@@ -41,8 +45,6 @@ pub struct Chunk<'a> {
     pub finish: Option<FinishReason>,
     /// Nothing that counts follows.
     pub terminal: bool,
-    /// Whether it must be rewritten even without edits: its number in the stream has changed.
-    pub rewrite: bool,
     /// What could not be read, and why. Places are in the event's data.
     pub opaque: Vec<(Place, Uninspected)>,
     text: &'a str,
@@ -127,11 +129,17 @@ impl Stream {
             let node = doc.node(number);
             chunk.sequence = Some((Place { start: node.start, end: node.end }, sequence));
             self.sequence = sequence;
-            chunk.rewrite = self.shift > 0;
         }
         (chunk.opaque, chunk.tokens) = (reader.opaque, reader.tokens);
         self.sort(reader.pieces, &mut chunk);
         self.conclude(signs, &mut chunk);
+        if self.open.len().saturating_add(self.calls.len()) > MOST_CHANNELS {
+            return Err(BadBody::at(
+                BadBodyKind::Unsupported,
+                0,
+                "the answer has too many choices, parts or calls at once",
+            ));
+        }
         Ok(chunk)
     }
 
@@ -141,7 +149,8 @@ impl Stream {
         self.end(Chunk::default())
     }
 
-    /// The event's bytes with some pieces replaced. Log probabilities of an edited text become `null`.
+    /// The event's bytes with some pieces replaced; without edits its own bytes, not copied, unless an inserted event
+    /// shifted its number. Log probabilities of an edited text become `null`.
     pub fn rewrite(&mut self, event: &SseEvent, chunk: &Chunk<'_>, edits: &[(usize, String)]) -> Bytes {
         let edited = || edits.iter().filter_map(|(index, text)| chunk.pieces.get(*index).map(|piece| (piece, text)));
         for (piece, text) in edited() {
@@ -164,7 +173,11 @@ impl Stream {
             };
         }
         let data = answer::rebuild(chunk.text, &chunk.pieces, &chunk.tokens, edits, sequence);
-        if bare { SseEvent { name: known_name(event), ..event.clone() }.with_data(&data, true) } else { event.with_data(&data, false) }
+        if bare {
+            SseEvent { name: known_name(event), ..event.clone() }.with_data(&data, true)
+        } else {
+            event.with_data(&data, false)
+        }
     }
 
     /// A new event that carries held text of a channel. Empty when the text must wait behind a held call (it is kept
@@ -238,32 +251,42 @@ impl Stream {
             if !self.memo.repeats(text) {
                 let place = Place { start: 0, end: 0 };
                 let site = Site { outer: place, inner: None, form: Form::Framing };
-                chunk.pieces.push(Piece { channel: OTHER, kind: PieceKind::Copy, text: Cow::Borrowed(text), place, site });
+                chunk.pieces.push(Piece {
+                    channel: OTHER,
+                    kind: PieceKind::Copy,
+                    text: Cow::Borrowed(text),
+                    place,
+                    site,
+                });
             }
         }
         Ok(())
     }
 
     /// Tool calls' fragments go to their calls, repeated fields go nowhere, everything else is the caller's.
-    fn sort<'a>(&mut self, pieces: Vec<Piece<'a>>, chunk: &mut Chunk<'a>) {
+    fn sort<'a>(&mut self, mut pieces: Vec<Piece<'a>>, chunk: &mut Chunk<'a>) {
         self.calls.next_event();
-        if chunk.pieces.is_empty() {
-            chunk.pieces.reserve(pieces.len().min(4));
-        }
-        for piece in pieces {
+        pieces.retain(|piece| {
             let is_call = piece.channel.kind == ChannelKind::ToolCall;
             match piece.kind {
-                PieceKind::Copy if is_call && self.dialect == Dialect::Responses => chunk.pieces.push(piece),
-                PieceKind::Copy | PieceKind::Delta if is_call => self.calls.add(&piece),
-                PieceKind::Copy if piece.channel.kind == ChannelKind::Other && self.memo.repeats(&piece.text) => {}
-                PieceKind::Copy => chunk.pieces.push(piece),
+                PieceKind::Copy if is_call && self.dialect == Dialect::Responses => true,
+                PieceKind::Copy | PieceKind::Delta if is_call => {
+                    self.calls.add(piece);
+                    false
+                }
+                PieceKind::Copy => piece.channel.kind != ChannelKind::Other || !self.memo.repeats(&piece.text),
                 PieceKind::Delta | PieceKind::Token => {
                     if !self.open.contains(&piece.channel) {
                         self.open.push(piece.channel);
                     }
-                    chunk.pieces.push(piece);
+                    true
                 }
             }
+        });
+        if chunk.pieces.is_empty() {
+            chunk.pieces = pieces;
+        } else {
+            chunk.pieces.append(&mut pieces);
         }
     }
 
