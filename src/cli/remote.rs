@@ -60,13 +60,7 @@ pub(super) fn healthcheck(source: &Source, args: &RemoteArgs, out: &mut Out) -> 
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn call(
-    source: &Source,
-    args: &RemoteArgs,
-    method: Method,
-    path: &str,
-    within: Duration,
-) -> Result<Answer, Error> {
+fn call(source: &Source, args: &RemoteArgs, method: Method, path: &str, within: Duration) -> Result<Answer, Error> {
     let configured = || source.ops_address().map_err(|problem| Error::Failed(format!("{problem}; name it with --ops")));
     let address = match args.ops {
         Some(address) => Some(address),
@@ -98,11 +92,8 @@ async fn exchange(
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, address.to_string())
-        .body(Empty::<Bytes>::new())?;
+    let request =
+        Request::builder().method(method).uri(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::settings::{
     BlockMode, Body, ClientAuth, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
-    OnUninspected, Ops, Protocol, QueueFull, RecordFile, Reload, Rules, SecurityMode, Server, Settings, Telemetry, Tls, Upstream,
-    UpstreamKind,
+    OnUninspected, Ops, Protocol, QueueFull, RecordFile, Reload, Rules, SecurityMode, Server, Settings, Telemetry, Tls,
+    Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 
@@ -113,12 +113,6 @@ impl Default for Ops {
     }
 }
 
-impl Default for Identity {
-    fn default() -> Self {
-        Self { require_key: false, keys: Vec::new(), user_header: None }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -127,12 +121,6 @@ impl Default for Limits {
             max_in_flight: 0,
             max_tracked: 100_000,
         }
-    }
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self { requests_per_minute: 0, burst: 0, concurrent: 0 }
     }
 }
 

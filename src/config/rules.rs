@@ -8,7 +8,7 @@ use rust_embed::RustEmbed;
 
 use super::check::Check;
 use super::problem::{KeyPath, Problem};
-use super::read::Fingerprint;
+use super::read::{Fingerprint, RuleFiles};
 use super::settings::{self, RuleOverride};
 use crate::detect::{self, Budget, Override, RuleSet, Source};
 
@@ -33,7 +33,7 @@ pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSource
     let mut sources = if rules.builtin { builtin(check) } else { Vec::new() };
     for (index, directory) in rules.directories.iter().enumerate() {
         let at = KeyPath::of(&["rules", "directories"]).index(index);
-        let (files, bad) = check.reader.rule_files(directory);
+        let RuleFiles { files, bad } = check.reader.rule_files(directory);
         for (path, message) in bad {
             check.problem(&at, format!("{}: {message}", path.display()));
         }

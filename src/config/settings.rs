@@ -211,7 +211,7 @@ pub struct Ops {
 }
 
 /// Who is let in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
     /// Refuse requests without a known gateway key (or trusted user header).
@@ -247,7 +247,7 @@ pub struct Limits {
 }
 
 /// One caller's rate and concurrency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {
     /// Requests per minute, sustained; 0 is no limit.

@@ -76,7 +76,8 @@ impl Tree {
         // A list that the file leaves at its default is changed from there.
         if let [list, _, ..] = path
             && !self.root.contains_key(list)
-            && let Some(Value::Array(array)) = toml::Table::try_from(Settings::default()).unwrap_or_default().remove(list)
+            && let Some(Value::Array(array)) =
+                toml::Table::try_from(Settings::default()).unwrap_or_default().remove(list)
         {
             self.root.insert(list.clone(), Value::Array(array));
         }
