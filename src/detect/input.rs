@@ -22,12 +22,12 @@ const LAZY_CACHE: usize = 256 * 1024;
 /// The input side of a rule set.
 #[derive(Debug)]
 pub(super) struct InputEngine {
-    literals: Option<DFA>,
+    pub(super) literals: Option<DFA>,
     /// The longest literal.
     longest: usize,
     /// The rules of each literal.
     users: Vec<Box<[u16]>>,
-    rules: Vec<InputRule>,
+    pub(super) rules: Vec<InputRule>,
 }
 
 /// The input side of one rule.

@@ -25,7 +25,7 @@ pub(super) struct OutputEngine {
 pub(super) struct Group {
     pub(super) automaton: Automaton,
     /// The rule of each pattern, by position among the output rules.
-    rules: Vec<u16>,
+    pub(super) rules: Vec<u16>,
     pub(super) kind: Kind,
 }
 
