@@ -105,6 +105,7 @@ async fn what_reads_two_ways_is_refused() {
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("duplicate keys", with(r#","model":"n""#)),
         ("duplicate keys, escaped", with(r#","mod\u0065l":"n""#)),
+        ("keys that differ in case from a known one", with(r#","Model":"n""#)),
         ("duplicate keys, deep", with(r#","x":{"a":{"b":1,"b":2}}"#)),
         ("a lone surrogate", with(r#","x":"\ud800""#)),
         ("a reversed pair", with(r#","x":"\udc00\ud800""#)),
@@ -154,7 +155,7 @@ async fn odd_but_unambiguous_bodies_pass_untouched() {
     let user = r#"[{"role":"user","content":"hi"}]"#;
     for more in [
         r#","n1":1e300,"n2":-0,"n3":123456789012345678901234567890"#,
-        r#","emoji":"\ud83d\ude00","nul":"\u0000","del":"\u007f","Model":"case differs""#,
+        r#","emoji":"\ud83d\ude00","nul":"\u0000","del":"\u007f""#,
         ",\r\n\t \"spaces\" : [ 1 , 2 ]\n",
         r#","":"an empty key","x":{"":{}}"#,
     ] {
