@@ -50,8 +50,10 @@ const IMPURE: &[&str] = &[
     "OffsetDateTime::now",
 ];
 
-/// Where an HTTP status may be named: the one place that makes refusals, the two ends of the road, the control side.
-const STATUS_HOMES: &[&str] = &["proxy/refuse", "proxy/listen", "proxy/upstream", "control/"];
+/// Where an HTTP status may be named: the one place that makes refusals, the two ends of the road (`forward` and
+/// `answer` pass an upstream's on), the control side.
+const STATUS_HOMES: &[&str] =
+    &["proxy/refuse", "proxy/listen", "proxy/upstream", "proxy/forward", "proxy/answer", "control/"];
 
 /// Non-test lines a file may have.
 const LONG: usize = 400;
