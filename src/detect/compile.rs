@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
-use super::input::{InputEngine, InputRule, Selection};
+use super::input::{InputEngine, InputRule, Pattern, Selection};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
 use super::literal::required;
-use super::pattern::{Coverage, Literals, longest, parse};
+use super::pattern::{Literals, longest, parse};
 use super::problem::Problem;
 use super::rule::{Budget, Override, Source};
 use super::{RuleSet, Stats};
@@ -24,7 +24,8 @@ const MAX_JUDGED: u64 = 4096;
 struct Compiler<'a> {
     budget: &'a Budget,
     problems: Vec<Problem>,
-    literals: BTreeMap<String, usize>,
+    /// Sets of literals by number.
+    sets: BTreeMap<Vec<String>, usize>,
     input: Vec<InputRule>,
     output: Vec<OutputRule>,
     patterns: Vec<(usize, Hir)>,
@@ -42,7 +43,7 @@ pub(super) fn compile(
     let mut compiler = Compiler {
         budget,
         problems,
-        literals: BTreeMap::new(),
+        sets: BTreeMap::new(),
         input: Vec::new(),
         output: Vec::new(),
         patterns: Vec::new(),
@@ -94,48 +95,44 @@ impl Compiler<'_> {
         if loaded.prefilter.is_empty() {
             return Err(one("detection", "prompts need a `prefilter`".into()));
         }
-        let (prefilter, coverage) =
-            cover(loaded, selections).map_err(|message| one("detection.prefilter", message))?;
-        let mut problems = Vec::new();
-        let (mut compiled, mut covered) = (Vec::new(), Vec::new());
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
-        let parts = loaded.names.iter().zip(selections).zip(coverage);
-        for (nth, ((name, hirs), coverage)) in parts.enumerate() {
-            let part = format!("detection.{name}");
-            let mut problem = |message: String| problems.push(loaded.problem(&part, message));
-            let Some(longest) = hirs.iter().map(longest).try_fold(0, |most, own| own.map(|own| most.max(own))) else {
-                problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
-                continue;
-            };
-            covered.push(match &coverage {
-                Coverage::No(example) => Err(format!("{name} matches `{example}`")),
-                Coverage::Within(_) | Coverage::Somewhere => Ok(()),
-            });
-            match Selection::new(hirs, longest, coverage, is_negative(&loaded.names, nth), limit) {
-                Ok(selection) => compiled.push(selection),
-                Err(message) => problem(message),
+        let mut problems = Vec::new();
+        let (mut compiled, mut gaps) = (Vec::new(), Vec::new());
+        for (nth, (name, hirs)) in loaded.names.iter().zip(selections).enumerate() {
+            let negative = is_negative(&loaded.names, nth);
+            let mut gap = None;
+            let mut patterns = Vec::new();
+            for hir in hirs {
+                let mut problem = |message: String| problems.push(loaded.problem(&format!("detection.{name}"), message));
+                let Some(longest) = longest(hir) else {
+                    problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
+                    continue;
+                };
+                let sets = sets(&loaded.prefilter, hir).unwrap_or_else(|message| {
+                    gap = Some(format!("{name} {message}"));
+                    Vec::new()
+                });
+                let sets = sets.into_iter().map(|set| self.set(set)).collect();
+                match Pattern::new(hir, longest, sets, limit) {
+                    Ok(pattern) => patterns.push(pattern),
+                    Err(message) => problem(message),
+                }
             }
+            gaps.push(gap);
+            compiled.push(Selection { patterns, negative });
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        if !loaded.condition.implies(&|nth| covered.get(nth).is_some_and(Result::is_ok)) {
-            let positive = |nth: &usize| !is_negative(&loaded.names, *nth);
-            let gaps: Vec<&str> = (0..loaded.names.len())
-                .filter(positive)
-                .filter_map(|nth| covered.get(nth)?.as_ref().err().map(String::as_str))
-                .collect();
-            let message = format!("not every match contains one of these literals: {}", gaps.join(", "));
+        if !loaded.condition.implies(&|nth| gaps.get(nth).is_some_and(Option::is_none)) {
+            let positive = gaps.iter().enumerate().filter(|(nth, _)| !is_negative(&loaded.names, *nth));
+            let gaps: Vec<&str> = positive.filter_map(|(_, gap)| gap.as_deref()).collect();
+            let message = format!("a match need not contain any of these literals: {}", gaps.join(", "));
             return Err(one("detection.prefilter", message));
         }
-        let bytes: usize = compiled.iter().map(Selection::memory).sum();
+        let bytes: usize = compiled.iter().flat_map(|own| &own.patterns).map(Pattern::memory).sum();
         if bytes as u64 > self.budget.max_rule {
             return Err(one("detection", format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule)));
-        }
-        let mut known = Vec::new();
-        for literal in &prefilter {
-            let next = self.literals.len();
-            known.push(*self.literals.entry(literal.clone()).or_insert(next));
         }
         self.stats.input_rules += 1;
         self.input.push(InputRule {
@@ -143,11 +140,18 @@ impl Compiler<'_> {
             roles: loaded.rule.roles,
             selections: compiled,
             condition: loaded.condition.clone(),
-            literals: known,
             validators: loaded.rule.validators.clone(),
             all: loaded.rule.action == Action::Redact,
         });
         Ok(())
+    }
+
+    /// A set's number; equal sets share one.
+    fn set(&mut self, mut set: Vec<String>) -> u16 {
+        set.sort_unstable();
+        set.dedup();
+        let next = self.sets.len();
+        u16::try_from(*self.sets.entry(set).or_insert(next)).unwrap_or(u16::MAX)
     }
 
     fn output_rule(&mut self, at: usize, loaded: &Loaded, selections: &[Vec<Hir>]) -> Result<(), Vec<Problem>> {
@@ -202,10 +206,10 @@ impl Compiler<'_> {
         loaded: Vec<Loaded>,
     ) -> Result<RuleSet, Vec<Problem>> {
         let whole = |message: String| Problem { file: "rules".into(), line: None, path: String::new(), message };
-        let mut literals: Vec<(usize, String)> = self.literals.into_iter().map(|(text, at)| (at, text)).collect();
-        literals.sort_unstable();
-        let literals: Vec<String> = literals.into_iter().map(|(_, text)| text).collect();
-        let input = InputEngine::new(self.input, &literals);
+        let mut sets: Vec<(usize, Vec<String>)> = self.sets.into_iter().map(|(set, at)| (at, set)).collect();
+        sets.sort_unstable();
+        let sets: Vec<Vec<String>> = sets.into_iter().map(|(_, set)| set).collect();
+        let input = InputEngine::new(self.input, &sets);
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
         let positions: Vec<usize> = self.output.iter().map(|rule| rule.rule).collect();
         let output = OutputEngine::new(self.output, &self.patterns, limit);
@@ -237,33 +241,17 @@ impl Compiler<'_> {
     }
 }
 
-/// The rule's literals, with what its `sel_*` patterns need where a match could do without them, and how each selection
-/// is covered by them.
-fn cover(loaded: &Loaded, selections: &[Vec<Hir>]) -> Result<(Vec<String>, Vec<Coverage>), String> {
-    let each = |literals: &[String]| -> Result<Vec<Coverage>, String> {
-        let own = Literals::new(literals)?;
-        selections.iter().map(|hirs| own.covers(&Hir::alternation(hirs.clone()))).collect()
-    };
-    let mut literals = loaded.prefilter.clone();
-    literals.sort_unstable();
-    literals.dedup();
-    let coverage = each(&literals)?;
-    let own = Literals::new(&literals)?;
-    let mut more: Vec<String> = Vec::new();
-    for (nth, (hirs, coverage)) in selections.iter().zip(&coverage).enumerate() {
-        if matches!(coverage, Coverage::No(_)) && !is_negative(&loaded.names, nth) {
-            let bare = hirs.iter().filter(|hir| matches!(own.somewhere(hir), Ok(Coverage::No(_))));
-            more.extend(bare.filter_map(required).flatten());
-        }
+/// The sets of literals a pattern needs, one of each: those read off the pattern, or the rule's own where none can be.
+/// A match without any literal of the rule, where there is one, is the error.
+fn sets(prefilter: &[String], hir: &Hir) -> Result<Vec<Vec<String>>, String> {
+    let read = required(hir);
+    if !read.is_empty() {
+        return Ok(read);
     }
-    if more.is_empty() {
-        return Ok((literals, coverage));
+    match Literals::new(prefilter).and_then(|own| own.uncovered(hir))? {
+        None => Ok(vec![prefilter.to_vec()]),
+        Some(example) => Err(format!("matches `{example}`")),
     }
-    literals.extend(more);
-    literals.sort_unstable();
-    literals.dedup();
-    let coverage = each(&literals)?;
-    Ok((literals, coverage))
 }
 
 /// The most bytes a pattern can hold back: its longest match or, where that has no bound, the longest way to a first

@@ -1,33 +1,36 @@
-//! Prompts: one pass for the literals of all rules, then only the rules whose literals occur, and only around them.
+//! Prompts: one pass for the literals of all rules; a pattern runs only where a literal of each of its sets is near.
 
-use aho_corasick::automaton::{Automaton as _, StateID};
-use aho_corasick::dfa::DFA;
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input, meta};
+use regex_automata::{Input, meta};
 use regex_syntax::hir::Hir;
 
 use super::condition::Condition;
-use super::pattern::Coverage;
 use super::rule::Roles;
 use super::validate::Validator;
+use super::words::{End, Words};
 use crate::types::Role;
 
-/// Below this many bytes one lane is quicker than four.
-const LANES_FROM: usize = 512;
-/// A literal that occurs more often than once in so many bytes is searched around in one go.
-const DENSE: usize = 64;
-/// Bytes the lazy automaton of one selection may grow to, per thread that runs it.
-const LAZY_CACHE: usize = 256 * 1024;
+/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
+const LAZY_CACHE: usize = 128 * 1024;
 
 /// The input side of a rule set.
 #[derive(Debug)]
 pub(super) struct InputEngine {
-    pub(super) literals: Option<DFA>,
-    /// The longest literal.
-    longest: usize,
-    /// The rules of each literal.
-    users: Vec<Box<[u16]>>,
-    pub(super) rules: Vec<InputRule>,
+    words: Option<Words>,
+    /// The sets each literal is in, sorted.
+    sets: Vec<Box<[u16]>>,
+    /// How many sets there are.
+    set_count: usize,
+    /// By set: the rules to look at when it occurs, each with the sets that must occur too.
+    triggers: Vec<Vec<Trigger>>,
+    rules: Vec<InputRule>,
+}
+
+/// A reason to look at a rule.
+#[derive(Debug)]
+struct Trigger {
+    rule: u16,
+    also: Box<[u16]>,
 }
 
 /// The input side of one rule.
@@ -38,8 +41,6 @@ pub(super) struct InputRule {
     pub(super) roles: Roles,
     pub(super) selections: Vec<Selection>,
     pub(super) condition: Condition,
-    /// Its literals, by position among all literals, in the order `Selection::coverage` has them.
-    pub(super) literals: Vec<usize>,
     pub(super) validators: Vec<Validator>,
     /// Report every match, not only the first.
     pub(super) all: bool,
@@ -48,22 +49,22 @@ pub(super) struct InputRule {
 /// Patterns of which any may match.
 #[derive(Debug)]
 pub(super) struct Selection {
-    regex: meta::Regex,
-    longest: usize,
-    coverage: Coverage,
-    negative: bool,
-    first: Box<[bool; 256]>,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) negative: bool,
 }
 
-impl Selection {
-    /// Compiles bounded patterns. `limit` is in bytes.
-    pub(super) fn new(
-        hirs: &[Hir],
-        longest: usize,
-        coverage: Coverage,
-        negative: bool,
-        limit: usize,
-    ) -> Result<Self, String> {
+/// One pattern.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    regex: meta::Regex,
+    longest: usize,
+    /// Sets of literals: a match contains one of each. Without any, the whole text is searched.
+    sets: Vec<u16>,
+}
+
+impl Pattern {
+    /// Compiles a bounded pattern. `limit` is in bytes.
+    pub(super) fn new(hir: &Hir, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
         let config = meta::Config::new()
             .utf8_empty(false)
             .nfa_size_limit(Some(limit))
@@ -74,184 +75,167 @@ impl Selection {
         let regex = meta::Builder::new()
             .configure(config)
             .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .build_many_from_hir(hirs)
+            .build_from_hir(hir)
             .map_err(|error| match error.size_limit() {
                 Some(limit) => format!("too costly: more than {limit} bytes compiled"),
                 None => error.to_string(),
             })?;
-        Ok(Self { regex, longest, coverage, negative, first: Box::new(first_bytes(hirs)) })
+        Ok(Self { regex, longest, sets })
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.regex.memory_usage() + 256
+        self.regex.memory_usage()
     }
-}
 
-/// The bytes a match can begin with.
-fn first_bytes(hirs: &[Hir]) -> [bool; 256] {
-    let mut extractor = regex_syntax::hir::literal::Extractor::new();
-    extractor.kind(regex_syntax::hir::literal::ExtractKind::Prefix).limit_total(2_000).limit_literal_len(1);
-    let mut first = [false; 256];
-    for hir in hirs {
-        let seq = extractor.extract(hir);
-        let Some(literals) = seq.literals() else { return [true; 256] };
-        for literal in literals {
-            match literal.as_bytes().first().and_then(|byte| first.get_mut(usize::from(*byte))) {
-                Some(slot) => *slot = true,
-                None => return [true; 256],
+    /// Where a match can be: around each literal of the set that occurs least, if one of every other is near.
+    fn windows(&self, text: &[u8], words: &Occurrences<'_>) -> Vec<(usize, usize)> {
+        let mut places: Vec<Vec<u32>> = self.sets.iter().map(|set| words.of_set(*set)).collect();
+        places.sort_by_key(Vec::len);
+        let Some((anchors, others)) = places.split_first() else { return vec![(0, text.len())] };
+        let reach = u32::try_from(self.longest).unwrap_or(u32::MAX);
+        let near = |others: &Vec<u32>, anchor: u32| {
+            let from = others.partition_point(|other| *other < anchor.saturating_sub(reach));
+            others.get(from).is_some_and(|other| *other <= anchor.saturating_add(reach))
+        };
+        let mut joined: Vec<(usize, usize)> = Vec::new();
+        for anchor in anchors.iter().filter(|anchor| others.iter().all(|others| near(others, **anchor))) {
+            let (start, end) = (anchor.saturating_sub(reach) as usize, anchor.saturating_add(reach) as usize);
+            let end = end.min(text.len());
+            match joined.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                Some(_) | None => joined.push((start, end)),
             }
         }
+        joined
     }
-    first
 }
 
 /// Where one rule matched: its position among all rules and the matches' ranges.
 pub(super) type Hits = Vec<(usize, usize, usize)>;
 
 impl InputEngine {
-    /// Over the rules and all their literals, without repetition.
-    pub(super) fn new(rules: Vec<InputRule>, literals: &[String]) -> Result<Self, String> {
-        let mut users: Vec<Vec<u16>> = vec![Vec::new(); literals.len()];
+    /// Over the rules, and the sets of literals their patterns name by position.
+    pub(super) fn new(rules: Vec<InputRule>, sets: &[Vec<String>]) -> Result<Self, String> {
+        let mut literals: Vec<String> = sets.iter().flatten().cloned().collect();
+        literals.sort_unstable();
+        literals.dedup();
+        let words = if literals.is_empty() { None } else { Some(Words::new(&literals)?) };
+        let mut of_literal: Vec<Vec<u16>> = vec![Vec::new(); literals.len()];
+        for (nth, set) in sets.iter().enumerate() {
+            let nth = u16::try_from(nth).map_err(|_| "more than 65,535 sets of literals".to_owned())?;
+            for literal in set {
+                let own = literals.binary_search(literal).ok().and_then(|at| of_literal.get_mut(at));
+                own.into_iter().for_each(|own| own.push(nth));
+            }
+        }
+        let mut triggers: Vec<Vec<Trigger>> = Vec::new();
+        triggers.resize_with(sets.len(), Vec::new);
         for (at, rule) in rules.iter().enumerate() {
             let at = u16::try_from(at).map_err(|_| "more than 65,535 rules".to_owned())?;
-            for literal in &rule.literals {
-                if let Some(list) = users.get_mut(*literal) {
-                    list.push(at);
+            for pattern in rule.selections.iter().filter(|own| !own.negative).flat_map(|own| &own.patterns) {
+                let Some((first, also)) = pattern.sets.split_first() else { continue };
+                if let Some(own) = triggers.get_mut(usize::from(*first)) {
+                    own.push(Trigger { rule: at, also: also.into() });
                 }
             }
         }
-        let automaton = if literals.is_empty() {
-            None
-        } else {
-            let built = DFA::builder()
-                .ascii_case_insensitive(true)
-                .start_kind(aho_corasick::StartKind::Unanchored)
-                .prefilter(false)
-                .build(literals);
-            Some(built.map_err(|error| error.to_string())?)
-        };
-        let longest = literals.iter().map(String::len).max().unwrap_or(0);
-        Ok(Self { literals: automaton, longest, users: users.into_iter().map(Into::into).collect(), rules })
+        let sets_of = of_literal.into_iter().map(Into::into).collect();
+        Ok(Self { words, sets: sets_of, set_count: sets.len(), triggers, rules })
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        let literals = self.literals.as_ref().map_or(0, aho_corasick::automaton::Automaton::memory_usage);
-        literals + self.rules.iter().flat_map(|rule| &rule.selections).map(Selection::memory).sum::<usize>()
+        let patterns = self.rules.iter().flat_map(|rule| &rule.selections).flat_map(|own| &own.patterns);
+        self.words.as_ref().map_or(0, Words::memory) + patterns.map(Pattern::memory).sum::<usize>()
     }
 
     /// Where rules for `role` match, by rule.
     pub(super) fn scan(&self, text: &[u8], role: Role) -> Hits {
         let mut found = Hits::new();
-        let Some(places) = self.places(text) else { return found };
-        let mut candidates = vec![false; self.rules.len()];
-        for (users, _) in self.users.iter().zip(&places).filter(|(_, places)| !places.is_empty()) {
-            for user in users {
-                if let Some(slot) = candidates.get_mut(usize::from(*user)) {
-                    *slot = true;
-                }
+        let Some(words) = &self.words else { return found };
+        let mut ends = Vec::new();
+        words.find(text, &mut ends);
+        if ends.is_empty() {
+            return found;
+        }
+        let mut occurring = Bits::new(self.set_count);
+        for (literal, _) in &ends {
+            self.sets.get(usize::from(*literal)).into_iter().flatten().for_each(|set| occurring.set(*set));
+        }
+        let mut candidates = Bits::new(self.rules.len());
+        for trigger in occurring.ones().filter_map(|set| self.triggers.get(set)).flatten() {
+            if trigger.also.iter().all(|set| occurring.get(*set)) {
+                candidates.set(trigger.rule);
             }
         }
-        for (rule, _) in self.rules.iter().zip(&candidates).filter(|(_, candidate)| **candidate) {
+        let occurrences = Occurrences { words, sets: &self.sets, ends: &ends, occurring: &occurring };
+        for rule in candidates.ones().filter_map(|at| self.rules.get(at)) {
             if rule.roles.contains(role) {
-                rule.matches(text, &places, &mut found);
+                rule.matches(text, &occurrences, &mut found);
             }
         }
         found
     }
+}
 
-    /// Where each literal starts; `None` when there is none.
-    fn places(&self, text: &[u8]) -> Option<Vec<Vec<u32>>> {
-        let automaton = self.literals.as_ref()?;
-        let mut ends: Vec<(u32, u32)> = Vec::new();
-        lanes(automaton, text, self.longest, &mut ends);
-        if ends.is_empty() {
-            return None;
+/// A set of small numbers.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(size: usize) -> Self {
+        Self(vec![0; size.div_ceil(64)])
+    }
+
+    fn set(&mut self, bit: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(bit / 64)) {
+            *word |= 1 << (bit % 64);
         }
-        let mut places: Vec<Vec<u32>> = vec![Vec::new(); self.users.len()];
-        for (literal, end) in ends {
-            let literal = literal as usize;
-            let length = automaton.pattern_len(aho_corasick::PatternID::must(literal));
-            if let Some(list) = places.get_mut(literal) {
-                let start = end.saturating_sub(length as u32);
-                // Lanes overlap: what ends in an overlap is seen twice.
-                if list.last() != Some(&start) {
-                    list.push(start);
-                }
-            }
-        }
-        Some(places)
+    }
+
+    fn get(&self, bit: u16) -> bool {
+        self.0.get(usize::from(bit / 64)).is_some_and(|word| word >> (bit % 64) & 1 != 0)
+    }
+
+    fn ones(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(nth, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                rest &= rest - 1;
+                Some(nth * 64 + bit)
+            })
+        })
     }
 }
 
-/// Steps the literals' automaton over `text` in four lanes side by side, as each step waits for the one before.
-fn lanes(automaton: &DFA, text: &[u8], longest: usize, ends: &mut Vec<(u32, u32)>) {
-    let Ok(start) = automaton.start_state(aho_corasick::Anchored::No) else { return };
-    let quarter = text.len() / 4;
-    if quarter < LANES_FROM.max(longest * 4) {
-        let mut state = start;
-        for (at, byte) in text.iter().enumerate() {
-            state = automaton.next_state(aho_corasick::Anchored::No, state, *byte);
-            if automaton.is_special(state) {
-                tell(automaton, state, at + 1, ends);
-            }
-        }
-        return;
-    }
-    let overlap = longest.saturating_sub(1);
-    let cut = |nth: usize| {
-        let from = if nth == 0 { 0 } else { nth * quarter - overlap };
-        let to = if nth == 3 { text.len() } else { (nth + 1) * quarter };
-        (from, text.get(from..to).unwrap_or_default())
-    };
-    let ((_, a), (from_b, b), (from_c, c), (from_d, d)) = (cut(0), cut(1), cut(2), cut(3));
-    let (mut sa, mut sb, mut sc, mut sd) = (start, start, start, start);
-    let mut found: [Vec<(u32, u32)>; 3] = Default::default();
-    let [found_b, found_c, found_d] = &mut found;
-    let next = |state, byte: u8| automaton.next_state(aho_corasick::Anchored::No, state, byte);
-    for (at, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
-        (sa, sb, sc, sd) = (next(sa, *a), next(sb, *b), next(sc, *c), next(sd, *d));
-        if automaton.is_special(sa) {
-            tell(automaton, sa, at + 1, ends);
-        }
-        if automaton.is_special(sb) {
-            tell(automaton, sb, from_b + at + 1, found_b);
-        }
-        if automaton.is_special(sc) {
-            tell(automaton, sc, from_c + at + 1, found_c);
-        }
-        if automaton.is_special(sd) {
-            tell(automaton, sd, from_d + at + 1, found_d);
-        }
-    }
-    let rest = |lane: &[u8], from: usize, mut state: StateID, found: &mut Vec<(u32, u32)>| {
-        for (at, byte) in lane.iter().enumerate().skip(a.len()) {
-            state = next(state, *byte);
-            if automaton.is_special(state) {
-                tell(automaton, state, from + at + 1, found);
-            }
-        }
-    };
-    rest(b, from_b, sb, found_b);
-    rest(c, from_c, sc, found_c);
-    rest(d, from_d, sd, found_d);
-    found.iter().for_each(|found| ends.extend(found));
+/// The literals found in a text.
+struct Occurrences<'a> {
+    words: &'a Words,
+    sets: &'a [Box<[u16]>],
+    ends: &'a [End],
+    occurring: &'a Bits,
 }
 
-/// Notes the literals that end at `end`.
-fn tell(automaton: &DFA, state: StateID, end: usize, ends: &mut Vec<(u32, u32)>) {
-    if automaton.is_match(state) {
-        for nth in 0..automaton.match_len(state) {
-            ends.push((automaton.match_pattern(state, nth).as_u32(), end as u32));
-        }
+impl Occurrences<'_> {
+    /// Where literals of a set start, in order.
+    fn of_set(&self, set: u16) -> Vec<u32> {
+        let within = |literal: u16| self.sets.get(usize::from(literal)).is_some_and(|sets| sets.contains(&set));
+        let mut starts: Vec<u32> = self
+            .ends
+            .iter()
+            .filter(|(literal, _)| within(*literal))
+            .map(|(literal, end)| end.saturating_sub(self.words.length(*literal)))
+            .collect();
+        starts.sort_unstable();
+        starts
     }
 }
 
 impl InputRule {
     /// Appends where this rule matches.
-    fn matches(&self, text: &[u8], places: &[Vec<u32>], found: &mut Hits) {
-        let mut evaluation = Evaluation { rule: self, text, places, known: vec![None; self.selections.len()], first: None };
+    fn matches(&self, text: &[u8], words: &Occurrences<'_>, found: &mut Hits) {
+        let mut evaluation = Evaluation { rule: self, text, words, known: vec![None; self.selections.len()], first: None };
         if !evaluation.holds(&self.condition) {
             return;
         }
@@ -261,7 +245,7 @@ impl InputRule {
         }
         let mut every: Vec<(usize, usize)> = Vec::new();
         for selection in self.selections.iter().filter(|selection| !selection.negative) {
-            self.find(selection, text, places, &mut |start, end| {
+            self.find(selection, text, words, &mut |start, end| {
                 every.push((start, end));
                 false
             });
@@ -277,103 +261,29 @@ impl InputRule {
         found.extend(merged.into_iter().map(|(start, end)| (self.rule, start, end)));
     }
 
-    /// Tells `visit` matches of `selection` that pass the checks, until it says stop. Where literals stand at known
-    /// offsets only those starts are tried; otherwise the surroundings of each literal, or the whole text.
+    /// Tells `visit` matches of `selection` that pass the checks, until it says stop.
     fn find(
         &self,
         selection: &Selection,
         text: &[u8],
-        places: &[Vec<u32>],
+        words: &Occurrences<'_>,
         visit: &mut dyn FnMut(usize, usize) -> bool,
     ) {
-        let own = || self.literals.iter().map(|literal| places.get(*literal).map_or(&[][..], Vec::as_slice));
-        let search = Search { rule: self, selection, text };
-        let windows: Vec<(usize, usize)> = match &selection.coverage {
-            Coverage::No(_) => vec![(0, text.len())],
-            Coverage::Somewhere => {
-                let around = |place: &u32| {
-                    let place = *place as usize;
-                    (place.saturating_sub(selection.longest), place.saturating_add(selection.longest))
-                };
-                own().flatten().map(around).collect()
+        for pattern in &selection.patterns {
+            if !pattern.sets.iter().all(|set| words.occurring.get(*set)) {
+                continue;
             }
-            Coverage::Within(offsets) => {
-                let mut starts: Vec<(usize, usize)> = Vec::new();
-                for (places, offsets) in own().zip(offsets) {
-                    let Some((least, most)) = offsets else { continue };
-                    starts.extend(places.iter().map(|place| {
-                        let place = *place as usize;
-                        (place.saturating_sub(*most), place.saturating_sub(*least))
-                    }));
+            for (mut from, end) in pattern.windows(text, words) {
+                while from < end {
+                    let Some(found) = pattern.regex.search(&Input::new(text).span(from..end)) else { break };
+                    let matched = text.get(found.range()).unwrap_or_default();
+                    let passes =
+                        selection.negative || self.validators.iter().all(|validator| validator.passes(matched));
+                    if passes && visit(found.start(), found.end()) {
+                        return;
+                    }
+                    from = if passes { found.end().max(found.start() + 1) } else { found.start() + 1 };
                 }
-                starts.sort_unstable();
-                if starts.len() <= 16 || starts.len().saturating_mul(DENSE) <= text.len() {
-                    search.at_starts(&starts, visit);
-                    return;
-                }
-                starts.into_iter().map(|(least, most)| (least, most.saturating_add(selection.longest))).collect()
-            }
-        };
-        search.in_windows(windows, visit);
-    }
-}
-
-/// One selection's search over one text.
-struct Search<'a> {
-    rule: &'a InputRule,
-    selection: &'a Selection,
-    text: &'a [u8],
-}
-
-impl Search<'_> {
-    fn passes(&self, start: usize, end: usize) -> bool {
-        let matched = self.text.get(start..end).unwrap_or_default();
-        self.selection.negative || self.rule.validators.iter().all(|validator| validator.passes(matched))
-    }
-
-    /// Tries single starts, in order.
-    fn at_starts(&self, ranges: &[(usize, usize)], visit: &mut dyn FnMut(usize, usize) -> bool) {
-        let mut tried = None;
-        for (least, most) in ranges {
-            for start in *least..=*most {
-                if tried.is_some_and(|tried| start <= tried) {
-                    continue;
-                }
-                tried = Some(start);
-                let Some(byte) = self.text.get(start) else { break };
-                if !self.selection.first.get(usize::from(*byte)).copied().unwrap_or(true) {
-                    continue;
-                }
-                let end = start.saturating_add(self.selection.longest).min(self.text.len());
-                let input = Input::new(self.text).span(start..end).anchored(Anchored::Yes);
-                let Some(half) = self.selection.regex.search_half(&input) else { continue };
-                if self.passes(start, half.offset()) && visit(start, half.offset()) {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Searches ranges of the text, overlapping ones joined.
-    fn in_windows(&self, mut windows: Vec<(usize, usize)>, visit: &mut dyn FnMut(usize, usize) -> bool) {
-        windows.sort_unstable();
-        let mut joined: Vec<(usize, usize)> = Vec::new();
-        for (start, end) in windows {
-            let end = end.min(self.text.len());
-            match joined.last_mut() {
-                Some(last) if start <= last.1 => last.1 = last.1.max(end),
-                Some(_) | None => joined.push((start, end)),
-            }
-        }
-        for (start, end) in joined {
-            let mut from = start;
-            while from < end {
-                let Some(found) = self.selection.regex.search(&Input::new(self.text).span(from..end)) else { break };
-                let passes = self.passes(found.start(), found.end());
-                if passes && visit(found.start(), found.end()) {
-                    return;
-                }
-                from = if passes { found.end().max(found.start() + 1) } else { found.start() + 1 };
             }
         }
     }
@@ -383,7 +293,7 @@ impl Search<'_> {
 struct Evaluation<'a> {
     rule: &'a InputRule,
     text: &'a [u8],
-    places: &'a [Vec<u32>],
+    words: &'a Occurrences<'a>,
     known: Vec<Option<bool>>,
     /// The match of the first `sel_*` that held.
     first: Option<(usize, usize)>,
@@ -405,7 +315,7 @@ impl Evaluation<'_> {
         }
         let Some(selection) = self.rule.selections.get(at) else { return false };
         let mut found = None;
-        self.rule.find(selection, self.text, self.places, &mut |start, end| {
+        self.rule.find(selection, self.text, self.words, &mut |start, end| {
             found = Some((start, end));
             true
         });

@@ -7,42 +7,56 @@ use regex_syntax::hir::{Hir, HirKind};
 /// Shortest literal worth looking for.
 const SHORTEST: usize = 3;
 /// Longest one: more tells little more.
-const LONGEST: usize = 12;
+const LONGEST: usize = 8;
 /// Most literals of one set.
-const MOST: usize = 96;
+const MOST: usize = 256;
+/// Most sets of one pattern.
+const MOST_SETS: usize = 4;
 
 /// Texts, ASCII lower case.
 type Texts = BTreeSet<Vec<u8>>;
 
-/// Lower-case literals of which every match contains one (ASCII case folded), the rarest such set found; `None` when
-/// there is none.
-pub(super) fn required(hir: &Hir) -> Option<Vec<String>> {
-    let best = best(hir)?;
-    best.into_iter().map(|text| String::from_utf8(text).ok()).collect()
+/// Sets of lower-case literals (ASCII case folded), rarest first: every match contains one literal of each set.
+pub(super) fn required(hir: &Hir) -> Vec<Vec<String>> {
+    let mut sets = sets(hir);
+    sets.sort_by(|a, b| frequency(a).total_cmp(&frequency(b)));
+    sets.truncate(MOST_SETS);
+    let text = |text: Vec<u8>| String::from_utf8(text).ok();
+    sets.into_iter().filter_map(|set| set.into_iter().map(text).collect()).collect()
 }
 
-/// The sets a match must draw from: the least frequent.
-fn best(hir: &Hir) -> Option<Texts> {
+/// Every set that can be read off.
+fn sets(hir: &Hir) -> Vec<Texts> {
     if let Some(texts) = exact(hir) {
-        return usable(texts);
+        return usable(texts).into_iter().collect();
     }
     match hir.kind() {
-        HirKind::Capture(capture) => best(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => best(&repetition.sub),
-        HirKind::Alternation(branches) => {
+        HirKind::Capture(capture) => sets(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => sets(&repetition.sub),
+        HirKind::Concat(parts) => in_sequence(parts),
+        HirKind::Alternation(_) => best(hir).into_iter().collect(),
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Repetition(_) => {
+            Vec::new()
+        }
+    }
+}
+
+/// The rarest set.
+fn best(hir: &Hir) -> Option<Texts> {
+    match hir.kind() {
+        HirKind::Alternation(branches) if exact(hir).is_none() => {
             let mut all = Texts::new();
             for branch in branches {
                 all.extend(best(branch)?);
             }
             usable(all)
         }
-        HirKind::Concat(parts) => in_sequence(parts),
-        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Repetition(_) => None,
+        _ => sets(hir).into_iter().min_by(|a, b| frequency(a).total_cmp(&frequency(b))),
     }
 }
 
 /// Runs of parts whose texts can be listed, and what single parts require.
-fn in_sequence(parts: &[Hir]) -> Option<Texts> {
+fn in_sequence(parts: &[Hir]) -> Vec<Texts> {
     let mut found: Vec<Texts> = Vec::new();
     let mut run = Texts::from([Vec::new()]);
     for part in parts {
@@ -51,14 +65,14 @@ fn in_sequence(parts: &[Hir]) -> Option<Texts> {
             Some(joined) => run = joined,
             None => {
                 found.extend(usable(std::mem::take(&mut run)));
-                found.extend(best(part));
+                found.extend(if exact(part).is_some() { Vec::new() } else { sets(part) });
                 // What can be listed alone opens the next run.
                 run = exact(part).unwrap_or_else(|| Texts::from([Vec::new()]));
             }
         }
     }
     found.extend(usable(run));
-    found.into_iter().min_by(|a, b| frequency(a).total_cmp(&frequency(b)))
+    found
 }
 
 /// Every text a pattern can match, where they are few.
@@ -119,13 +133,16 @@ fn product(left: &Texts, right: &Texts) -> Option<Texts> {
     Some(left.iter().flat_map(|left| right.iter().map(|right| [left.as_slice(), right].concat())).collect())
 }
 
-/// A set as literals: each long enough and ASCII, shortened to what tells.
+/// A set as literals: each long enough and ASCII, shortened to what tells, none that contains another.
 fn usable(texts: Texts) -> Option<Texts> {
     let fits = |text: &Vec<u8>| text.len() >= SHORTEST && text.is_ascii();
-    if texts.is_empty() || texts.len() > MOST * 2 || !texts.iter().all(fits) {
+    if texts.is_empty() || !texts.iter().all(fits) {
         return None;
     }
-    Some(texts.into_iter().map(|text| text.into_iter().take(LONGEST).collect()).collect())
+    let short: Texts = texts.into_iter().map(|text| text.into_iter().take(LONGEST).collect()).collect();
+    let within = |small: &Vec<u8>, text: &Vec<u8>| small != text && text.windows(small.len()).any(|part| part == small);
+    let needed: Texts = short.iter().filter(|text| !short.iter().any(|small| within(small, text))).cloned().collect();
+    (needed.len() <= MOST).then_some(needed)
 }
 
 /// How often one of a set is met, roughly: each further byte is one in twelve; white space tells nothing.
@@ -136,29 +153,31 @@ fn frequency(texts: &Texts) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pattern::{Coverage, Literals, parse};
+    use super::super::pattern::{Literals, parse};
     use super::*;
 
-    fn literals(pattern: &str) -> Option<Vec<String>> {
+    fn literals(pattern: &str) -> Vec<String> {
         let hir = parse(pattern).unwrap();
-        let found = required(&hir)?;
-        let coverage = Literals::new(&found).unwrap().covers(&hir).unwrap();
-        assert!(!matches!(coverage, Coverage::No(_)), "{found:?}");
-        Some(found)
+        let found = required(&hir);
+        for set in &found {
+            assert_eq!(Literals::new(set).unwrap().uncovered(&hir).unwrap(), None, "{set:?}");
+        }
+        found.iter().map(|set| set.join("|")).collect()
     }
 
     #[test]
-    fn the_rarest_part_is_taken() {
-        assert_eq!(literals(r"(?i)\b(?:it|hr)\s{1,3}department\b"), Some(vec!["department".into()]));
-        assert_eq!(literals(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"), Some(vec!["password".into(), "secret".into()]));
-        assert_eq!(literals(r"(?i)ignor(?:e|ing)"), Some(vec!["ignore".into(), "ignoring".into()]));
-        assert_eq!(literals("(?:word ){1,9}x"), Some(vec!["word ".into()]));
+    fn every_part_that_must_occur_is_a_set_the_rarest_first() {
+        assert_eq!(literals(r"(?i)\b(?:it|hr)\s{1,3}department\b"), ["departme"]);
+        assert_eq!(literals(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"), ["password|secret", "print|say"]);
+        assert_eq!(literals(r"(?i)ignor(?:e|ing).{0,20}x"), ["ignore|ignoring"]);
+        assert_eq!(literals("(?:word ){1,9}x"), ["word "]);
+        assert_eq!(literals("say.{1,9}(?:(?:a|the) key|a .{1,9}word)"), ["a key|the key|word", "say"]);
     }
 
     #[test]
     fn nothing_is_made_up() {
-        assert_eq!(literals(r"\d{16}"), None);
-        assert_eq!(literals("(?:password)?ab"), None);
-        assert_eq!(literals("cc|password"), None);
+        assert!(literals(r"\d{16}").is_empty());
+        assert!(literals("(?:password)?ab").is_empty());
+        assert!(literals("cc|password").is_empty());
     }
 }

@@ -19,6 +19,7 @@ mod rule;
 mod score;
 mod validate;
 mod window;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What can be known of a pattern before it runs: its longest match, and which literals every match must contain.
+//! What can be known of a pattern before it runs: its longest match, and whether a match can do without some literals.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -9,10 +9,6 @@ use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
 use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 
-/// How many bytes into a match the first literal is looked for, to know where a match can start.
-const MAX_OFFSET: usize = 40;
-/// Product states visited while offsets are counted.
-const MAX_LEVELS: usize = 800;
 /// A repetition that can be longer is a gap.
 const LONG_GAP: u32 = 8;
 /// Product states visited before the proof is given up.
@@ -35,22 +31,10 @@ pub(super) fn longest(hir: &Hir) -> Option<usize> {
     hir.properties().maximum_len()
 }
 
-/// Where, in every match of some patterns, the first of some literals starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Coverage {
-    /// Per literal, the least and the greatest offset from the start of the match; `None`: another comes first.
-    Within(Vec<Option<(usize, usize)>>),
-    /// Somewhere.
-    Somewhere,
-    /// A match need not contain one; this one does not.
-    No(String),
-}
-
-/// A small automaton over a rule's literals, ASCII case folded.
+/// A small automaton over some literals, ASCII case folded.
 pub(super) struct Literals {
     automaton: aho_corasick::dfa::DFA,
     start: LiteralState,
-    lengths: Vec<usize>,
 }
 
 type LiteralState = aho_corasick::automaton::StateID;
@@ -63,38 +47,16 @@ impl Literals {
             .build(literals)
             .map_err(|error| error.to_string())?;
         let start = automaton.start_state(Anchored::No).map_err(|error| error.to_string())?;
-        Ok(Self { automaton, start, lengths: literals.iter().map(String::len).collect() })
+        Ok(Self { automaton, start })
     }
 
-    /// How matches of `hir` are covered. Look-around is taken to hold always, so the answer errs towards `No`.
-    pub(super) fn covers(&self, hir: &Hir) -> Result<Coverage, String> {
-        let nfa = compile(hir)?;
-        match Product::new(self, &nfa).within() {
-            Some(coverage) => Ok(coverage),
-            None => self.somewhere(hir),
-        }
-    }
-
-    /// The same without offsets: `Somewhere` or `No`. Long gaps are first taken to have no bound, which makes the
-    /// automaton small and can only add matches; what that finds missing is looked at exactly.
-    pub(super) fn somewhere(&self, hir: &Hir) -> Result<Coverage, String> {
-        match Product::new(self, &compile(&unbounded(hir))?).somewhere()? {
-            Coverage::No(_) => Product::new(self, &compile(hir)?).somewhere(),
-            covered => Ok(covered),
-        }
-    }
-
-    fn ending_at(&self, state: LiteralState) -> impl Iterator<Item = usize> + '_ {
-        let count = if self.automaton.is_match(state) { self.automaton.match_len(state) } else { 0 };
-        (0..count).map(move |nth| self.automaton.match_pattern(state, nth).as_usize())
-    }
-
-    /// Widens a literal's offsets by one that ends `end` bytes into a match.
-    fn note(&self, offsets: &mut [Option<(usize, usize)>], literal: usize, end: usize) {
-        let start = end.saturating_sub(self.lengths.get(literal).copied().unwrap_or(0));
-        if let Some(known) = offsets.get_mut(literal) {
-            let (least, most) = known.unwrap_or((start, start));
-            *known = Some((least.min(start), most.max(start)));
+    /// A match of `hir` that contains none of the literals, if there is one. Look-around is taken to hold always, so
+    /// that the answer errs towards one. Long gaps are first taken to have no bound, which makes the automaton small
+    /// and can only add matches; what that finds is looked at exactly.
+    pub(super) fn uncovered(&self, hir: &Hir) -> Result<Option<String>, String> {
+        match Product::new(self, &compile(&unbounded(hir))?).run()? {
+            None => Ok(None),
+            Some(_) => Product::new(self, &compile(hir)?).run(),
         }
     }
 
@@ -172,44 +134,12 @@ impl<'a> Product<'a> {
         Self { literals, nfa, closures: Map::default(), moves: Map::default(), from: Map::default() }
     }
 
-    /// Goes on byte by byte, noting offsets; `None` when that takes too long.
-    fn within(mut self) -> Option<Coverage> {
-        let mut frontier = HashSet::from([(self.nfa.start_anchored(), self.literals.start)]);
-        let mut offsets: Vec<Option<(usize, usize)>> = vec![None; self.literals.lengths.len()];
-        let mut work = 0;
-        for length in 1..=MAX_OFFSET {
-            let mut next = HashSet::new();
-            for pair in &frontier {
-                let Some(reached) = self.step(*pair) else { return Some(Coverage::No(self.example(*pair))) };
-                for (to, byte) in reached {
-                    let mut found = false;
-                    for literal in self.literals.ending_at(to.1) {
-                        found = true;
-                        self.literals.note(&mut offsets, literal, length);
-                    }
-                    if !found && next.insert(to) {
-                        self.from.entry(to).or_insert((*pair, byte));
-                    }
-                }
-            }
-            if next.is_empty() {
-                return Some(Coverage::Within(offsets));
-            }
-            frontier = next;
-            work += frontier.len();
-            if work > MAX_LEVELS {
-                break;
-            }
-        }
-        None
-    }
-
-    /// Visits each pair once.
-    fn somewhere(mut self) -> Result<Coverage, String> {
+    /// Visits each pair once; a match that needs no literal.
+    fn run(mut self) -> Result<Option<String>, String> {
         let start = (self.nfa.start_anchored(), self.literals.start);
         let mut queue = VecDeque::from([start]);
         while let Some(pair) = queue.pop_front() {
-            let Some(reached) = self.step(pair) else { return Ok(Coverage::No(self.example(pair))) };
+            let Some(reached) = self.step(pair) else { return Ok(Some(self.example(pair))) };
             for (to, byte) in reached {
                 if self.literals.automaton.is_match(to.1) || to == start || self.from.contains_key(&to) {
                     continue;
@@ -221,7 +151,7 @@ impl<'a> Product<'a> {
                 return Err("too large to prove that its matches contain a prefilter literal".into());
             }
         }
-        Ok(Coverage::Somewhere)
+        Ok(None)
     }
 
     /// The text that leads to a pair.
@@ -317,30 +247,24 @@ fn closure(nfa: &NFA, from: StateID) -> Closure {
 mod tests {
     use super::*;
 
-    fn coverage(pattern: &str, literals: &[&str]) -> Coverage {
+    fn uncovered(pattern: &str, literals: &[&str]) -> Option<String> {
         let literals: Vec<String> = literals.iter().map(|literal| (*literal).to_owned()).collect();
-        Literals::new(&literals).unwrap().covers(&parse(pattern).unwrap()).unwrap()
+        Literals::new(&literals).unwrap().uncovered(&parse(pattern).unwrap()).unwrap()
     }
 
     #[test]
-    fn a_literal_head_is_found_at_its_offset_whatever_the_case() {
-        let both = coverage(r"(?i)\b(?:ignore|disregard)\b.{0,40}x", &["ignore", "disregard"]);
-        assert_eq!(both, Coverage::Within(vec![Some((0, 0)), Some((0, 0))]));
-        assert_eq!(coverage(r"(?i)(?:my )?ignore", &["ignore"]), Coverage::Within(vec![Some((0, 3))]));
+    fn alternations_are_seen_through_whatever_the_case() {
+        assert_eq!(uncovered(r"(?i)\b(?:ignore|disregard)\b.{0,40}x", &["ignore", "disregard"]), None);
+        assert_eq!(uncovered("(?i)ignor(?:e|ing) it", &["ignore", "ignoring"]), None);
+        assert_eq!(uncovered("(?i)ignor(?:e|ing|es) it", &["ignoring"]), Some("ignore it".into()));
     }
 
     #[test]
-    fn factored_alternations_are_seen_through() {
-        let both = Coverage::Within(vec![Some((0, 0)), Some((0, 0))]);
-        assert_eq!(coverage("(?i)ignor(?:e|ing) it", &["ignore", "ignoring"]), both);
-        assert_eq!(coverage("(?i)ignor(?:e|ing|es) it", &["ignoring"]), Coverage::No("ignore it".into()));
-    }
-
-    #[test]
-    fn a_literal_behind_a_gap_is_somewhere_and_an_optional_one_is_not() {
-        assert_eq!(coverage("(?i)please.{0,60}password", &["password"]), Coverage::Somewhere);
-        assert_eq!(coverage("(?i)please.{0,60}(?:password)?", &["password"]), Coverage::No("please".into()));
-        assert!(matches!(coverage(r"\d{16}", &["card"]), Coverage::No(_)));
+    fn a_literal_behind_a_gap_counts_and_an_optional_one_does_not() {
+        assert_eq!(uncovered("(?i)please.{0,60}password", &["password"]), None);
+        assert_eq!(uncovered("(?i)please.{0,60}(?:password)?", &["password"]), Some("please".into()));
+        assert!(uncovered(r"\d{16}", &["card"]).is_some());
+        assert_eq!(uncovered(r"4[0-9]{15}", &["40", "41", "42", "43", "44", "45", "46", "47", "48", "49"]), None);
     }
 
     #[test]
