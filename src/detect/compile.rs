@@ -1,6 +1,7 @@
 //! Rule files to a rule set: all or nothing, with every problem found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex_syntax::hir::Hir;
 use sha2::{Digest as _, Sha256};
@@ -237,7 +238,7 @@ impl Compiler<'_> {
             return Err(self.problems);
         }
         let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
-        Ok(RuleSet { rules, input, output, hash: hash(sources, overrides), stats: self.stats })
+        Ok(RuleSet { rules, input, output: Arc::new(output), hash: hash(sources, overrides), stats: self.stats })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Prompts: one pass for the literals of all rules; a pattern runs only where a literal of each of its sets is near.
 
+use std::sync::{Arc, OnceLock};
+
 use regex_automata::util::syntax;
 use regex_automata::{Input, meta};
 use regex_syntax::hir::Hir;
@@ -14,9 +16,9 @@ use crate::types::Role;
 const LAZY_CACHE: usize = 128 * 1024;
 
 /// The input side of a rule set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct InputEngine {
-    words: Option<Words>,
+    words: Option<Arc<Words>>,
     /// The sets each literal is in, sorted.
     sets: Vec<Box<[u16]>>,
     /// How many sets there are.
@@ -27,14 +29,14 @@ pub(super) struct InputEngine {
 }
 
 /// A reason to look at a rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Trigger {
     rule: u16,
     also: Box<[u16]>,
 }
 
 /// The input side of one rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct InputRule {
     /// Its position among all rules.
     pub(super) rule: usize,
@@ -47,45 +49,41 @@ pub(super) struct InputRule {
 }
 
 /// Patterns of which any may match.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Selection {
     pub(super) patterns: Vec<Pattern>,
     pub(super) negative: bool,
 }
 
-/// One pattern.
-#[derive(Debug)]
+/// One pattern. It is proven to compile when the rules are loaded, and compiled to stay when a text first needs it: most
+/// patterns of a large pack never run in a process, and would be most of its memory.
+#[derive(Debug, Clone)]
 pub(super) struct Pattern {
-    regex: meta::Regex,
+    hir: Hir,
+    limit: usize,
+    regex: OnceLock<Option<meta::Regex>>,
+    /// Bytes compiled.
+    memory: usize,
     longest: usize,
     /// Sets of literals: a match contains one of each. Without any, the whole text is searched.
     sets: Vec<u16>,
 }
 
 impl Pattern {
-    /// Compiles a bounded pattern. `limit` is in bytes.
+    /// A bounded pattern that compiles to at most `limit` bytes.
     pub(super) fn new(hir: &Hir, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
-        let config = meta::Config::new()
-            .utf8_empty(false)
-            .nfa_size_limit(Some(limit))
-            .hybrid_cache_capacity(LAZY_CACHE)
-            .dfa(false)
-            .onepass(false)
-            .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
-        let regex = meta::Builder::new()
-            .configure(config)
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .build_from_hir(hir)
-            .map_err(|error| match error.size_limit() {
-                Some(limit) => format!("too costly: more than {limit} bytes compiled"),
-                None => error.to_string(),
-            })?;
-        Ok(Self { regex, longest, sets })
+        let memory = compile(hir, limit)?.memory_usage();
+        Ok(Self { hir: hir.clone(), limit, regex: OnceLock::new(), memory, longest, sets })
+    }
+
+    /// The compiled pattern. `None` cannot be: it compiled before.
+    fn regex(&self) -> Option<&meta::Regex> {
+        self.regex.get_or_init(|| compile(&self.hir, self.limit).ok()).as_ref()
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.regex.memory_usage()
+        self.memory
     }
 
     /// Where a match can be: around each literal of the set that occurs least, if one of every other is near.
@@ -111,6 +109,24 @@ impl Pattern {
     }
 }
 
+fn compile(hir: &Hir, limit: usize) -> Result<meta::Regex, String> {
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(limit))
+        .hybrid_cache_capacity(LAZY_CACHE)
+        .dfa(false)
+        .onepass(false)
+        .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
+    meta::Builder::new()
+        .configure(config)
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .build_from_hir(hir)
+        .map_err(|error| match error.size_limit() {
+            Some(limit) => format!("too costly: more than {limit} bytes compiled"),
+            None => error.to_string(),
+        })
+}
+
 /// Where one rule matched: its position among all rules and the matches' ranges.
 pub(super) type Hits = Vec<(usize, usize, usize)>;
 
@@ -120,7 +136,7 @@ impl InputEngine {
         let mut literals: Vec<String> = sets.iter().flatten().cloned().collect();
         literals.sort_unstable();
         literals.dedup();
-        let words = if literals.is_empty() { None } else { Some(Words::new(&literals)?) };
+        let words = if literals.is_empty() { None } else { Some(Arc::new(Words::new(&literals)?)) };
         let mut of_literal: Vec<Vec<u16>> = vec![Vec::new(); literals.len()];
         for (nth, set) in sets.iter().enumerate() {
             let nth = u16::try_from(nth).map_err(|_| "more than 65,535 sets of literals".to_owned())?;
@@ -147,7 +163,7 @@ impl InputEngine {
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
         let patterns = self.rules.iter().flat_map(|rule| &rule.selections).flat_map(|own| &own.patterns);
-        self.words.as_ref().map_or(0, Words::memory) + patterns.map(Pattern::memory).sum::<usize>()
+        self.words.as_ref().map_or(0, |words| words.memory()) + patterns.map(Pattern::memory).sum::<usize>()
     }
 
     /// Where rules for `role` match, by rule.
@@ -273,9 +289,11 @@ impl InputRule {
             if !pattern.sets.iter().all(|set| words.occurring.get(*set)) {
                 continue;
             }
-            for (mut from, end) in pattern.windows(text, words) {
+            let windows = pattern.windows(text, words);
+            let Some(regex) = (if windows.is_empty() { None } else { pattern.regex() }) else { continue };
+            for (mut from, end) in windows {
                 while from < end {
-                    let Some(found) = pattern.regex.search(&Input::new(text).span(from..end)) else { break };
+                    let Some(found) = regex.search(&Input::new(text).span(from..end)) else { break };
                     let matched = text.get(found.range()).unwrap_or_default();
                     let passes =
                         selection.negative || self.validators.iter().all(|validator| validator.passes(matched));
