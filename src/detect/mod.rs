@@ -138,23 +138,3 @@ impl RuleSet {
 fn reports_once(rule: &Rule) -> bool {
     rule.action != crate::types::Action::Redact
 }
-
-#[cfg(test)]
-mod memtest {
-    #[test]
-    fn breakdown() {
-        let mut sources = vec![];
-        fn walk(d: &std::path::Path, out: &mut Vec<super::Source>) { for e in std::fs::read_dir(d).unwrap() { let p = e.unwrap().path(); if p.is_dir() { walk(&p, out) } else if p.extension().is_some_and(|e| e == "yaml") { out.push(super::Source { name: p.display().to_string(), text: std::fs::read_to_string(&p).unwrap() }) } } }
-        walk(std::path::Path::new("/tmp/run/rules"), &mut sources);
-        sources.sort_by(|a, b| a.name.cmp(&b.name));
-        fn rss() -> String { std::fs::read_to_string("/proc/self/status").unwrap().lines().filter(|l| l.starts_with("RssAnon")).collect() }
-        println!("before {}", rss());
-        let r = super::RuleSet::compile(&sources, &Default::default(), &super::Budget { max_rule: 4 << 20, max_total: 64 << 20, max_hold: 4096 }).unwrap();
-        println!("after compile {} stats {:?}", rss(), r.stats());
-        println!("input {} output {}", r.input.memory(), r.output.memory());
-        let mut v: Vec<_> = r.input.rules.iter().map(|x| (x.selections.iter().map(|s| s.memory()).sum::<usize>(), r.rules[x.rule].id.0.clone())).collect(); v.sort(); v.reverse(); println!("{:?}", &v[..20]); println!("lit {}", r.input.literals.as_ref().map_or(0, aho_corasick::automaton::Automaton::memory_usage));
-        for g in &r.output.groups { println!("{:?} {} {}", g.kind, g.automaton.memory(), g.rules.iter().map(|x| r.rules[r.output.rules[*x as usize].rule].id.0.to_string()).collect::<Vec<_>>().join(",")); }
-        let p = r.self_test();
-        println!("after selftest {} {:?}", rss(), p.len());
-    }
-}

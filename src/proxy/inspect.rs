@@ -6,12 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::cache::VerdictCache;
+use super::panics;
 use super::record::{Flight, micros_since};
 use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::Snapshot;
-use crate::config::settings::{Mode, OnUninspected, SecurityMode};
+use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect::{self, Thresholds};
+use crate::telemetry::Part;
 use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, SpanIndex, Verdict};
 use crate::wire::{self, Prompt};
 
@@ -64,12 +66,36 @@ pub(super) async fn prompt(
         harden(snapshot, plan, &prompt)
     } else {
         account(snapshot, plan, flight, &prompt, body.len())?;
-        let verdict = verdict(snapshot, plan, caller, cache, flight, &prompt).await;
+        let verdict = panics::caught(verdict(snapshot, plan, caller, cache, flight, &prompt)).await;
         flight.note(|record| record.micros.scan += micros_since(started));
-        enforce(snapshot, plan, flight, &prompt, verdict)?
+        match verdict {
+            Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Err(panics::Panicked) => failed(snapshot, plan, flight, &prompt, body.len())?,
+        }
     };
     let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
     Ok(Cleared { body })
+}
+
+/// Law 8: inspection itself failed, and the configuration says what that means.
+fn failed(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    flight: &mut Flight,
+    prompt: &Prompt<'_>,
+    size: usize,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    flight.metrics().panicked();
+    match snapshot.settings.inspect.on_failure {
+        OnFailure::Closed => Err(Refusal::inspection_failed()),
+        OnFailure::Open => {
+            flight.metrics().failed_open(Part::InputInspection);
+            flight.note(|record| {
+                record.request_bytes = Accounted { exempt: size as u64, ..Accounted::default() };
+            });
+            Ok(harden(snapshot, plan, prompt))
+        }
+    }
 }
 
 /// Law 2, towards the model.

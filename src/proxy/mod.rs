@@ -108,6 +108,25 @@ impl Proxy {
         let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;
+        tokio::select! {
+            biased;
+            relayed = self.onward(snapshot, plan, peer, head, cleared, admitted, flight) => relayed,
+            () = peer.cut.cancelled() => Err(Refusal::cut()),
+        }
+    }
+
+    /// To the upstream and back, as far as the answer's head or, if it is no stream, its end.
+    #[expect(clippy::too_many_arguments, reason = "what the stages before have found out, for the stages after")]
+    async fn onward(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        plan: Plan,
+        peer: &Peer,
+        head: Parts,
+        cleared: Cleared,
+        mut admitted: Admitted,
+        flight: &mut Flight,
+    ) -> Result<Relayed, Refusal> {
         let answer = forward::send(&self.pool, &plan, head, cleared, flight).await?;
         admitted.release_body();
         answer::relay(snapshot, plan, peer.cut.clone(), answer, admitted, flight).await
