@@ -241,6 +241,5 @@ fn rehearse(plan: &Plan, head: &Parts, cleared: Cleared, deadline: Instant) -> A
         rehearsal::ReplyBody::Whole(bytes) => AnswerBody::Whole(Some(Bytes::from(bytes))),
         rehearsal::ReplyBody::Stream(events) => AnswerBody::Rehearsal(Box::pin(events)),
     };
-    let status = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::OK);
-    Answer { status, headers, body, deadline }
+    Answer { status: reply.status, headers, body, deadline }
 }

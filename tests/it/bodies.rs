@@ -83,7 +83,12 @@ async fn bombs_and_broken_codings_are_refused_in_bounded_memory() {
     for (name, coding, body, status) in [
         ("cut short", "gzip", good[..good.len() - 6].to_vec(), 400),
         ("not gzip", "gzip", chat("hello").into_bytes(), 400),
-        ("wrong checksum", "gzip", good.iter().enumerate().map(|(at, b)| if at == good.len() - 6 { !b } else { *b }).collect(), 400),
+        (
+            "wrong checksum",
+            "gzip",
+            good.iter().enumerate().map(|(at, b)| if at == good.len() - 6 { !b } else { *b }).collect(),
+            400,
+        ),
         ("another coding", "br", good.clone(), 400),
         ("unknown", "compress", good.clone(), 415),
         ("empty", "gzip", Vec::new(), 400),

@@ -6,6 +6,7 @@
     clippy::print_stderr,
     clippy::string_slice,
     clippy::unwrap_used,
+    unreachable_pub,
     reason = "a test that meets what it does not expect has failed"
 )]
 

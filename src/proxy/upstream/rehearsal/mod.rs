@@ -40,6 +40,7 @@ use std::task::{self, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Sleep;
 
@@ -56,7 +57,7 @@ pub const WORD_PAUSE: Duration = Duration::from_millis(15);
 #[derive(Debug)]
 pub struct Reply {
     /// The HTTP status.
-    pub status: u16,
+    pub status: StatusCode,
     /// The `content-type`.
     pub content_type: &'static str,
     /// What follows the head.
@@ -153,12 +154,15 @@ pub fn respond(dialect: Dialect, method: &str, path: &str, body: &[u8]) -> Reply
         }
     };
     match made {
-        Made::Json(value) => json_reply(200, &value),
+        Made::Json(value) => json_reply(StatusCode::OK, &value),
         Made::Events(events) => {
             let stream = ReplyStream { events: events.into_iter(), waiting: None };
-            Reply { status: 200, content_type: "text/event-stream", body: ReplyBody::Stream(stream) }
+            Reply { status: StatusCode::OK, content_type: "text/event-stream", body: ReplyBody::Stream(stream) }
         }
-        Made::Failed(failure) => json_reply(failure.status, &error_body(dialect, &failure)),
+        Made::Failed(failure) => {
+            let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            json_reply(status, &error_body(dialect, &failure))
+        }
     }
 }
 
@@ -179,7 +183,7 @@ fn dispatch(dialect: Dialect, path: &str, request: &Value, context: &mut Context
     }
 }
 
-fn json_reply(status: u16, value: &Value) -> Reply {
+fn json_reply(status: StatusCode, value: &Value) -> Reply {
     Reply { status, content_type: "application/json", body: ReplyBody::Whole(value.to_string().into_bytes()) }
 }
 

@@ -9,7 +9,7 @@ const WEATHER: &str = r#"{"type":"object","properties":{"city":{"type":"string"}
 fn whole(dialect: Dialect, body: &[u8]) -> (u16, Value) {
     let reply = respond(dialect, "POST", "", body);
     let ReplyBody::Whole(bytes) = reply.body else { panic!("a stream") };
-    (reply.status, serde_json::from_slice(&bytes).unwrap())
+    (reply.status.as_u16(), serde_json::from_slice(&bytes).unwrap())
 }
 
 fn json_of(dialect: Dialect, body: &Value) -> Value {
@@ -332,7 +332,7 @@ fn models_are_listed_and_answer_to_any_name() {
     assert_eq!(get("/models")["data"][0]["id"], MODEL);
     let one = get("/models/gpt-x");
     assert_eq!((&one["id"], &one["owned_by"]), (&json!("gpt-x"), &json!(MODEL)));
-    assert_ne!(respond(Dialect::Models, "DELETE", "/models/gpt-x", b"").status, 200);
+    assert_ne!(respond(Dialect::Models, "DELETE", "/models/gpt-x", b"").status, StatusCode::OK);
 }
 
 #[test]
