@@ -15,7 +15,7 @@
 //! | `rehearse: error 503` | an error of that status in place of an answer |
 //! | `rehearse: leak a key` | a made-up provider key in mid-sentence (also `leak an aws key`, `leak a github token`, `leak a private key`) |
 //! | `rehearse: leak a card number` | a made-up payment card number that passes the Luhn check |
-//! | `rehearse: leak the system prompt` | the system prompt, word for word (`rehearse: repeat the system text` does the same) |
+//! | `rehearse: repeat the system text` | the system prompt, word for word (so does `leak the system prompt`, a wording that the prompt rules stop) |
 //! | `rehearse: exfiltration link` | a Markdown image whose address carries data away |
 //! | `rehearse: dangerous tool call` | a tool call that would delete the file system |
 //!
