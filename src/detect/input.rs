@@ -19,20 +19,31 @@ const LAZY_CACHE: usize = 128 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct InputEngine {
     words: Option<Arc<Words>>,
-    /// The sets each literal is in, sorted.
-    sets: Vec<Box<[u16]>>,
+    /// By literal: the sets it is in, and the patterns to look at when it occurs.
+    literals: Vec<Literal>,
     /// How many sets there are.
     set_count: usize,
-    /// By set: the rules to look at when it occurs, each with the sets that must occur too.
-    triggers: Vec<Vec<Trigger>>,
+    /// What is looked at: the `sel_*` patterns that have sets.
+    triggers: Vec<Trigger>,
     rules: Vec<InputRule>,
 }
 
-/// A reason to look at a rule.
+#[derive(Debug, Clone, Default)]
+struct Literal {
+    sets: Box<[u16]>,
+    /// Positions of triggers whose rarest set it is in.
+    triggers: Box<[u16]>,
+}
+
+/// A pattern that is looked at when a literal of its rarest set occurs.
 #[derive(Debug, Clone)]
 struct Trigger {
+    /// Its rule, by position among the input rules.
     rule: u16,
+    /// The sets of which a literal must be near, too.
     also: Box<[u16]>,
+    /// Its longest match.
+    reach: u32,
 }
 
 /// The input side of one rule.
@@ -56,60 +67,42 @@ pub(super) struct Selection {
 }
 
 /// One pattern. It is proven to compile when the rules are loaded, and compiled to stay when a text first needs it: most
-/// patterns of a large pack never run in a process, and would be most of its memory.
+/// patterns of a large pack never run in a process, and would be most of its memory. For the same reason it is kept as
+/// text, not parsed.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
-    hir: Hir,
+    source: Box<str>,
     limit: usize,
     regex: OnceLock<Option<meta::Regex>>,
     /// Bytes compiled.
     memory: usize,
     longest: usize,
-    /// Sets of literals: a match contains one of each. Without any, the whole text is searched.
+    /// Sets of literals, rarest first: a match contains one of each. Without any, the whole text is searched.
     sets: Vec<u16>,
+    /// Its trigger's position, where it has one.
+    trigger: Option<u16>,
 }
 
 impl Pattern {
     /// A bounded pattern that compiles to at most `limit` bytes.
     pub(super) fn new(hir: &Hir, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
-        let memory = compile(hir, limit)?.memory_usage();
-        Ok(Self { hir: hir.clone(), limit, regex: OnceLock::new(), memory, longest, sets })
+        let source = hir.to_string().into_boxed_str();
+        let memory = compile(&source, limit)?.memory_usage();
+        Ok(Self { source, limit, regex: OnceLock::new(), memory, longest, sets, trigger: None })
     }
 
     /// The compiled pattern. `None` cannot be: it compiled before.
     fn regex(&self) -> Option<&meta::Regex> {
-        self.regex.get_or_init(|| compile(&self.hir, self.limit).ok()).as_ref()
+        self.regex.get_or_init(|| compile(&self.source, self.limit).ok()).as_ref()
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
-
-    /// Where a match can be: around each literal of the set that occurs least, if one of every other is near.
-    fn windows(&self, text: &[u8], words: &Occurrences<'_>) -> Vec<(usize, usize)> {
-        let mut places: Vec<Vec<u32>> = self.sets.iter().map(|set| words.of_set(*set)).collect();
-        places.sort_by_key(Vec::len);
-        let Some((anchors, others)) = places.split_first() else { return vec![(0, text.len())] };
-        let reach = u32::try_from(self.longest).unwrap_or(u32::MAX);
-        let near = |others: &Vec<u32>, anchor: u32| {
-            let from = others.partition_point(|other| *other < anchor.saturating_sub(reach));
-            others.get(from).is_some_and(|other| *other <= anchor.saturating_add(reach))
-        };
-        let mut joined: Vec<(usize, usize)> = Vec::new();
-        for anchor in anchors.iter().filter(|anchor| others.iter().all(|others| near(others, **anchor))) {
-            let (start, end) = (anchor.saturating_sub(reach) as usize, anchor.saturating_add(reach) as usize);
-            let end = end.min(text.len());
-            match joined.last_mut() {
-                Some(last) if start <= last.1 => last.1 = last.1.max(end),
-                Some(_) | None => joined.push((start, end)),
-            }
-        }
-        joined
-    }
 }
 
-fn compile(hir: &Hir, limit: usize) -> Result<meta::Regex, String> {
+fn compile(source: &str, limit: usize) -> Result<meta::Regex, String> {
     let config = meta::Config::new()
         .utf8_empty(false)
         .nfa_size_limit(Some(limit))
@@ -120,7 +113,7 @@ fn compile(hir: &Hir, limit: usize) -> Result<meta::Regex, String> {
     meta::Builder::new()
         .configure(config)
         .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .build_from_hir(hir)
+        .build(source)
         .map_err(|error| match error.size_limit() {
             Some(limit) => format!("too costly: more than {limit} bytes compiled"),
             None => error.to_string(),
@@ -132,32 +125,37 @@ pub(super) type Hits = Vec<(usize, usize, usize)>;
 
 impl InputEngine {
     /// Over the rules, and the sets of literals their patterns name by position.
-    pub(super) fn new(rules: Vec<InputRule>, sets: &[Vec<String>]) -> Result<Self, String> {
-        let mut literals: Vec<String> = sets.iter().flatten().cloned().collect();
-        literals.sort_unstable();
-        literals.dedup();
-        let words = if literals.is_empty() { None } else { Some(Arc::new(Words::new(&literals)?)) };
-        let mut of_literal: Vec<Vec<u16>> = vec![Vec::new(); literals.len()];
+    pub(super) fn new(mut rules: Vec<InputRule>, sets: &[Vec<String>]) -> Result<Self, String> {
+        let mut texts: Vec<String> = sets.iter().flatten().cloned().collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let words = if texts.is_empty() { None } else { Some(Arc::new(Words::new(&texts)?)) };
+        let mut sets_of: Vec<Vec<u16>> = vec![Vec::new(); texts.len()];
+        let mut triggers_of: Vec<Vec<u16>> = vec![Vec::new(); texts.len()];
+        let place = |text: &String| texts.binary_search(text).unwrap_or(usize::MAX);
+        let short = |number: usize| u16::try_from(number).map_err(|_| "more than 65,535 of a kind".to_owned());
         for (nth, set) in sets.iter().enumerate() {
-            let nth = u16::try_from(nth).map_err(|_| "more than 65,535 sets of literals".to_owned())?;
-            for literal in set {
-                let own = literals.binary_search(literal).ok().and_then(|at| of_literal.get_mut(at));
-                own.into_iter().for_each(|own| own.push(nth));
+            let nth = short(nth)?;
+            for text in set {
+                sets_of.get_mut(place(text)).into_iter().for_each(|own| own.push(nth));
             }
         }
-        let mut triggers: Vec<Vec<Trigger>> = Vec::new();
-        triggers.resize_with(sets.len(), Vec::new);
-        for (at, rule) in rules.iter().enumerate() {
-            let at = u16::try_from(at).map_err(|_| "more than 65,535 rules".to_owned())?;
-            for pattern in rule.selections.iter().filter(|own| !own.negative).flat_map(|own| &own.patterns) {
+        let mut triggers: Vec<Trigger> = Vec::new();
+        for (rule, own) in (0..).zip(&mut rules) {
+            for pattern in own.selections.iter_mut().filter(|own| !own.negative).flat_map(|own| &mut own.patterns) {
                 let Some((first, also)) = pattern.sets.split_first() else { continue };
-                if let Some(own) = triggers.get_mut(usize::from(*first)) {
-                    own.push(Trigger { rule: at, also: also.into() });
+                let nth = short(triggers.len())?;
+                for text in sets.get(usize::from(*first)).into_iter().flatten() {
+                    triggers_of.get_mut(place(text)).into_iter().for_each(|own| own.push(nth));
                 }
+                let reach = u32::try_from(pattern.longest).unwrap_or(u32::MAX);
+                triggers.push(Trigger { rule: short(rule)?, also: also.into(), reach });
+                pattern.trigger = Some(nth);
             }
         }
-        let sets_of = of_literal.into_iter().map(Into::into).collect();
-        Ok(Self { words, sets: sets_of, set_count: sets.len(), triggers, rules })
+        let literal = |(sets, triggers): (Vec<u16>, Vec<u16>)| Literal { sets: sets.into(), triggers: triggers.into() };
+        let literals = sets_of.into_iter().zip(triggers_of).map(literal).collect();
+        Ok(Self { words, literals, set_count: sets.len(), triggers, rules })
     }
 
     /// Bytes compiled.
@@ -177,21 +175,102 @@ impl InputEngine {
         }
         let mut occurring = Bits::new(self.set_count);
         for (literal, _) in &ends {
-            self.sets.get(usize::from(*literal)).into_iter().flatten().for_each(|set| occurring.set(*set));
+            let sets = self.literals.get(usize::from(*literal)).map_or(&[][..], |own| &own.sets);
+            sets.iter().for_each(|set| occurring.set(*set));
         }
+        let mut windows = Windows { found: Vec::new(), last: vec![0; self.triggers.len()] };
+        self.look(words, &ends, &occurring, &mut windows);
         let mut candidates = Bits::new(self.rules.len());
-        for trigger in occurring.ones().filter_map(|set| self.triggers.get(set)).flatten() {
-            if trigger.also.iter().all(|set| occurring.get(*set)) {
-                candidates.set(trigger.rule);
-            }
-        }
-        let occurrences = Occurrences { words, sets: &self.sets, ends: &ends, occurring: &occurring };
+        let looked_at = windows.found.iter().filter_map(|(trigger, ..)| self.triggers.get(usize::from(*trigger)));
+        looked_at.for_each(|trigger| candidates.set(trigger.rule));
+        windows.found.sort_unstable();
         for rule in candidates.ones().filter_map(|at| self.rules.get(at)) {
             if rule.roles.contains(role) {
-                rule.matches(text, &occurrences, &mut found);
+                rule.matches(text, &occurring, &windows, &mut found);
             }
         }
         found
+    }
+
+    /// Notes where each pattern can match: around a literal of its rarest set, where one of each other set is near.
+    fn look(&self, words: &Words, ends: &[End], occurring: &Bits, windows: &mut Windows) {
+        let literal = |at: u16| self.literals.get(usize::from(at));
+        // Where a literal of each set was last seen to start, plus one.
+        let mut last = vec![0_u32; self.set_count];
+        let seen = |last: &[u32], set: u16| last.get(usize::from(set)).copied().unwrap_or(0);
+        for (nth, (own, end)) in ends.iter().enumerate() {
+            let Some(own_literal) = literal(*own) else { continue };
+            let start = end.saturating_sub(words.length(*own));
+            for set in &own_literal.sets {
+                if let Some(slot) = last.get_mut(usize::from(*set)) {
+                    *slot = start + 1;
+                }
+            }
+            for at in &own_literal.triggers {
+                let Some(trigger) = self.triggers.get(usize::from(*at)) else { continue };
+                if !trigger.also.iter().all(|set| occurring.get(*set)) {
+                    continue;
+                }
+                let (from, to) = (start.saturating_sub(trigger.reach), start.saturating_add(trigger.reach));
+                if windows.extend(*at, start, to) {
+                    continue;
+                }
+                let after = ends.get(nth..).unwrap_or_default();
+                let near = |set: &u16| {
+                    let behind = || {
+                        let close = after.iter().take_while(|(_, end)| *end <= to);
+                        close.filter_map(|(other, _)| literal(*other)).any(|other| other.sets.contains(set))
+                    };
+                    seen(&last, *set) > from || behind()
+                };
+                if trigger.also.iter().all(near) {
+                    windows.push(*at, from, to);
+                }
+            }
+        }
+    }
+}
+
+/// Where patterns can match: trigger, first byte, one past the last.
+struct Windows {
+    found: Vec<(u16, u32, u32)>,
+    /// By trigger: its last window's position, plus one.
+    last: Vec<u32>,
+}
+
+impl Windows {
+    /// Lengthens the pattern's last window to `to` if `start` is in it.
+    fn extend(&mut self, trigger: u16, start: u32, to: u32) -> bool {
+        let last = self.last.get(usize::from(trigger)).and_then(|last| last.checked_sub(1));
+        match last.and_then(|last| self.found.get_mut(last as usize)) {
+            Some((_, _, end)) if start < *end => {
+                *end = to.max(*end);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn push(&mut self, trigger: u16, from: u32, to: u32) {
+        self.found.push((trigger, from, to));
+        if let Some(last) = self.last.get_mut(usize::from(trigger)) {
+            *last = self.found.len() as u32;
+        }
+    }
+
+    /// One pattern's windows, overlapping ones joined.
+    fn of(&self, trigger: u16, len: usize) -> Vec<(usize, usize)> {
+        let first = self.found.partition_point(|(own, ..)| *own < trigger);
+        let own = self.found.get(first..).unwrap_or_default().iter().take_while(|(own, ..)| *own == trigger);
+        let mut joined: Vec<(usize, usize)> = Vec::new();
+        for (_, from, to) in own {
+            let (from, to) = (*from as usize, (*to as usize).min(len));
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                Some(_) | None => joined.push((from, to)),
+            }
+        }
+        joined
     }
 }
 
@@ -225,33 +304,11 @@ impl Bits {
     }
 }
 
-/// The literals found in a text.
-struct Occurrences<'a> {
-    words: &'a Words,
-    sets: &'a [Box<[u16]>],
-    ends: &'a [End],
-    occurring: &'a Bits,
-}
-
-impl Occurrences<'_> {
-    /// Where literals of a set start, in order.
-    fn of_set(&self, set: u16) -> Vec<u32> {
-        let within = |literal: u16| self.sets.get(usize::from(literal)).is_some_and(|sets| sets.contains(&set));
-        let mut starts: Vec<u32> = self
-            .ends
-            .iter()
-            .filter(|(literal, _)| within(*literal))
-            .map(|(literal, end)| end.saturating_sub(self.words.length(*literal)))
-            .collect();
-        starts.sort_unstable();
-        starts
-    }
-}
-
 impl InputRule {
     /// Appends where this rule matches.
-    fn matches(&self, text: &[u8], words: &Occurrences<'_>, found: &mut Hits) {
-        let mut evaluation = Evaluation { rule: self, text, words, known: vec![None; self.selections.len()], first: None };
+    fn matches(&self, text: &[u8], occurring: &Bits, windows: &Windows, found: &mut Hits) {
+        let known = vec![None; self.selections.len()];
+        let mut evaluation = Evaluation { rule: self, text, occurring, windows, known, first: None };
         if !evaluation.holds(&self.condition) {
             return;
         }
@@ -261,7 +318,7 @@ impl InputRule {
         }
         let mut every: Vec<(usize, usize)> = Vec::new();
         for selection in self.selections.iter().filter(|selection| !selection.negative) {
-            self.find(selection, text, words, &mut |start, end| {
+            self.find(selection, text, occurring, windows, &mut |start, end| {
                 every.push((start, end));
                 false
             });
@@ -282,16 +339,17 @@ impl InputRule {
         &self,
         selection: &Selection,
         text: &[u8],
-        words: &Occurrences<'_>,
+        occurring: &Bits,
+        windows: &Windows,
         visit: &mut dyn FnMut(usize, usize) -> bool,
     ) {
         for pattern in &selection.patterns {
-            if !pattern.sets.iter().all(|set| words.occurring.get(*set)) {
+            if !pattern.sets.iter().all(|set| occurring.get(*set)) {
                 continue;
             }
-            let windows = pattern.windows(text, words);
-            let Some(regex) = (if windows.is_empty() { None } else { pattern.regex() }) else { continue };
-            for (mut from, end) in windows {
+            let around = pattern.trigger.map_or_else(|| vec![(0, text.len())], |own| windows.of(own, text.len()));
+            let Some(regex) = (if around.is_empty() { None } else { pattern.regex() }) else { continue };
+            for (mut from, end) in around {
                 while from < end {
                     let Some(found) = regex.search(&Input::new(text).span(from..end)) else { break };
                     let matched = text.get(found.range()).unwrap_or_default();
@@ -311,7 +369,8 @@ impl InputRule {
 struct Evaluation<'a> {
     rule: &'a InputRule,
     text: &'a [u8],
-    words: &'a Occurrences<'a>,
+    occurring: &'a Bits,
+    windows: &'a Windows,
     known: Vec<Option<bool>>,
     /// The match of the first `sel_*` that held.
     first: Option<(usize, usize)>,
@@ -333,7 +392,7 @@ impl Evaluation<'_> {
         }
         let Some(selection) = self.rule.selections.get(at) else { return false };
         let mut found = None;
-        self.rule.find(selection, self.text, self.words, &mut |start, end| {
+        self.rule.find(selection, self.text, self.occurring, self.windows, &mut |start, end| {
             found = Some((start, end));
             true
         });
