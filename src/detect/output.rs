@@ -1,5 +1,7 @@
 //! Answers: every pattern of every output rule, compiled into a few automata that the window steps.
 
+use std::collections::HashMap;
+
 use regex_syntax::hir::Hir;
 
 use super::automaton::{Automaton, BEHIND_LEN, DEAD, TooCostly};
@@ -18,6 +20,74 @@ pub(super) struct OutputEngine {
     pub(super) rules: Vec<OutputRule>,
     /// The groups in which a match can start: a bit each, by `behind * 256 + byte`.
     spawn: Vec<u64>,
+    pairs: Pairs,
+}
+
+/// The groups in which a match can start with a byte and go on with the next one. Most starts end there.
+#[derive(Debug)]
+struct Pairs {
+    /// The row of a first byte, by `behind * 256 + byte`. Row 0 starts nothing.
+    rows: Vec<u16>,
+    /// The column of a second byte.
+    columns: Box<[u8; 256]>,
+    width: usize,
+    table: Vec<u64>,
+}
+
+impl Pairs {
+    fn new(groups: &[Group]) -> Self {
+        let mut known: HashMap<Vec<u16>, u16> = HashMap::new();
+        let mut starts: Vec<Vec<u16>> = Vec::new();
+        let mut rows = Vec::with_capacity(BEHIND_LEN * 256);
+        let mut row = |states: Vec<u16>| {
+            let next = starts.len() as u16;
+            *known.entry(states).or_insert_with_key(|states| {
+                starts.push(states.clone());
+                next
+            })
+        };
+        row(vec![DEAD; groups.len()]);
+        for behind in 0..BEHIND_LEN {
+            for byte in 0..=u8::MAX {
+                rows.push(row(groups.iter().map(|group| group.automaton.first(behind, byte)).collect()));
+            }
+        }
+        let goes_on = |states: &Vec<u16>, byte: u8| {
+            groups.iter().zip(states).enumerate().fold(0_u64, |bits, (at, (group, state))| {
+                let next = group.automaton.next(*state, byte);
+                let lives = *state != DEAD && (group.automaton.is_live(next) || group.automaton.is_match(next));
+                bits | u64::from(lives) << at
+            })
+        };
+        let mut distinct: Vec<Vec<u64>> = Vec::new();
+        let mut columns = Box::new([0_u8; 256]);
+        for (byte, column) in (0..=u8::MAX).zip(columns.iter_mut()) {
+            let own: Vec<u64> = starts.iter().map(|states| goes_on(states, byte)).collect();
+            let at = distinct.iter().position(|known| *known == own).unwrap_or_else(|| {
+                distinct.push(own);
+                distinct.len() - 1
+            });
+            *column = at as u8;
+        }
+        let width = distinct.len();
+        let table = (0..starts.len()).flat_map(|row| distinct.iter().map(move |own| own.get(row).copied().unwrap_or(0)));
+        let table = table.collect();
+        Self { rows, columns, width, table }
+    }
+
+    fn get(&self, behind: usize, byte: u8, next: u8) -> u64 {
+        match self.rows.get(behind * 256 + usize::from(byte)).copied().unwrap_or(0) {
+            0 => 0,
+            row => {
+                let column = usize::from(self.columns.get(usize::from(next)).copied().unwrap_or(0));
+                self.table.get(usize::from(row) * self.width + column).copied().unwrap_or(0)
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.rows.len() * 2 + 256 + self.table.len() * 8
+    }
 }
 
 /// Patterns stepped together.
@@ -117,7 +187,8 @@ impl OutputEngine {
                 spawn.push(bits);
             }
         }
-        Ok(Self { groups, rules, spawn })
+        let pairs = Pairs::new(&groups);
+        Ok(Self { groups, rules, spawn, pairs })
     }
 
     /// The groups in which a match can start with `byte`, a bit each.
@@ -125,9 +196,14 @@ impl OutputEngine {
         self.spawn.get(behind * 256 + usize::from(byte)).copied().unwrap_or(0)
     }
 
+    /// The groups in which a match can start with `byte` and go on with `next`, a bit each.
+    pub(super) fn spawn_pair(&self, behind: usize, byte: u8, next: u8) -> u64 {
+        self.pairs.get(behind, byte, next)
+    }
+
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.spawn.len() * 8 + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
+        self.pairs.memory() + self.spawn.len() * 8 + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
     }
 }
 
