@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{LogFormat, Protocol, Settings};
 use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
-use crate::proxy::listen::{
-    self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState,
-};
+use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Gate, Proxy, Recorder, Shared, VerdictCache};
 use crate::telemetry::{self, Metrics, QueueDepth};
@@ -227,7 +225,13 @@ impl Gateway {
 }
 
 /// Follows publications: parts that are rebuilt rather than read per request.
-async fn follow(handle: Arc<Handle>, shared: Arc<Shared>, tuning: listen::Tuning, tls: Option<Arc<TlsState>>, metrics: Metrics) {
+async fn follow(
+    handle: Arc<Handle>,
+    shared: Arc<Shared>,
+    tuning: listen::Tuning,
+    tls: Option<Arc<TlsState>>,
+    metrics: Metrics,
+) {
     let mut published = handle.subscribe();
     while published.changed().await.is_ok() {
         let snapshot = handle.load_full();
@@ -258,7 +262,8 @@ async fn join(workers: Vec<JoinHandle<()>>) -> bool {
 }
 
 fn readers(settings: &Settings, telemetry: &telemetry::Guard) -> Vec<Box<dyn Reader>> {
-    let mut readers: Vec<Box<dyn Reader>> = vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
+    let mut readers: Vec<Box<dyn Reader>> =
+        vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
     if let Some(path) = &settings.record.path {
         let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
         readers.push(Box::new(writer));

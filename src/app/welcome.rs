@@ -15,7 +15,9 @@ pub(super) fn welcome(loaded: &Loaded, bound: &Bound) {
     let listeners = loaded.settings.listeners.iter().filter(|listener| listener.protocol != Protocol::Unix);
     for (listener, address) in listeners.zip(bound.addresses()) {
         let scheme = if listener.protocol == Protocol::Https { "https" } else { "http" };
-        text.push_str(&format!("  OPENAI_BASE_URL={scheme}://{address}/v1    ANTHROPIC_BASE_URL={scheme}://{address}\n"));
+        text.push_str(&format!(
+            "  OPENAI_BASE_URL={scheme}://{address}/v1    ANTHROPIC_BASE_URL={scheme}://{address}\n"
+        ));
     }
     let rehearsals: Vec<&str> = loaded.rehearsals().collect();
     if !rehearsals.is_empty() {
@@ -35,7 +37,11 @@ pub(super) fn welcome(loaded: &Loaded, bound: &Bound) {
     let _unread = io::stdout().lock().write_all(text.as_bytes());
 }
 
-pub(super) fn write_addresses(bound: &Bound, settings: &Settings, ops: Option<&tokio::net::TcpListener>) -> io::Result<()> {
+pub(super) fn write_addresses(
+    bound: &Bound,
+    settings: &Settings,
+    ops: Option<&tokio::net::TcpListener>,
+) -> io::Result<()> {
     let Some(path) = std::env::var_os(ADDRESSES_FILE) else { return Ok(()) };
     let tcp = settings.listeners.iter().filter(|listener| listener.protocol != Protocol::Unix);
     let listeners: Vec<_> = tcp

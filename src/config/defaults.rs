@@ -96,7 +96,7 @@ impl Default for Body {
     fn default() -> Self {
         Self {
             max_request: Size::bytes(16 * MIB),
-            max_response: Size::bytes(32 * MIB),
+            max_response: Size::bytes(16 * MIB),
             max_decode_ratio: 100,
             max_depth: 64,
             max_nodes: 200_000,

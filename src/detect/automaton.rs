@@ -319,7 +319,8 @@ impl Explored {
             }
         }
         let mut live = vec![false; self.order.len()];
-        let mut queue: Vec<usize> = (0..matching.len()).filter(|at| matching.get(*at).copied().unwrap_or(false)).collect();
+        let mut queue: Vec<usize> =
+            (0..matching.len()).filter(|at| matching.get(*at).copied().unwrap_or(false)).collect();
         while let Some(at) = queue.pop() {
             let from = offsets.get(at).copied().unwrap_or(0) as usize;
             let to = offsets.get(at + 1).copied().unwrap_or(0) as usize;

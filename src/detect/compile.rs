@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
 use super::input::{InputEngine, InputRule, Pattern, Selection};
+use super::literal::required;
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
-use super::literal::required;
 use super::pattern::{Literals, longest, parse};
 use super::problem::Problem;
 use super::rule::{Budget, Override, Source};
@@ -104,7 +104,8 @@ impl Compiler<'_> {
             let mut gap = None;
             let mut patterns = Vec::new();
             for hir in hirs {
-                let mut problem = |message: String| problems.push(loaded.problem(&format!("detection.{name}"), message));
+                let mut problem =
+                    |message: String| problems.push(loaded.problem(&format!("detection.{name}"), message));
                 let Some(longest) = longest(hir) else {
                     problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
                     continue;
@@ -133,7 +134,10 @@ impl Compiler<'_> {
         }
         let bytes: usize = compiled.iter().flat_map(|own| &own.patterns).map(Pattern::memory).sum();
         if bytes as u64 > self.budget.max_rule {
-            return Err(one("detection", format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule)));
+            return Err(one(
+                "detection",
+                format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule),
+            ));
         }
         self.stats.input_rules += 1;
         self.input.push(InputRule {
@@ -169,12 +173,7 @@ impl Compiler<'_> {
                 not.push(built.map_err(|error| one("detection", error.to_string()))?);
             }
         }
-        let rule = OutputRule {
-            rule: at,
-            action: loaded.rule.action,
-            validators: loaded.rule.validators.clone(),
-            not,
-        };
+        let rule = OutputRule { rule: at, action: loaded.rule.action, validators: loaded.rule.validators.clone(), not };
         let kind = rule.kind();
         let mut problems = Vec::new();
         let position = self.output.len();

@@ -70,7 +70,8 @@ impl Pairs {
             *column = at as u8;
         }
         let width = distinct.len();
-        let table = (0..starts.len()).flat_map(|row| distinct.iter().map(move |own| own.get(row).copied().unwrap_or(0)));
+        let table =
+            (0..starts.len()).flat_map(|row| distinct.iter().map(move |own| own.get(row).copied().unwrap_or(0)));
         let table = table.collect();
         Self { rows, columns, width, table }
     }
@@ -203,7 +204,9 @@ impl OutputEngine {
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.pairs.memory() + self.spawn.len() * 8 + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
+        self.pairs.memory()
+            + self.spawn.len() * 8
+            + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
     }
 }
 

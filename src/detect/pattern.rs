@@ -20,7 +20,10 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
     parser.parse(pattern).map_err(|error| match error {
         regex_syntax::Error::Parse(error) => format!("{} in `{pattern}`", error.kind()),
         regex_syntax::Error::Translate(error) => {
-            format!("{} in `{pattern}` (patterns are bytes; write `(?u:…)` around a class of other letters)", error.kind())
+            format!(
+                "{} in `{pattern}` (patterns are bytes; write `(?u:…)` around a class of other letters)",
+                error.kind()
+            )
         }
         other => other.to_string(),
     })
@@ -74,7 +77,11 @@ impl Literals {
         let mut next_back: Vec<Option<u8>> = vec![None; 257];
         for byte in (0..=u8::MAX).rev() {
             let at = usize::from(byte);
-            let own = if back.get(at).copied().unwrap_or(false) { Some(byte) } else { next_back.get(at + 1).copied().flatten() };
+            let own = if back.get(at).copied().unwrap_or(false) {
+                Some(byte)
+            } else {
+                next_back.get(at + 1).copied().flatten()
+            };
             if let Some(slot) = next_back.get_mut(at) {
                 *slot = own;
             }

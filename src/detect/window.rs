@@ -463,13 +463,7 @@ fn merge(engine: &OutputEngine, live: &mut Vec<Candidate>) {
 
 /// The matches of `candidate` that pass their rules' checks: per rule the longest that does, where every end is tried,
 /// or the longest of all if it does.
-fn judge(
-    engine: &OutputEngine,
-    group: &Group,
-    candidate: &Candidate,
-    view: &[u8],
-    base: u64,
-) -> Vec<(usize, u64)> {
+fn judge(engine: &OutputEngine, group: &Group, candidate: &Candidate, view: &[u8], base: u64) -> Vec<(usize, u64)> {
     let mut ends: Vec<(usize, Reverse<u64>)> = Vec::new();
     let text = view.get(size(candidate.start.saturating_sub(base))..).unwrap_or_default();
     let Some((head, rest)) = text.split_first() else { return Vec::new() };

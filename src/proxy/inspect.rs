@@ -111,11 +111,8 @@ fn account(
     }
     let uninspected = prompt.opaque.iter().map(|(place, _)| u64::from(place.len())).sum::<u64>();
     flight.note(|record| {
-        record.request_bytes = Accounted {
-            inspected: (size as u64).saturating_sub(uninspected),
-            exempt: 0,
-            uninspected,
-        };
+        record.request_bytes =
+            Accounted { inspected: (size as u64).saturating_sub(uninspected), exempt: 0, uninspected };
     });
     let block = snapshot.settings.inspect.on_uninspected == OnUninspected::Block && plan.mode == Mode::Enforce;
     if block && uninspected > 0 { Err(Refusal::uninspected()) } else { Ok(()) }
@@ -183,7 +180,14 @@ fn enforce(
     }
     let decision = verdict.decision;
     let outcome = match decision {
-        Decision::Block => Err(Refusal::prompt_blocked(&verdict, snapshot.settings.inspect.show_rules)),
+        Decision::Block => {
+            // Law 2 counts what is relayed, and nothing of this is.
+            flight.note(|record| {
+                record.request_bytes = Accounted::default();
+                record.uninspected.clear();
+            });
+            Err(Refusal::prompt_blocked(&verdict, snapshot.settings.inspect.show_rules))
+        }
         Decision::Redact => {
             let edits = redactions(snapshot, prompt, &verdict.findings);
             Ok(Some(prompt.rebuild(&edits, hardening(snapshot, plan))))
