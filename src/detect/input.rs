@@ -102,6 +102,7 @@ impl Pattern {
     }
 }
 
+/// Compiles what the pattern printed itself as: that says of each part whether it is about bytes or characters.
 fn compile(source: &str, limit: usize) -> Result<meta::Regex, String> {
     let config = meta::Config::new()
         .utf8_empty(false)
@@ -112,7 +113,7 @@ fn compile(source: &str, limit: usize) -> Result<meta::Regex, String> {
         .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
     meta::Builder::new()
         .configure(config)
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .syntax(syntax::Config::new().utf8(false))
         .build(source)
         .map_err(|error| match error.size_limit() {
             Some(limit) => format!("too costly: more than {limit} bytes compiled"),

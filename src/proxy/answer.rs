@@ -74,7 +74,7 @@ pub(super) async fn relay(
     let way = match kind {
         Kind::Exempt => Way::Exempt,
         Kind::Events if status.is_success() => {
-            Way::Events(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings)))
+            Way::Events(Box::new(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings))))
         }
         Kind::Events | Kind::Json | Kind::Other => {
             let context = Whole { snapshot, plan: &plan, status, deadline };

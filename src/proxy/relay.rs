@@ -30,7 +30,7 @@ pub(super) enum Way {
     /// Relayed as it comes; its bytes are exempt.
     Exempt,
     /// Read event by event.
-    Events(wire::Stream),
+    Events(Box<wire::Stream>),
 }
 
 /// A stream under way. It owns what must end with it: the record, the admission, the deadlines, the windows.
@@ -87,7 +87,7 @@ impl Relay {
         let idle = plan.upstream.idle_timeout;
         let events = match way {
             Way::Exempt => None,
-            Way::Events(stream) => Some(Events::new(plan.dialect, stream, inspector, &snapshot.settings.body)),
+            Way::Events(stream) => Some(Events::new(plan.dialect, *stream, inspector, &snapshot.settings.body)),
         };
         let clock = Clock {
             started: now,
