@@ -99,11 +99,12 @@ impl Compiler<'_> {
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
         let mut problems = Vec::new();
         let (mut compiled, mut gaps) = (Vec::new(), Vec::new());
-        for (nth, (name, hirs)) in loaded.names.iter().zip(selections).enumerate() {
+        let written = loaded.names.iter().zip(selections).zip(&loaded.selections);
+        for (nth, ((name, hirs), sources)) in written.enumerate() {
             let negative = is_negative(&loaded.names, nth);
             let mut gap = None;
             let mut patterns = Vec::new();
-            for hir in hirs {
+            for (hir, source) in hirs.iter().zip(sources) {
                 let mut problem =
                     |message: String| problems.push(loaded.problem(&format!("detection.{name}"), message));
                 let Some(longest) = longest(hir) else {
@@ -115,7 +116,7 @@ impl Compiler<'_> {
                     Vec::new()
                 });
                 let sets = sets.into_iter().map(|set| self.set(set)).collect();
-                match Pattern::new(hir, longest, sets, limit) {
+                match Pattern::new(source, longest, sets, limit) {
                     Ok(pattern) => patterns.push(pattern),
                     Err(message) => problem(message),
                 }

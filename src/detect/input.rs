@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use regex_automata::util::syntax;
 use regex_automata::{Input, meta};
-use regex_syntax::hir::Hir;
 
 use super::condition::Condition;
+use super::pattern::parse;
 use super::rule::Roles;
 use super::validate::Validator;
 use super::words::{End, Words};
@@ -85,10 +85,9 @@ pub(super) struct Pattern {
 
 impl Pattern {
     /// A bounded pattern that compiles to at most `limit` bytes.
-    pub(super) fn new(hir: &Hir, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
-        let source = hir.to_string().into_boxed_str();
-        let memory = compile(&source, limit)?.memory_usage();
-        Ok(Self { source, limit, regex: OnceLock::new(), memory, longest, sets, trigger: None })
+    pub(super) fn new(source: &str, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
+        let memory = compile(source, limit)?.memory_usage();
+        Ok(Self { source: source.into(), limit, regex: OnceLock::new(), memory, longest, sets, trigger: None })
     }
 
     /// The compiled pattern. `None` cannot be: it compiled before.
@@ -102,7 +101,6 @@ impl Pattern {
     }
 }
 
-/// Compiles what the pattern printed itself as: that says of each part whether it is about bytes or characters.
 fn compile(source: &str, limit: usize) -> Result<meta::Regex, String> {
     let config = meta::Config::new()
         .utf8_empty(false)
@@ -113,8 +111,8 @@ fn compile(source: &str, limit: usize) -> Result<meta::Regex, String> {
         .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
     meta::Builder::new()
         .configure(config)
-        .syntax(syntax::Config::new().utf8(false))
-        .build(source)
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .build_from_hir(&parse(source)?)
         .map_err(|error| match error.size_limit() {
             Some(limit) => format!("too costly: more than {limit} bytes compiled"),
             None => error.to_string(),
