@@ -2,18 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use regex_automata::util::syntax;
 use regex_automata::{Input, meta};
 
 use super::condition::Condition;
-use super::pattern::parse;
+use super::pattern::compile_lazily;
 use super::rule::Roles;
 use super::validate::Validator;
 use super::words::{End, Words};
 use crate::types::Role;
-
-/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
-const LAZY_CACHE: usize = 128 * 1024;
 
 /// The input side of a rule set.
 #[derive(Debug, Clone)]
@@ -86,37 +82,19 @@ pub(super) struct Pattern {
 impl Pattern {
     /// A bounded pattern that compiles to at most `limit` bytes.
     pub(super) fn new(source: &str, longest: usize, sets: Vec<u16>, limit: usize) -> Result<Self, String> {
-        let memory = compile(source, limit)?.memory_usage();
+        let memory = compile_lazily(source, limit)?.memory_usage();
         Ok(Self { source: source.into(), limit, regex: OnceLock::new(), memory, longest, sets, trigger: None })
     }
 
     /// The compiled pattern. `None` cannot be: it compiled before.
     fn regex(&self) -> Option<&meta::Regex> {
-        self.regex.get_or_init(|| compile(&self.source, self.limit).ok()).as_ref()
+        self.regex.get_or_init(|| compile_lazily(&self.source, self.limit).ok()).as_ref()
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
-}
-
-fn compile(source: &str, limit: usize) -> Result<meta::Regex, String> {
-    let config = meta::Config::new()
-        .utf8_empty(false)
-        .nfa_size_limit(Some(limit))
-        .hybrid_cache_capacity(LAZY_CACHE)
-        .dfa(false)
-        .onepass(false)
-        .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
-    meta::Builder::new()
-        .configure(config)
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .build_from_hir(&parse(source)?)
-        .map_err(|error| match error.size_limit() {
-            Some(limit) => format!("too costly: more than {limit} bytes compiled"),
-            None => error.to_string(),
-        })
 }
 
 /// Where one rule matched: its position among all rules and the matches' ranges.

@@ -4,7 +4,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
-    clippy::string_slice,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "a test that meets what it does not expect has failed"
