@@ -1,6 +1,7 @@
 //! The laws of the source tree, checked by plain `cargo test`: floors, purity, opening lines, sizes, one place for HTTP statuses.
 #![expect(
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_used,
     reason = "a check that meets what it does not expect has failed"
 )]
