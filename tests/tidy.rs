@@ -1,4 +1,10 @@
 //! The laws of the source tree, checked by plain `cargo test`: floors, purity, opening lines, sizes, one place for HTTP statuses.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a check that meets what it does not expect has failed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -50,16 +56,20 @@ const IMPURE: &[&str] = &[
     "OffsetDateTime::now",
 ];
 
-/// Where an HTTP status may be named: the one place that makes refusals, the two ends of the road, the control side.
-const STATUS_HOMES: &[&str] = &["proxy/refuse", "proxy/listen", "proxy/upstream", "control/"];
+/// Where an HTTP status may be chosen: the one place that makes refusals, the two ends of the road, the control side.
+/// The command line only reads the statuses of others. Elsewhere a status that came from there may be carried.
+const STATUS_HOMES: &[&str] = &["proxy/refuse", "proxy/listen", "proxy/upstream", "control/", "cli/"];
 
 /// Non-test lines a file may have.
 const LONG: usize = 400;
 /// Non-test lines a file of the list below may have.
 const LONGEST: usize = 600;
 /// Files that are better whole than split, each with the reason.
-const LONG_FILES: &[(&str, &str)] =
-    &[("src/config/settings.rs", "one struct per table of gateway.toml: it is read side by side with that file")];
+const LONG_FILES: &[(&str, &str)] = &[
+    ("src/config/settings.rs", "one struct per table of gateway.toml: it is read side by side with that file"),
+    ("src/detect/window.rs", "one algorithm, byte by byte: its steps share every field and are read together"),
+    ("src/proxy/listen/guard.rs", "one state machine between socket and hyper: its two sides share every field"),
+];
 
 struct Source {
     /// Relative to the package, with `/`.
@@ -338,11 +348,11 @@ fn statuses_are_chosen_in_few_places() {
         if STATUS_HOMES.iter().any(|home| inner.starts_with(home)) {
             continue;
         }
-        for (number, line) in source.code.lines().enumerate().filter(|(_, line)| names(line, "StatusCode")) {
+        for (number, line) in source.code.lines().enumerate().filter(|(_, line)| names(line, "StatusCode::")) {
             problems.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
         }
     }
-    report("`StatusCode` outside the places that answer", &problems);
+    report("a status is chosen outside the places that answer", &problems);
 }
 
 #[test]

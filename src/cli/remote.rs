@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::header::HOST;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -31,8 +31,15 @@ pub(super) struct RemoteArgs {
     ops: Option<SocketAddr>,
 }
 
+/// What the ops listener said.
+struct Answer {
+    status: u16,
+    good: bool,
+    body: Bytes,
+}
+
 pub(super) fn reload(source: &Source, args: &RemoteArgs, out: &mut Out) -> Result<ExitCode, Error> {
-    let (status, body) = call(source, args, Method::POST, "/reload", RELOAD)?;
+    let Answer { status, body, .. } = call(source, args, Method::POST, "/reload", RELOAD)?;
     let Ok(outcome) = serde_json::from_slice::<ReloadOutcome>(&body) else {
         return Err(Error::Failed(format!("the gateway answered {status}: {}", String::from_utf8_lossy(&body).trim())));
     };
@@ -48,21 +55,19 @@ pub(super) fn reload(source: &Source, args: &RemoteArgs, out: &mut Out) -> Resul
 }
 
 pub(super) fn healthcheck(source: &Source, args: &RemoteArgs, out: &mut Out) -> Result<ExitCode, Error> {
-    let (status, body) = call(source, args, Method::GET, "/readyz?verbose", PROBE)?;
+    let Answer { good, body, .. } = call(source, args, Method::GET, "/readyz?verbose", PROBE)?;
     out.line(String::from_utf8_lossy(&body).trim())?;
-    Ok(if status == StatusCode::OK { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn call(
-    source: &Source,
-    args: &RemoteArgs,
-    method: Method,
-    path: &str,
-    within: Duration,
-) -> Result<(StatusCode, Bytes), Error> {
-    let address = args.ops.or_else(|| source.ops_address()).map(reachable);
-    let Some(address) = address else {
-        return Err(Error::Failed("the configuration has no ops.address: name one with --ops".to_owned()));
+fn call(source: &Source, args: &RemoteArgs, method: Method, path: &str, within: Duration) -> Result<Answer, Error> {
+    let configured = || source.ops_address().map_err(|problem| Error::Failed(format!("{problem}; name it with --ops")));
+    let address = match args.ops {
+        Some(address) => Some(address),
+        None => configured()?,
+    };
+    let Some(address) = address.map(reachable) else {
+        return Err(Error::Failed("ops.address is empty in the configuration: nothing is served there".to_owned()));
     };
     let io = |source| Error::Io { what: format!("cannot reach the gateway at {address}"), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
@@ -84,19 +89,16 @@ async fn exchange(
     address: SocketAddr,
     method: Method,
     path: &str,
-) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, address.to_string())
-        .body(Empty::<Bytes>::new())?;
+    let request =
+        Request::builder().method(method).uri(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     connection.abort();
-    Ok((status, body))
+    Ok(Answer { status: status.as_u16(), good: status.is_success(), body })
 }
 
 /// A listener on every address is reached on the loopback one.

@@ -186,8 +186,7 @@ impl Scanner {
 
     fn body(&self, dialect: Dialect, body: &[u8]) -> Result<Scanned, Error> {
         let started = Instant::now();
-        let limits =
-            wire::Limits { max_depth: self.settings.body.max_depth, max_nodes: self.settings.body.max_nodes };
+        let limits = wire::Limits { max_depth: self.settings.body.max_depth, max_nodes: self.settings.body.max_nodes };
         let prompt = wire::read_prompt(dialect, body, &limits)
             .map_err(|bad| Error::Failed(format!("the body would be refused: {bad} (offset {})", bad.offset)))?;
         let mut findings = Vec::new();
@@ -259,7 +258,8 @@ impl Scanned {
     }
 
     fn json(&self) -> Value {
-        let path = |span: SpanIndex| usize::try_from(span.0).ok().and_then(|at| self.texts.get(at)).map(|(path, _)| path);
+        let path =
+            |span: SpanIndex| usize::try_from(span.0).ok().and_then(|at| self.texts.get(at)).map(|(path, _)| path);
         let findings: Vec<Value> = self
             .verdict
             .findings

@@ -40,6 +40,11 @@ impl<'a> Check<'a> {
         self.warnings.push(self.origins.problem(at, message));
     }
 
+    /// Where the value at `at` is written, as a problem without words.
+    pub(super) fn located(&self, at: &KeyPath) -> Problem {
+        self.origins.problem(at, "")
+    }
+
     /// Whether the value at `at` could not be read, and was reported.
     pub(super) fn doubtful(&self, at: &KeyPath) -> bool {
         self.origins.doubtful(at)
@@ -106,7 +111,10 @@ fn one_listener(check: &mut Check<'_>, at: &KeyPath, listener: &Listener) -> Opt
             };
             let length = path.as_os_str().len();
             if length == 0 || length > SOCKET_PATH {
-                check.problem(&at.key("path"), format!("a socket's path has 1 to {SOCKET_PATH} bytes, this has {length}"));
+                check.problem(
+                    &at.key("path"),
+                    format!("a socket's path has 1 to {SOCKET_PATH} bytes, this has {length}"),
+                );
             }
             Some(path.display().to_string())
         }
@@ -232,7 +240,11 @@ fn rules(check: &mut Check<'_>, rules: &Rules, inspect: &Inspect) {
     check.sizes("rules", &[("max_rule", rules.max_rule), ("max_total", rules.max_total)]);
     check.require(rules.max_rule <= rules.max_total, &at("max_rule"), "must not be more than rules.max_total");
     let any = rules.builtin || !rules.directories.is_empty() || inspect.mode == Mode::Off;
-    check.require(any, &at("builtin"), "without the built-in rules, name rules.directories or set inspect.mode = \"off\"");
+    check.require(
+        any,
+        &at("builtin"),
+        "without the built-in rules, name rules.directories or set inspect.mode = \"off\"",
+    );
     for (id, change) in &rules.overrides {
         let points = change.score.is_none_or(|score| (1..=10).contains(&score));
         let at = KeyPath::of(&["rules", "overrides", id, "score"]);

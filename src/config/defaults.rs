@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::settings::{
     BlockMode, Body, ClientAuth, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
     OnUninspected, Ops, Protocol, QueueFull, RecordFile, Reload, Rules, SecurityMode, Server, Settings, Telemetry, Tls,
+    Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 
@@ -95,7 +96,7 @@ impl Default for Body {
     fn default() -> Self {
         Self {
             max_request: Size::bytes(16 * MIB),
-            max_response: Size::bytes(32 * MIB),
+            max_response: Size::bytes(16 * MIB),
             max_decode_ratio: 100,
             max_depth: 64,
             max_nodes: 200_000,
@@ -112,12 +113,6 @@ impl Default for Ops {
     }
 }
 
-impl Default for Identity {
-    fn default() -> Self {
-        Self { require_key: false, keys: Vec::new(), user_header: None }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -126,12 +121,6 @@ impl Default for Limits {
             max_in_flight: 0,
             max_tracked: 100_000,
         }
-    }
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self { requests_per_minute: 0, burst: 0, concurrent: 0 }
     }
 }
 
@@ -196,5 +185,59 @@ impl Default for Telemetry {
 impl Default for Reload {
     fn default() -> Self {
         Self { watch: true, debounce: Time::from_millis(300), poll: Time::from_secs(30) }
+    }
+}
+
+impl Upstream {
+    /// One of a kind with every other key at its default.
+    pub fn of_kind(kind: UpstreamKind) -> Self {
+        Self {
+            kind,
+            base_url: None,
+            api_key: None,
+            api_key_env: None,
+            api_key_file: None,
+            forward_client_key: false,
+            ca: None,
+            connect_timeout: upstream::connect_timeout(),
+            first_byte_timeout: upstream::first_byte_timeout(),
+            idle_timeout: upstream::idle_timeout(),
+            total_timeout: upstream::total_timeout(),
+            retries: upstream::retries(),
+            retry_delay: upstream::retry_delay(),
+            max_idle: upstream::max_idle(),
+            idle_connection_timeout: upstream::idle_connection(),
+            http2: false,
+        }
+    }
+}
+
+/// Defaults of keys in tables that have required keys beside them.
+pub(super) mod upstream {
+    use super::Time;
+
+    pub(in crate::config) fn connect_timeout() -> Time {
+        Time::from_secs(5)
+    }
+    pub(in crate::config) fn first_byte_timeout() -> Time {
+        Time::from_secs(300)
+    }
+    pub(in crate::config) fn idle_timeout() -> Time {
+        Time::from_secs(120)
+    }
+    pub(in crate::config) fn total_timeout() -> Time {
+        Time::from_secs(1800)
+    }
+    pub(in crate::config) fn retries() -> u32 {
+        2
+    }
+    pub(in crate::config) fn retry_delay() -> Time {
+        Time::from_millis(100)
+    }
+    pub(in crate::config) fn max_idle() -> usize {
+        256
+    }
+    pub(in crate::config) fn idle_connection() -> Time {
+        Time::from_secs(60)
     }
 }

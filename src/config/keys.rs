@@ -64,10 +64,16 @@ pub(super) fn check(check: &mut Check<'_>, identity: &Identity) -> KeyTable {
         if key.name.trim().is_empty() || key.name.chars().any(char::is_control) || key.name.len() > 128 {
             check.problem(&at.key("name"), "a key's name has 1 to 128 bytes, no control characters");
         } else if let Some(first) = names.insert(&key.name, index) {
-            check.problem(&at.key("name"), format!("`{}` is also the name of key {}", key.name, first.saturating_add(1)));
+            check.problem(
+                &at.key("name"),
+                format!("`{}` is also the name of key {}", key.name, first.saturating_add(1)),
+            );
         }
         let Some(digest) = unhex(&key.sha256) else {
-            check.problem(&at.key("sha256"), "must be the SHA-256 of the key: 64 hex digits (`portcullis config keygen`)");
+            check.problem(
+                &at.key("sha256"),
+                "must be the SHA-256 of the key: 64 hex digits (`portcullis config keygen`)",
+            );
             continue;
         };
         if keys.insert(digest, Arc::from(key.name.as_str())).is_some() {

@@ -16,7 +16,7 @@ use super::rules::{self, RuleSources};
 use super::settings::{Settings, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
 use super::tls::{self, TlsMaterial};
-use super::tree::Tree;
+use super::tree::{self, Tree, Whole};
 use super::upstreams::{self, Upstreams};
 
 /// Looked for in the working directory when no file is named.
@@ -116,12 +116,31 @@ impl Source {
         Ok((loaded, prepared))
     }
 
-    /// The address of the ops listener, read leniently: it must be found when a bad file is what a reload is to reject.
-    pub fn ops_address(&self) -> Option<SocketAddr> {
-        let text = self.file().and_then(|path| Reader::default().text(path).ok()).unwrap_or_default();
-        let mut tree = Tree::parse("", &text).unwrap_or_default();
-        env::apply(&mut tree, &self.environment);
-        tree.decode().0.ops.address
+    /// The address of the ops listener, `None` where there is none. Read leniently: it must be found when a bad file is
+    /// what a reload is to reject.
+    ///
+    /// # Errors
+    /// When it cannot be told; a guess could reach another gateway.
+    pub fn ops_address(&self) -> Result<Option<SocketAddr>, Problem> {
+        let default = Settings::default().ops.address;
+        let (origin, address) = if let Some(address) = self.environment.get("PORTCULLIS__OPS__ADDRESS") {
+            ("environment variable PORTCULLIS__OPS__ADDRESS".to_owned(), address.to_owned())
+        } else if let Some(path) = self.file() {
+            let name = path.display().to_string();
+            let text = Reader::default().text(path).map_err(|message| Problem::of_file(&name, message))?;
+            match tree::leniently(&text, ["ops", "address"]) {
+                (Some(address), _) => (name, address),
+                (None, Whole::Yes) => return Ok(default),
+                (None, Whole::No) => return Err(Problem::of_file(name, "is damaged, and ops.address cannot be told")),
+            }
+        } else {
+            return Ok(default);
+        };
+        if address.is_empty() {
+            return Ok(None);
+        }
+        let bad = |_| Problem { path: "ops.address".to_owned(), ..Problem::of_file(origin, "is not an address:port") };
+        address.parse().map(Some).map_err(bad)
     }
 
     fn file(&self) -> Option<&Path> {

@@ -55,13 +55,7 @@ impl std::error::Error for Problem {}
 
 impl From<detect::Problem> for Problem {
     fn from(problem: detect::Problem) -> Self {
-        Self {
-            origin: problem.file,
-            line: problem.line,
-            column: None,
-            path: problem.path,
-            message: problem.message,
-        }
+        Self { origin: problem.file, line: problem.line, column: None, path: problem.path, message: problem.message }
     }
 }
 
@@ -119,7 +113,8 @@ impl fmt::Display for KeyPath {
                 Segment::Index(index) => write!(f, "[{index}]")?,
                 Segment::Key(key) => {
                     let dot = if position == 0 { "" } else { "." };
-                    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+                    let bare =
+                        !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
                     if bare {
                         write!(f, "{dot}{key}")?;
                     } else {

@@ -29,6 +29,14 @@ pub(super) struct Reader {
     watched: Watched,
 }
 
+/// The rule files of a directory.
+pub(super) struct RuleFiles {
+    /// Path and text of each.
+    pub(super) files: Vec<(PathBuf, String)>,
+    /// Path and reason of those that cannot be read.
+    pub(super) bad: Vec<(PathBuf, String)>,
+}
+
 /// What has to be watched to notice a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watched {
@@ -58,7 +66,7 @@ impl Reader {
 
     /// Reads every `*.yaml` below `directory`, in the order of their paths: path and contents.
     /// Names that begin with a dot are skipped: a ConfigMap keeps its real files in `..2026_01_01`.
-    pub(super) fn rule_files(&mut self, directory: &Path) -> (Vec<(PathBuf, String)>, Vec<(PathBuf, String)>) {
+    pub(super) fn rule_files(&mut self, directory: &Path) -> RuleFiles {
         let mut paths = Vec::new();
         let mut bad = Vec::new();
         self.walk(directory, 0, &mut paths, &mut bad);
@@ -78,7 +86,7 @@ impl Reader {
                 break;
             }
         }
-        (files, bad)
+        RuleFiles { files, bad }
     }
 
     /// Remembers a file that was looked for and is not there, so that its arrival is noticed.

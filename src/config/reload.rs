@@ -171,8 +171,7 @@ impl ReloadTask {
         match prepared {
             Ok((prepared, loaded)) => {
                 self.source = loaded.source;
-                outcome.warnings =
-                    loaded.warnings.iter().chain(&prepared.warnings).map(ToString::to_string).collect();
+                outcome.warnings = loaded.warnings.iter().chain(&prepared.warnings).map(ToString::to_string).collect();
                 outcome.generation = self.handle.publish(prepared);
             }
             Err(problems) => outcome.problems = problems.iter().map(ToString::to_string).collect(),

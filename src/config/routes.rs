@@ -99,7 +99,10 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings, upstreams: &Upst
             let found = upstreams.named(name);
             if found.is_none() && !check.doubtful(&KeyPath::of(&["upstreams", name])) {
                 let known: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
-                check.problem(&at.key("upstream"), format!("there is no upstream `{name}`: known are {}", known.join(", ")));
+                check.problem(
+                    &at.key("upstream"),
+                    format!("there is no upstream `{name}`: known are {}", known.join(", ")),
+                );
             }
             found
         });
@@ -148,7 +151,8 @@ fn bad_path(written: &str, path: &str, open: bool) -> Option<&'static str> {
     }
     let plain = path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'%' | b'\\'));
     let segments_fit = path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
-    if !plain || (!segments_fit && !(open && path.is_empty())) {
+    let everything = open && path.is_empty();
+    if !(plain && (segments_fit || everything)) {
         return Some("must be canonical: no query, no escapes, no empty, `.` or `..` segments, no final slash");
     }
     None

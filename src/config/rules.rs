@@ -1,5 +1,6 @@
 //! Where rules come from: those in the binary, then the configured directories.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,9 +8,9 @@ use rust_embed::RustEmbed;
 
 use super::check::Check;
 use super::problem::{KeyPath, Problem};
-use super::read::Fingerprint;
+use super::read::{Fingerprint, RuleFiles};
 use super::settings::{self, RuleOverride};
-use crate::detect::{Budget, Override, RuleSet, Source};
+use crate::detect::{self, Budget, Override, RuleSet, Source};
 
 /// The rules built into the binary.
 #[derive(RustEmbed)]
@@ -21,6 +22,8 @@ struct Builtin;
 pub(super) struct RuleSources {
     sources: Vec<Source>,
     settings: settings::Rules,
+    /// Where each override is written, as a problem without words.
+    places: BTreeMap<String, Problem>,
     /// A digest over the above.
     pub(super) fingerprint: Fingerprint,
 }
@@ -30,14 +33,16 @@ pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSource
     let mut sources = if rules.builtin { builtin(check) } else { Vec::new() };
     for (index, directory) in rules.directories.iter().enumerate() {
         let at = KeyPath::of(&["rules", "directories"]).index(index);
-        let (files, bad) = check.reader.rule_files(directory);
+        let RuleFiles { files, bad } = check.reader.rule_files(directory);
         for (path, message) in bad {
             check.problem(&at, format!("{}: {message}", path.display()));
         }
         sources.extend(files.into_iter().map(|(path, text)| Source { name: path.display().to_string(), text }));
     }
     let fingerprint = fingerprint(&sources, rules);
-    RuleSources { sources, settings: rules.clone(), fingerprint }
+    let place = |id: &String| (id.clone(), check.located(&KeyPath::of(&["rules", "overrides", id])));
+    let places = rules.overrides.keys().map(place).collect();
+    RuleSources { sources, settings: rules.clone(), places, fingerprint }
 }
 
 fn builtin(check: &mut Check<'_>) -> Vec<Source> {
@@ -72,10 +77,18 @@ impl RuleSources {
             max_total: self.settings.max_total.get(),
             max_hold: self.settings.max_hold.get(),
         };
-        let told = |problems: Vec<crate::detect::Problem>| problems.into_iter().map(Problem::from).collect();
+        let told = |problems: Vec<detect::Problem>| problems.into_iter().map(|problem| self.located(problem)).collect();
         let compiled = RuleSet::compile(&self.sources, &overrides, &budget).map_err(told)?;
         let failed = compiled.self_test();
         if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }
+    }
+
+    /// What is said of an override is told where the override stands.
+    fn located(&self, problem: detect::Problem) -> Problem {
+        match self.places.get(&problem.path) {
+            Some(place) if problem.line.is_none() => Problem { message: problem.message, ..place.clone() },
+            _ => problem.into(),
+        }
     }
 
     /// How many files there are.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::defaults::upstream;
 use super::units::{Size, Time};
 use crate::types::{Action, Secret, Severity};
 
@@ -210,7 +211,7 @@ pub struct Ops {
 }
 
 /// Who is let in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
     /// Refuse requests without a known gateway key (or trusted user header).
@@ -246,7 +247,7 @@ pub struct Limits {
 }
 
 /// One caller's rate and concurrency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {
     /// Requests per minute, sustained; 0 is no limit.
@@ -403,56 +404,32 @@ pub struct Upstream {
     #[serde(default)]
     pub ca: Option<PathBuf>,
     /// Until connected, TLS included.
-    #[serde(default = "upstream_defaults::connect_timeout")]
+    #[serde(default = "upstream::connect_timeout")]
     pub connect_timeout: Time,
     /// From the request sent to the head of the answer.
-    #[serde(default = "upstream_defaults::first_byte_timeout")]
+    #[serde(default = "upstream::first_byte_timeout")]
     pub first_byte_timeout: Time,
     /// Between two pieces of an answer.
-    #[serde(default = "upstream_defaults::idle_timeout")]
+    #[serde(default = "upstream::idle_timeout")]
     pub idle_timeout: Time,
     /// The whole exchange.
-    #[serde(default = "upstream_defaults::total_timeout")]
+    #[serde(default = "upstream::total_timeout")]
     pub total_timeout: Time,
     /// Further attempts while nothing was sent twice (connection failures only).
-    #[serde(default = "upstream_defaults::retries")]
+    #[serde(default = "upstream::retries")]
     pub retries: u32,
     /// Before the first of them; doubles each time.
-    #[serde(default = "upstream_defaults::retry_delay")]
+    #[serde(default = "upstream::retry_delay")]
     pub retry_delay: Time,
     /// Idle connections kept per worker.
-    #[serde(default = "upstream_defaults::max_idle")]
+    #[serde(default = "upstream::max_idle")]
     pub max_idle: usize,
     /// How long an idle connection is kept.
-    #[serde(default = "upstream_defaults::idle_connection")]
+    #[serde(default = "upstream::idle_connection")]
     pub idle_connection_timeout: Time,
     /// Speak HTTP/2 with this upstream (over TLS it is negotiated; in clear it needs prior knowledge).
     #[serde(default)]
     pub http2: bool,
-}
-
-impl Upstream {
-    /// One of a kind with every other key at its default.
-    pub fn of_kind(kind: UpstreamKind) -> Self {
-        Self {
-            kind,
-            base_url: None,
-            api_key: None,
-            api_key_env: None,
-            api_key_file: None,
-            forward_client_key: false,
-            ca: None,
-            connect_timeout: upstream_defaults::connect_timeout(),
-            first_byte_timeout: upstream_defaults::first_byte_timeout(),
-            idle_timeout: upstream_defaults::idle_timeout(),
-            total_timeout: upstream_defaults::total_timeout(),
-            retries: upstream_defaults::retries(),
-            retry_delay: upstream_defaults::retry_delay(),
-            max_idle: upstream_defaults::max_idle(),
-            idle_connection_timeout: upstream_defaults::idle_connection(),
-            http2: false,
-        }
-    }
 }
 
 /// A provider's key as written in the file. It prints as `[redacted]`, whatever prints it.
@@ -573,36 +550,6 @@ pub struct Reload {
     pub debounce: Time,
     /// Also compare their contents this often, for file systems that send no events; 0 switches it off.
     pub poll: Time,
-}
-
-/// Defaults of keys in tables that have required keys beside them.
-mod upstream_defaults {
-    use super::Time;
-
-    pub(super) fn connect_timeout() -> Time {
-        Time::from_secs(5)
-    }
-    pub(super) fn first_byte_timeout() -> Time {
-        Time::from_secs(300)
-    }
-    pub(super) fn idle_timeout() -> Time {
-        Time::from_secs(120)
-    }
-    pub(super) fn total_timeout() -> Time {
-        Time::from_secs(1800)
-    }
-    pub(super) fn retries() -> u32 {
-        2
-    }
-    pub(super) fn retry_delay() -> Time {
-        Time::from_millis(100)
-    }
-    pub(super) fn max_idle() -> usize {
-        256
-    }
-    pub(super) fn idle_connection() -> Time {
-        Time::from_secs(60)
-    }
 }
 
 /// An optional value that has a default: TOML has no word for "none", so an empty string says it.

@@ -127,7 +127,9 @@ fn the_examples_in_the_reference_file_are_real_keys() {
             let example = line.strip_prefix("# ").filter(|rest| {
                 let key = rest.split([' ', '=']).next().unwrap_or("");
                 rest.starts_with('[') && rest.ends_with(']')
-                    || rest.contains(" = ") && !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                    || rest.contains(" = ")
+                        && !key.is_empty()
+                        && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             });
             format!("{}\n", example.unwrap_or(line))
         })
@@ -234,14 +236,18 @@ fn a_secret_is_never_printed() {
     let everything = format!("{loaded:?}{}{}", loaded.to_toml(true).unwrap(), loaded.to_toml(false).unwrap());
     assert!(!everything.contains("very-secret"), "{everything}");
     assert!(everything.contains("[redacted]"));
-    let bad = problems_with("[upstreams.a]\nkind = \"openai\"\n", &[("PORTCULLIS__UPSTREAMS__A__API_KEY", "[\"sk-very-secret\"]x\u{7f}")]);
+    let bad = problems_with(
+        "[upstreams.a]\nkind = \"openai\"\n",
+        &[("PORTCULLIS__UPSTREAMS__A__API_KEY", "[\"sk-very-secret\"]x\u{7f}")],
+    );
     assert!(!bad.join("").contains("very-secret"), "{bad:?}");
 }
 
 #[test]
 fn keys_routes_and_thresholds_are_checked() {
     only("[[identity.keys]]\nname = \"a\"\nsha256 = \"abc\"\n", "identity.keys[0].sha256: must be the SHA-256");
-    let key = |name: &str, digit: &str| format!("[[identity.keys]]\nname = \"{name}\"\nsha256 = \"{}\"\n", digit.repeat(64));
+    let key =
+        |name: &str, digit: &str| format!("[[identity.keys]]\nname = \"{name}\"\nsha256 = \"{}\"\n", digit.repeat(64));
     only(&format!("{}{}", key("a", "1"), key("a", "2")), "`a` is also the name of key 1");
     only(&format!("{}{}", key("a", "1"), key("b", "1")), "another key has the same digest");
     only("[identity]\nrequire_key = true\n", "nobody could get in");
@@ -250,12 +256,18 @@ fn keys_routes_and_thresholds_are_checked() {
     only("[[routes]]\npath = \"chat\"\n", "routes[0].path: must begin with a slash");
     only("[[routes]]\npath = \"/v1/chat\"\n", "without the leading /v1");
     only("[[routes]]\npath = \"/a/../b\"\n", "must be canonical");
-    only("[[routes]]\npath = \"/a\"\nmethods = [\"POST\", \"get\"]\n", "routes[0].methods[1]: a method is written in capitals");
+    only(
+        "[[routes]]\npath = \"/a\"\nmethods = [\"POST\", \"get\"]\n",
+        "routes[0].methods[1]: a method is written in capitals",
+    );
     only("[[routes]]\npath = \"/a\"\nupstream = \"nowhere\"\n", "there is no upstream `nowhere`: known are rehearsal");
     only("[inspect]\nstrict_percent = 0\n", "must be between 1 and 100");
     only("[telemetry]\ntrace_ratio = 1.5\n", "must be between 0 and 1");
     only("[telemetry]\nlog = \"portcullis=loud\"\n", "is not a filter");
-    only("[rules]\ndirectories = [\"/does/not/exist\"]\n", "rules.directories[0]: /does/not/exist: the directory cannot be read");
+    only(
+        "[rules]\ndirectories = [\"/does/not/exist\"]\n",
+        "rules.directories[0]: /does/not/exist: the directory cannot be read",
+    );
     only("[body]\nmax_in_flight = \"1MiB\"\n", "must be at least body.max_request");
     only("[tls]\nclient_auth = \"required\"\n", "needs tls.client_ca");
 }
@@ -276,11 +288,16 @@ fn the_environment_overrides_the_file() {
         ("PORTCULLIS__BODY__MAX_REQUEST", "1048576"),
         ("PORTCULLIS__INSPECT__MODE", "monitor"),
         ("PORTCULLIS__RULES__OVERRIDES__PC_INJ_0001__ENABLED", "false"),
-        ("PORTCULLIS__IDENTITY__KEYS", r#"[{"name": "a", "sha256": "1111111111111111111111111111111111111111111111111111111111111111"}]"#),
+        (
+            "PORTCULLIS__IDENTITY__KEYS",
+            r#"[{"name": "a", "sha256": "1111111111111111111111111111111111111111111111111111111111111111"}]"#,
+        ),
         ("PORTCULLIS__UPSTREAMS__MY_LLM__API_KEY", "12345"),
         ("UNRELATED", "x"),
     ];
-    let loaded = load_with("[server]\nworkers = 1\n[upstreams.my-llm]\nkind = \"openai\"\napi_key_env = \"GONE\"\n", &env).unwrap();
+    let loaded =
+        load_with("[server]\nworkers = 1\n[upstreams.my-llm]\nkind = \"openai\"\napi_key_env = \"GONE\"\n", &env)
+            .unwrap();
     let settings = &loaded.settings;
     assert_eq!(settings.server.workers, 3);
     assert_eq!(loaded.trusted.len(), 1);
@@ -298,8 +315,12 @@ fn problems_in_the_environment_name_the_variable() {
     let env = [("PORTCULLIS__SERVER__WROKERS", "3"), ("PORTCULLIS__HTTP__MAX_HEADERS", "many")];
     let found = problems_with("# nothing\n", &env);
     assert_eq!(found.len(), 2, "{found:#?}");
-    assert!(found.iter().any(|problem| problem.starts_with("environment variable PORTCULLIS__SERVER__WROKERS: server.wrokers: unknown field")));
-    assert!(found.iter().any(|problem| problem.starts_with("environment variable PORTCULLIS__HTTP__MAX_HEADERS: http.max_headers: invalid type")));
+    assert!(found.iter().any(|problem| {
+        problem.starts_with("environment variable PORTCULLIS__SERVER__WROKERS: server.wrokers: unknown field")
+    }));
+    assert!(found.iter().any(|problem| {
+        problem.starts_with("environment variable PORTCULLIS__HTTP__MAX_HEADERS: http.max_headers: invalid type")
+    }));
 }
 
 #[test]
@@ -347,7 +368,13 @@ fn routes_are_found_in_order() {
     assert_eq!(&*find("POST", "/messages", Some(Dialect::Messages)).unwrap().upstream.unwrap().name, "r");
     let models = routes.lookup("GET", "/models", Some(Dialect::Models), ApiFamily::Anthropic).unwrap();
     assert_eq!(&*models.upstream.as_ref().unwrap().name, "r");
-    for (method, path) in [("DELETE", "/files/x"), ("GET", "/files"), ("GET", "/files/"), ("GET", "/filesystem/x"), ("POST", "/moderations")] {
+    for (method, path) in [
+        ("DELETE", "/files/x"),
+        ("GET", "/files"),
+        ("GET", "/files/"),
+        ("GET", "/filesystem/x"),
+        ("POST", "/moderations"),
+    ] {
         assert!(find(method, path, None).is_none(), "{method} {path}");
     }
 }
@@ -390,6 +417,31 @@ fn certificates_are_checked_against_their_keys() {
     only(&tls(&certs, &certs), "tls.key");
     only(&tls(&key, &key), "has no certificate in PEM");
     only(&format!("[tls]\ncertificate = {certs:?}\n"), "needs tls.key beside it");
+}
+
+#[test]
+fn an_override_of_no_rule_is_told_where_it_stands() {
+    let folder = folder_with_rules("");
+    let text = settings(&folder.path("rules"), "[rules.overrides.PC-NOPE-0001]\nenabled = false\n");
+    let path = folder.write("gateway.toml", &text);
+    let source = Source::new(Some(&path), super::Environment::default());
+    let told = source.check().unwrap_err()[0].to_string();
+    assert!(told.ends_with("gateway.toml:7:18: rules.overrides.PC-NOPE-0001: no rule has this id"), "{told}");
+}
+
+#[test]
+fn the_ops_listener_is_found_in_a_damaged_file_or_not_guessed() {
+    let folder = Folder::new();
+    let of = |text: &str| {
+        let path = folder.write("gateway.toml", text);
+        Source::new(Some(&path), super::Environment::default()).ops_address().map(|address| address.map(|a| a.port()))
+    };
+    assert_eq!(of("# defaults\n"), Ok(Some(9090)));
+    assert_eq!(of("[ops]\naddress = \"0.0.0.0:1234\"\nunknown = 1\n"), Ok(Some(1234)));
+    assert_eq!(of("[ops]\naddress = \"127.0.0.1:1234\"\n[server]\nx=\n"), Ok(Some(1234)));
+    assert_eq!(of("[ops]\naddress = \"\"\n"), Ok(None));
+    assert!(of("[server]\nx=\n").is_err());
+    assert!(of("[ops]\naddress = \"nowhere\"\n").is_err());
 }
 
 /// A gateway without its data path.
@@ -445,7 +497,9 @@ async fn a_reload_publishes_and_shares_what_did_not_change() {
     let before = running.handle.load_full();
     assert_eq!(before.generation, Generation(1));
     let rules = running.folder.path("rules");
-    running.folder.write("gateway.toml", &settings(&rules, "watch = false\n[inspect]\nflag_at = 3\n[server]\nworkers = 7\n"));
+    running
+        .folder
+        .write("gateway.toml", &settings(&rules, "watch = false\n[inspect]\nflag_at = 3\n[server]\nworkers = 7\n"));
     let outcome = running.reloader.request().await;
     assert_eq!((outcome.problems.len(), outcome.generation, &*outcome.trigger), (0, Generation(2), "api"));
     assert_eq!(outcome.warnings.len(), 1, "{outcome:?}");
@@ -465,7 +519,9 @@ async fn a_bad_file_changes_nothing_and_says_where() {
     let mut running = Running::start(folder_with_rules("watch = false\n"), "gateway.toml");
     let rules = running.folder.path("rules");
     let good = settings(&rules, "watch = false\n");
-    for bad in [String::new(), "[server".to_owned(), "\0".to_owned(), "x".repeat(4 << 20), format!("{good}unknown = 1\n")] {
+    for bad in
+        [String::new(), "[server".to_owned(), "\0".to_owned(), "x".repeat(4 << 20), format!("{good}unknown = 1\n")]
+    {
         running.folder.write("gateway.toml", &bad);
         let outcome = running.reloader.request().await;
         assert!(!outcome.problems.is_empty());
@@ -522,7 +578,10 @@ async fn a_config_map_that_swaps_its_symlink_is_noticed() {
         let folder = &running.folder;
         let name = format!("..round{round}");
         folder.write(&format!("map/{name}/rule.yaml"), RULE);
-        folder.write(&format!("map/{name}/gateway.toml"), &settings(&rules, &format!("watch = true\n[inspect]\nflag_at = {points}\n")));
+        folder.write(
+            &format!("map/{name}/gateway.toml"),
+            &settings(&rules, &format!("watch = true\n[inspect]\nflag_at = {points}\n")),
+        );
         symlink(&name, folder.path("map/..data_tmp")).unwrap();
         fs::rename(folder.path("map/..data_tmp"), folder.path("map/..data")).unwrap();
         let outcome = running.outcome().await;
@@ -536,7 +595,10 @@ async fn a_config_map_that_swaps_its_symlink_is_noticed() {
 async fn a_rotated_key_file_is_noticed() {
     let folder = folder_with_rules("");
     let key = folder.write("secrets/key", "one");
-    let text = settings(&folder.path("rules"), &format!("watch = true\n[upstreams.o]\nkind = \"openai\"\napi_key_file = {key:?}\n"));
+    let text = settings(
+        &folder.path("rules"),
+        &format!("watch = true\n[upstreams.o]\nkind = \"openai\"\napi_key_file = {key:?}\n"),
+    );
     folder.write("gateway.toml", &text);
     let mut running = Running::start(folder, "gateway.toml");
     running.folder.write("secrets/key", "two");

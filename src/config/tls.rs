@@ -43,7 +43,8 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) -> TlsMaterial {
         (Some(path), _) => authorities(check, &at.key("client_ca"), path),
         (None, ClientAuth::None) => None,
         (None, ClientAuth::Optional | ClientAuth::Required) => {
-            check.problem(&at.key("client_auth"), "needs tls.client_ca: the CAs that client certificates must chain to");
+            check
+                .problem(&at.key("client_auth"), "needs tls.client_ca: the CAs that client certificates must chain to");
             None
         }
     };

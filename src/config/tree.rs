@@ -76,7 +76,8 @@ impl Tree {
         // A list that the file leaves at its default is changed from there.
         if let [list, _, ..] = path
             && !self.root.contains_key(list)
-            && let Some(Value::Array(array)) = toml::Table::try_from(Settings::default()).unwrap_or_default().remove(list)
+            && let Some(Value::Array(array)) =
+                toml::Table::try_from(Settings::default()).unwrap_or_default().remove(list)
         {
             self.root.insert(list.clone(), Value::Array(array));
         }
@@ -215,6 +216,21 @@ impl Origins {
         }
         original
     }
+}
+
+/// Whether a text could be read without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    Yes,
+    No,
+}
+
+/// One text value of a file that may be damaged elsewhere.
+pub(super) fn leniently(text: &str, [section, key]: [&str; 2]) -> (Option<String>, Whole) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let section = table.get_ref().get(section).and_then(|section| section.get_ref().as_table());
+    let value = section.and_then(|section| section.get(key)).and_then(|value| value.get_ref().as_str());
+    (value.map(str::to_owned), if errors.is_empty() { Whole::Yes } else { Whole::No })
 }
 
 /// Where lines begin.

@@ -173,7 +173,10 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings, environment: &En
     for (name, raw) in &settings.upstreams {
         let at = KeyPath::of(&["upstreams", name]);
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') || name.is_empty() {
-            check.problem(&at, "an upstream's name has letters, digits, `-` and `_` only: it becomes a label of metrics");
+            check.problem(
+                &at,
+                "an upstream's name has letters, digits, `-` and `_` only: it becomes a label of metrics",
+            );
         }
         let base = base(check, &at, raw);
         let api_key = api_key(check, &at, raw, environment);
@@ -241,12 +244,7 @@ fn base(check: &mut Check<'_>, at: &KeyPath, raw: &settings::Upstream) -> Option
     }
 }
 
-fn api_key(
-    check: &mut Check<'_>,
-    at: &KeyPath,
-    raw: &settings::Upstream,
-    environment: &Environment,
-) -> Option<Secret> {
+fn api_key(check: &mut Check<'_>, at: &KeyPath, raw: &settings::Upstream, environment: &Environment) -> Option<Secret> {
     let ways = [
         ("api_key", raw.api_key.is_some()),
         ("api_key_env", raw.api_key_env.is_some()),

@@ -77,7 +77,11 @@ impl Watch {
         self.directories = held;
         *self.interest.write().unwrap_or_else(PoisonError::into_inner) = Interest {
             files: watched.files.iter().filter_map(|file| file.file_name().map(OsString::from)).collect(),
-            folders: watched.folders.iter().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone())).collect(),
+            folders: watched
+                .folders
+                .iter()
+                .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))
+                .collect(),
         };
     }
 }

@@ -162,6 +162,23 @@ impl Automaton {
         self.flags.get(usize::from(state)).is_some_and(|flags| flags & MATCH != 0)
     }
 
+    /// Whether nothing happens in `state` but that a match can still come.
+    pub(super) fn is_quiet(&self, state: u16) -> bool {
+        self.flags.get(usize::from(state)).is_some_and(|flags| *flags == LIVE)
+    }
+
+    /// Whether `state` comes to nothing, without a match, within `bytes`.
+    pub(super) fn dies_within<'b>(&self, mut state: u16, bytes: impl Iterator<Item = &'b u8>) -> bool {
+        for byte in bytes {
+            state = self.next(state, *byte);
+            match self.flags.get(usize::from(state)).copied().unwrap_or(0) {
+                LIVE => {}
+                flags => return flags & MATCH == 0,
+            }
+        }
+        false
+    }
+
     /// The patterns of that match.
     pub(super) fn patterns(&self, state: u16) -> &[u16] {
         self.matches.get(&state).map_or(&[], |patterns| patterns)
@@ -302,7 +319,8 @@ impl Explored {
             }
         }
         let mut live = vec![false; self.order.len()];
-        let mut queue: Vec<usize> = (0..matching.len()).filter(|at| matching.get(*at).copied().unwrap_or(false)).collect();
+        let mut queue: Vec<usize> =
+            (0..matching.len()).filter(|at| matching.get(*at).copied().unwrap_or(false)).collect();
         while let Some(at) = queue.pop() {
             let from = offsets.get(at).copied().unwrap_or(0) as usize;
             let to = offsets.get(at + 1).copied().unwrap_or(0) as usize;

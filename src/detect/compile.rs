@@ -1,6 +1,7 @@
 //! Rule files to a rule set: all or nothing, with every problem found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex_syntax::hir::Hir;
 use sha2::{Digest as _, Sha256};
@@ -98,12 +99,14 @@ impl Compiler<'_> {
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
         let mut problems = Vec::new();
         let (mut compiled, mut gaps) = (Vec::new(), Vec::new());
-        for (nth, (name, hirs)) in loaded.names.iter().zip(selections).enumerate() {
+        let written = loaded.names.iter().zip(selections).zip(&loaded.selections);
+        for (nth, ((name, hirs), sources)) in written.enumerate() {
             let negative = is_negative(&loaded.names, nth);
             let mut gap = None;
             let mut patterns = Vec::new();
-            for hir in hirs {
-                let mut problem = |message: String| problems.push(loaded.problem(&format!("detection.{name}"), message));
+            for (hir, source) in hirs.iter().zip(sources) {
+                let mut problem =
+                    |message: String| problems.push(loaded.problem(&format!("detection.{name}"), message));
                 let Some(longest) = longest(hir) else {
                     problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
                     continue;
@@ -113,7 +116,7 @@ impl Compiler<'_> {
                     Vec::new()
                 });
                 let ways = ways.into_iter().map(|sets| self.way(sets)).collect();
-                match Pattern::new(hir, longest, ways, limit) {
+                match Pattern::new(source, hir, longest, ways, limit) {
                     Ok(pattern) => patterns.push(pattern),
                     Err(message) => problem(message),
                 }
@@ -243,7 +246,7 @@ impl Compiler<'_> {
             return Err(self.problems);
         }
         let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
-        Ok(RuleSet { rules, input, output, hash: hash(sources, overrides), stats: self.stats })
+        Ok(RuleSet { rules, input, output: Arc::new(output), hash: hash(sources, overrides), stats: self.stats })
     }
 }
 

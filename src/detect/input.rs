@@ -1,23 +1,22 @@
 //! Prompts: one pass for the literals of all rules; a pattern runs only where a literal of each of its sets is near.
 
-use regex_automata::util::syntax;
+use std::sync::{Arc, OnceLock};
+
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::Hir;
 
 use super::condition::Condition;
 use super::literal::{FEW_STARTS, rare_bytes};
+use super::pattern::compile_lazily;
 use super::rule::Roles;
 use super::validate::Validator;
 use super::words::{End, Words};
 use crate::types::Role;
 
-/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
-const LAZY_CACHE: usize = 256 * 1024;
-
 /// The input side of a rule set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct InputEngine {
-    words: Option<Words>,
+    words: Option<Arc<Words>>,
     /// By literal: the sets it is in, and the patterns to look at when it occurs.
     literals: Vec<Literal>,
     /// How many sets there are.
@@ -27,7 +26,7 @@ pub(super) struct InputEngine {
     rules: Vec<InputRule>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Literal {
     sets: Box<[u16]>,
     /// Positions of triggers whose rarest set it is in.
@@ -35,7 +34,7 @@ struct Literal {
 }
 
 /// A pattern that is looked at when a literal of its rarest set occurs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Trigger {
     /// Its rule, by position among the input rules.
     rule: u16,
@@ -47,7 +46,7 @@ struct Trigger {
 }
 
 /// A set of which a literal starts so many bytes from another: negative before it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Near {
     set: u16,
     least: i64,
@@ -55,7 +54,7 @@ struct Near {
 }
 
 /// The input side of one rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct InputRule {
     /// Its position among all rules.
     pub(super) rule: usize,
@@ -68,16 +67,22 @@ pub(super) struct InputRule {
 }
 
 /// Patterns of which any may match.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Selection {
     pub(super) patterns: Vec<Pattern>,
     pub(super) negative: bool,
 }
 
-/// One pattern.
-#[derive(Debug)]
+/// One pattern. It is proven to compile when the rules are loaded, and compiled to stay when a text first needs it: most
+/// patterns of a large pack never run in a process, and would be most of its memory. For the same reason it is kept as
+/// text, not parsed.
+#[derive(Debug, Clone)]
 pub(super) struct Pattern {
-    regex: meta::Regex,
+    source: Box<str>,
+    limit: usize,
+    regex: OnceLock<Option<meta::Regex>>,
+    /// Bytes compiled.
+    memory: usize,
     longest: usize,
     /// The bytes a match can begin with.
     first: Box<[bool; 256]>,
@@ -90,14 +95,14 @@ pub(super) struct Pattern {
 }
 
 /// A way to match.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Way {
     /// A match contains a literal of each; the first is the one to start from.
     pub(super) sets: Vec<Placed>,
 }
 
 /// A set of literals, and how many bytes after the start of a match one of them starts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Placed {
     pub(super) set: u16,
     pub(super) least: usize,
@@ -105,29 +110,35 @@ pub(super) struct Placed {
 }
 
 impl Pattern {
-    /// Compiles a bounded pattern. `limit` is in bytes.
-    pub(super) fn new(hir: &Hir, longest: usize, ways: Vec<Way>, limit: usize) -> Result<Self, String> {
-        let config = meta::Config::new()
-            .utf8_empty(false)
-            .nfa_size_limit(Some(limit))
-            .hybrid_cache_capacity(LAZY_CACHE)
-            .dfa(false)
-            .onepass(false)
-            .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
-        let regex = meta::Builder::new()
-            .configure(config)
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .build_from_hir(hir)
-            .map_err(|error| match error.size_limit() {
-                Some(limit) => format!("too costly: more than {limit} bytes compiled"),
-                None => error.to_string(),
-            })?;
-        Ok(Self { regex, longest, first: Box::new(first_bytes(hir)), rare: rare_bytes(hir).map(Box::new), ways, triggers: Vec::new() })
+    /// A bounded pattern that compiles to at most `limit` bytes.
+    pub(super) fn new(
+        source: &str,
+        hir: &Hir,
+        longest: usize,
+        ways: Vec<Way>,
+        limit: usize,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            source: source.into(),
+            limit,
+            regex: OnceLock::new(),
+            memory: compile_lazily(source, limit)?.memory_usage(),
+            longest,
+            first: Box::new(first_bytes(hir)),
+            rare: rare_bytes(hir).map(Box::new),
+            ways,
+            triggers: Vec::new(),
+        })
+    }
+
+    /// The compiled pattern. `None` cannot be: it compiled before.
+    fn regex(&self) -> Option<&meta::Regex> {
+        self.regex.get_or_init(|| compile_lazily(&self.source, self.limit).ok()).as_ref()
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        self.regex.memory_usage() + 256
+        self.memory
     }
 }
 
@@ -140,7 +151,7 @@ impl InputEngine {
         let mut texts: Vec<String> = sets.iter().flatten().cloned().collect();
         texts.sort_unstable();
         texts.dedup();
-        let words = if texts.is_empty() { None } else { Some(Words::new(&texts)?) };
+        let words = if texts.is_empty() { None } else { Some(Arc::new(Words::new(&texts)?)) };
         let mut sets_of: Vec<Vec<u16>> = vec![Vec::new(); texts.len()];
         let mut triggers_of: Vec<Vec<u16>> = vec![Vec::new(); texts.len()];
         let place = |text: &String| texts.binary_search(text).unwrap_or(usize::MAX);
@@ -181,7 +192,7 @@ impl InputEngine {
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
         let patterns = self.rules.iter().flat_map(|rule| &rule.selections).flat_map(|own| &own.patterns);
-        self.words.as_ref().map_or(0, Words::memory) + patterns.map(Pattern::memory).sum::<usize>()
+        self.words.as_ref().map_or(0, |words| words.memory()) + patterns.map(Pattern::memory).sum::<usize>()
     }
 
     /// Where rules for `role` match, by rule.
@@ -448,13 +459,14 @@ impl Pattern {
         passes: &dyn Fn(usize, usize) -> bool,
         visit: &mut dyn FnMut(usize, usize) -> bool,
     ) -> bool {
+        let Some(regex) = self.regex() else { return false };
         for start in starts {
             let end = start.saturating_add(self.longest).min(text.len());
             if start >= end || !self.first.get(usize::from(text.get(start).copied().unwrap_or(0))).is_some_and(|own| *own) {
                 continue;
             }
             let input = Input::new(text).span(start..end).anchored(Anchored::Yes);
-            let Some(found) = self.regex.search_half(&input) else { continue };
+            let Some(found) = regex.search_half(&input) else { continue };
             if passes(start, found.offset()) && visit(start, found.offset()) {
                 return true;
             }
@@ -476,8 +488,9 @@ impl Pattern {
         if self.rare.as_ref().is_some_and(|rare| !contains(rare)) {
             return false;
         }
+        let Some(regex) = self.regex() else { return false };
         while from < range.end {
-            let Some(found) = self.regex.search(&Input::new(text).span(from..range.end)) else { break };
+            let Some(found) = regex.search(&Input::new(text).span(from..range.end)) else { break };
             let passed = passes(found.start(), found.end());
             if passed && visit(found.start(), found.end()) {
                 return true;

@@ -34,11 +34,11 @@ pub use validate::Validator;
 pub use window::{Released, Window, inspect_output};
 
 /// Every rule in force, compiled. Immutable; share it in an `Arc`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RuleSet {
     rules: Vec<Rule>,
     input: input::InputEngine,
-    output: output::OutputEngine,
+    output: Arc<output::OutputEngine>,
     hash: RuleSetHash,
     stats: Stats,
 }
@@ -73,7 +73,8 @@ impl RuleSet {
 
     /// Runs every rule's own examples; returns those that do not hold.
     pub fn self_test(&self) -> Vec<Problem> {
-        cases::self_test(self)
+        // On a copy: running every pattern once would leave every pattern compiled.
+        cases::self_test(&self.clone())
     }
 
     /// What verdicts of this rule set are marked with.

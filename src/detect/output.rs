@@ -1,6 +1,6 @@
 //! Answers: every pattern of every output rule, compiled into a few automata that the window steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use regex_syntax::hir::Hir;
 
@@ -20,12 +20,75 @@ pub(super) struct OutputEngine {
     pub(super) rules: Vec<OutputRule>,
     /// The groups in which a match can start: a bit each, by `behind * 256 + byte`.
     spawn: Vec<u64>,
-    /// The groups in which a match can start with two such bytes, by `kind(first) * 64 + kind(second)`.
-    pairs: Vec<u64>,
-    /// The same for the second and the third byte.
-    next_pairs: Vec<u64>,
-    /// What each byte counts as there.
-    kinds: Box<[u8; 256]>,
+    pairs: Pairs,
+}
+
+/// The groups in which a match can start with a byte and go on with the next one. Most starts end there.
+#[derive(Debug)]
+struct Pairs {
+    /// The row of a first byte, by `behind * 256 + byte`. Row 0 starts nothing.
+    rows: Vec<u16>,
+    /// The column of a second byte.
+    columns: Box<[u8; 256]>,
+    width: usize,
+    table: Vec<u64>,
+}
+
+impl Pairs {
+    fn new(groups: &[Group]) -> Self {
+        let mut known: HashMap<Vec<u16>, u16> = HashMap::new();
+        let mut starts: Vec<Vec<u16>> = Vec::new();
+        let mut rows = Vec::with_capacity(BEHIND_LEN * 256);
+        let mut row = |states: Vec<u16>| {
+            let next = starts.len() as u16;
+            *known.entry(states).or_insert_with_key(|states| {
+                starts.push(states.clone());
+                next
+            })
+        };
+        row(vec![DEAD; groups.len()]);
+        for behind in 0..BEHIND_LEN {
+            for byte in 0..=u8::MAX {
+                rows.push(row(groups.iter().map(|group| group.automaton.first(behind, byte)).collect()));
+            }
+        }
+        let goes_on = |states: &Vec<u16>, byte: u8| {
+            groups.iter().zip(states).enumerate().fold(0_u64, |bits, (at, (group, state))| {
+                let next = group.automaton.next(*state, byte);
+                let lives = *state != DEAD && (group.automaton.is_live(next) || group.automaton.is_match(next));
+                bits | u64::from(lives) << at
+            })
+        };
+        let mut distinct: Vec<Vec<u64>> = Vec::new();
+        let mut columns = Box::new([0_u8; 256]);
+        for (byte, column) in (0..=u8::MAX).zip(columns.iter_mut()) {
+            let own: Vec<u64> = starts.iter().map(|states| goes_on(states, byte)).collect();
+            let at = distinct.iter().position(|known| *known == own).unwrap_or_else(|| {
+                distinct.push(own);
+                distinct.len() - 1
+            });
+            *column = at as u8;
+        }
+        let width = distinct.len();
+        let table =
+            (0..starts.len()).flat_map(|row| distinct.iter().map(move |own| own.get(row).copied().unwrap_or(0)));
+        let table = table.collect();
+        Self { rows, columns, width, table }
+    }
+
+    fn get(&self, behind: usize, byte: u8, next: u8) -> u64 {
+        match self.rows.get(behind * 256 + usize::from(byte)).copied().unwrap_or(0) {
+            0 => 0,
+            row => {
+                let column = usize::from(self.columns.get(usize::from(next)).copied().unwrap_or(0));
+                self.table.get(usize::from(row) * self.width + column).copied().unwrap_or(0)
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.rows.len() * 2 + 256 + self.table.len() * 8
+    }
 }
 
 /// Patterns stepped together.
@@ -33,7 +96,7 @@ pub(super) struct OutputEngine {
 pub(super) struct Group {
     pub(super) automaton: Automaton,
     /// The rule of each pattern, by position among the output rules.
-    rules: Vec<u16>,
+    pub(super) rules: Vec<u16>,
     pub(super) kind: Kind,
 }
 
@@ -125,60 +188,8 @@ impl OutputEngine {
                 spawn.push(bits);
             }
         }
-        let mut own =
-            Self { groups, rules, spawn, pairs: vec![0; 4096], next_pairs: vec![0; 4096], kinds: Box::new(kinds()) };
-        own.fill_pairs();
-        Ok(own)
-    }
-
-    /// Walks every automaton three bytes deep.
-    fn fill_pairs(&mut self) {
-        let kind = |byte: u8| usize::from(self.kinds.get(usize::from(byte)).copied().unwrap_or(0));
-        for (nth, group) in self.groups.iter().enumerate() {
-            let bit = 1_u64 << nth;
-            let automaton = &group.automaton;
-            let alive = |state: u16| automaton.is_live(state) || automaton.is_match(state);
-            let mut heads: BTreeMap<u16, u64> = BTreeMap::new();
-            for behind in 0..BEHIND_LEN {
-                for byte in 0..=u8::MAX {
-                    *heads.entry(automaton.first(behind, byte)).or_default() |= 1 << kind(byte);
-                }
-            }
-            heads.remove(&DEAD);
-            let mut seconds: BTreeSet<(usize, u16)> = BTreeSet::new();
-            for (head, firsts) in &heads {
-                for byte in 0..=u8::MAX {
-                    let state = automaton.next(*head, byte);
-                    if alive(state) {
-                        seconds.insert((kind(byte), state));
-                        for first in (0..64).filter(|first| firsts >> first & 1 != 0) {
-                            mark(&mut self.pairs, first * 64 + kind(byte), bit);
-                        }
-                    }
-                }
-            }
-            for (second, state) in seconds {
-                // A match that has just ended must be seen, whatever comes.
-                let certain = automaton.is_match(state);
-                for byte in (0..=u8::MAX).filter(|byte| certain || alive(automaton.next(state, *byte))) {
-                    mark(&mut self.next_pairs, second * 64 + kind(byte), bit);
-                }
-            }
-        }
-    }
-
-    /// Of `groups`, those in which a match that starts with `byte` is not over within the next two bytes, as far as
-    /// these are known.
-    pub(super) fn survive(&self, groups: u64, byte: u8, next: Option<u8>, third: Option<u8>) -> u64 {
-        let kind = |byte: u8| usize::from(self.kinds.get(usize::from(byte)).copied().unwrap_or(0));
-        let Some(next) = next else { return groups };
-        let groups = groups & self.pairs.get(kind(byte) * 64 + kind(next)).copied().unwrap_or(u64::MAX);
-        match third {
-            Some(third) if groups != 0 => {
-                groups & self.next_pairs.get(kind(next) * 64 + kind(third)).copied().unwrap_or(u64::MAX)
-            }
-            Some(_) | None => groups,
-        }
+        let pairs = Pairs::new(&groups);
+        Ok(Self { groups, rules, spawn, pairs })
     }
 
     /// The groups in which a match can start with `byte`, a bit each.
@@ -186,34 +197,16 @@ impl OutputEngine {
         self.spawn.get(behind * 256 + usize::from(byte)).copied().unwrap_or(0)
     }
 
+    /// The groups in which a match can start with `byte` and go on with `next`, a bit each.
+    pub(super) fn spawn_pair(&self, behind: usize, byte: u8, next: u8) -> u64 {
+        self.pairs.get(behind, byte, next)
+    }
+
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
-        (self.spawn.len() + self.pairs.len() + self.next_pairs.len()) * 8 + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
-    }
-}
-
-/// Bytes in 62 kinds: letters of either case, digits, each sign, controls, and all beyond ASCII.
-fn kinds() -> [u8; 256] {
-    let mut kinds = [0; 256];
-    let mut signs = 28_u8;
-    for (byte, kind) in (0..=u8::MAX).zip(kinds.iter_mut()) {
-        *kind = match byte.to_ascii_lowercase() {
-            lower @ b'a'..=b'z' => lower - b'a',
-            b'0'..=b'9' => 26,
-            0..=31 | 127 => 27,
-            128.. => 63,
-            _ => {
-                signs += 1;
-                signs - 1
-            }
-        };
-    }
-    kinds
-}
-
-fn mark(table: &mut [u64], at: usize, bit: u64) {
-    if let Some(slot) = table.get_mut(at) {
-        *slot |= bit;
+        self.pairs.memory()
+            + self.spawn.len() * 8
+            + self.groups.iter().map(|group| group.automaton.memory()).sum::<usize>()
     }
 }
 

@@ -5,10 +5,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use aho_corasick::{Anchored, automaton::Automaton as _};
+use regex_automata::meta;
 use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
 use regex_automata::util::primitives::StateID;
+use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 
+/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
+const LAZY_CACHE: usize = 128 * 1024;
 /// A repetition that can be longer is a gap.
 const LONG_GAP: u32 = 8;
 /// Product states visited before the proof is given up.
@@ -20,10 +24,35 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
     parser.parse(pattern).map_err(|error| match error {
         regex_syntax::Error::Parse(error) => format!("{} in `{pattern}`", error.kind()),
         regex_syntax::Error::Translate(error) => {
-            format!("{} in `{pattern}` (patterns are bytes; write `(?u:…)` around a class of other letters)", error.kind())
+            format!(
+                "{} in `{pattern}` (patterns are bytes; write `(?u:…)` around a class of other letters)",
+                error.kind()
+            )
         }
         other => other.to_string(),
     })
+}
+
+/// A pattern as written, compiled for single searches: small, with an automaton that grows as it is used.
+///
+/// # Errors
+/// What is wrong with it, or that it takes more than `limit` bytes.
+pub(super) fn compile_lazily(source: &str, limit: usize) -> Result<meta::Regex, String> {
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(limit))
+        .hybrid_cache_capacity(LAZY_CACHE)
+        .dfa(false)
+        .onepass(false)
+        .which_captures(WhichCaptures::Implicit);
+    meta::Builder::new()
+        .configure(config)
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .build_from_hir(&parse(source)?)
+        .map_err(|error| match error.size_limit() {
+            Some(limit) => format!("too costly: more than {limit} bytes compiled"),
+            None => error.to_string(),
+        })
 }
 
 /// The longest match in bytes; `None` where a repetition has no upper bound.
@@ -74,7 +103,11 @@ impl Literals {
         let mut next_back: Vec<Option<u8>> = vec![None; 257];
         for byte in (0..=u8::MAX).rev() {
             let at = usize::from(byte);
-            let own = if back.get(at).copied().unwrap_or(false) { Some(byte) } else { next_back.get(at + 1).copied().flatten() };
+            let own = if back.get(at).copied().unwrap_or(false) {
+                Some(byte)
+            } else {
+                next_back.get(at + 1).copied().flatten()
+            };
             if let Some(slot) = next_back.get_mut(at) {
                 *slot = own;
             }

@@ -84,15 +84,8 @@ impl Roles {
 
     /// Some role of the set, the most usual first.
     pub fn any(self) -> Role {
-        const ORDER: [Role; 7] = [
-            Role::User,
-            Role::Tool,
-            Role::Assistant,
-            Role::Parameter,
-            Role::Definition,
-            Role::System,
-            Role::Developer,
-        ];
+        const ORDER: [Role; 7] =
+            [Role::User, Role::Tool, Role::Assistant, Role::Parameter, Role::Definition, Role::System, Role::Developer];
         ORDER.into_iter().find(|role| self.contains(*role)).unwrap_or(Role::User)
     }
 

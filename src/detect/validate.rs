@@ -103,9 +103,7 @@ impl Validator {
             Self::Ipv4 => ipv4(matched).is_some(),
             Self::PublicIpv4 => ipv4(matched).is_some_and(is_public),
             Self::NotPlaceholder => !is_placeholder(matched),
-            Self::Mixed => {
-                matched.iter().any(u8::is_ascii_digit) && matched.iter().any(u8::is_ascii_alphabetic)
-            }
+            Self::Mixed => matched.iter().any(u8::is_ascii_digit) && matched.iter().any(u8::is_ascii_alphabetic),
             Self::Nhs => nhs(matched),
             Self::Aba => aba(matched),
         }
@@ -116,12 +114,7 @@ impl Validator {
     pub(super) const fn is_checksum(self) -> bool {
         match self {
             Self::Luhn | Self::Iban | Self::Nhs | Self::Aba => true,
-            Self::Entropy(_)
-            | Self::Ssn
-            | Self::Ipv4
-            | Self::PublicIpv4
-            | Self::NotPlaceholder
-            | Self::Mixed => false,
+            Self::Entropy(_) | Self::Ssn | Self::Ipv4 | Self::PublicIpv4 | Self::NotPlaceholder | Self::Mixed => false,
         }
     }
 }

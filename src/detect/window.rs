@@ -16,6 +16,8 @@ use crate::types::{Action, Evidence, Finding, Severity, SpanIndex};
 
 /// A buffer that held more than this is given back when empty.
 const KEEP_CAPACITY: usize = 4096;
+/// Bytes looked ahead, where they are there, before a start becomes a candidate. Bounds the work per start.
+const LOOK_AHEAD: usize = 24;
 
 /// What left the window.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -235,15 +237,19 @@ impl Flow {
                 }
             }
             let class = behind(before);
-            let mut bits = engine.spawn(class, *byte);
-            if bits != 0 {
-                bits = engine.survive(bits, *byte, fresh.get(at + 1).copied(), fresh.get(at + 2).copied());
-            }
+            let mut bits = match fresh.get(at + 1) {
+                Some(next) => engine.spawn_pair(class, *byte, *next),
+                None => engine.spawn(class, *byte),
+            };
             while bits != 0 {
                 let group = bits.trailing_zeros() as u8;
                 bits &= bits - 1;
-                let state = engine.groups.get(usize::from(group)).map_or(DEAD, |own| own.automaton.first(class, *byte));
-                self.live.push(Candidate { start: self.fed, end: 0, state, group, behind: class as u8 });
+                let Some(own) = engine.groups.get(usize::from(group)) else { continue };
+                let state = own.automaton.first(class, *byte);
+                // What comes to nothing within the text at hand leaves no trace: it needs no candidate.
+                if !own.automaton.dies_within(state, fresh.iter().skip(at + 1).take(LOOK_AHEAD)) {
+                    self.live.push(Candidate { start: self.fed, end: 0, state, group, behind: class as u8 });
+                }
             }
             before = Some(*byte);
             self.fed += 1;
@@ -253,10 +259,21 @@ impl Flow {
 
     /// Moves every candidate on by one byte, the one at `fed`.
     fn step(&mut self, rules: &RuleSet, engine: &OutputEngine, view: &[u8], byte: u8) {
+        let mut quiet = true;
+        for candidate in &mut self.live {
+            let Some(group) = engine.groups.get(usize::from(candidate.group)) else { continue };
+            candidate.state = group.automaton.next(candidate.state, byte);
+            quiet &= group.automaton.is_quiet(candidate.state);
+        }
+        if quiet {
+            if self.live.len() > 1 {
+                merge(engine, &mut self.live);
+            }
+            return;
+        }
         let mut live = std::mem::take(&mut self.live);
         live.retain_mut(|candidate| {
             let Some(group) = engine.groups.get(usize::from(candidate.group)) else { return false };
-            candidate.state = group.automaton.next(candidate.state, byte);
             if group.automaton.is_match(candidate.state) {
                 self.matched(rules, group, candidate.state, candidate);
             }
@@ -446,13 +463,7 @@ fn merge(engine: &OutputEngine, live: &mut Vec<Candidate>) {
 
 /// The matches of `candidate` that pass their rules' checks: per rule the longest that does, where every end is tried,
 /// or the longest of all if it does.
-fn judge(
-    engine: &OutputEngine,
-    group: &Group,
-    candidate: &Candidate,
-    view: &[u8],
-    base: u64,
-) -> Vec<(usize, u64)> {
+fn judge(engine: &OutputEngine, group: &Group, candidate: &Candidate, view: &[u8], base: u64) -> Vec<(usize, u64)> {
     let mut ends: Vec<(usize, Reverse<u64>)> = Vec::new();
     let text = view.get(size(candidate.start.saturating_sub(base))..).unwrap_or_default();
     let Some((head, rest)) = text.split_first() else { return Vec::new() };

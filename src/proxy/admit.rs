@@ -187,7 +187,8 @@ impl Admitted {
         let Some(standing) = self.standing else { return };
         let reset = format!("{}ms", standing.reset.as_millis());
         headers.insert(HeaderName::from_static("x-ratelimit-limit-requests"), HeaderValue::from(standing.limit));
-        headers.insert(HeaderName::from_static("x-ratelimit-remaining-requests"), HeaderValue::from(standing.remaining));
+        headers
+            .insert(HeaderName::from_static("x-ratelimit-remaining-requests"), HeaderValue::from(standing.remaining));
         if let Ok(reset) = HeaderValue::from_str(&reset) {
             headers.insert(HeaderName::from_static("x-ratelimit-reset-requests"), reset);
         }

@@ -4,27 +4,29 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, SERVER};
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::admit::Admitted;
 use super::body::Body;
+use super::decode;
 use super::forward::Answer;
 use super::inspector::{Fed, Inspector};
 use super::record::{Flight, micros_since};
-use super::refuse::{REQUEST_ID, Refusal};
+use super::refuse::{self, Refusal};
 use super::relay::{Relay, Way};
 use super::route::Plan;
 use crate::config::Snapshot;
 use crate::config::settings::{BlockMode, Mode};
-use crate::types::{Channel, Decision};
+use crate::types::{ApiFamily, Channel, Decision};
 use crate::wire::{self, PieceKind};
 
 /// An answer ready for the client, all but its record.
 pub(super) struct Relayed {
     status: StatusCode,
     headers: HeaderMap,
+    family: ApiFamily,
     payload: Payload,
 }
 
@@ -62,6 +64,7 @@ pub(super) async fn relay(
 ) -> Result<Relayed, Refusal> {
     let Answer { status, mut headers, body, deadline } = answer;
     admitted.rate_headers(&mut headers);
+    let family = plan.dialect.api_family();
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
     let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce);
@@ -70,20 +73,19 @@ pub(super) async fn relay(
     }
     let way = match kind {
         Kind::Exempt => Way::Exempt,
-        Kind::Events if status.is_success() => Way::Events(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings))),
+        Kind::Events if status.is_success() => {
+            Way::Events(Box::new(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings))))
+        }
         Kind::Events | Kind::Json | Kind::Other => {
             let context = Whole { snapshot, plan: &plan, status, deadline };
             let text = context.collect(body, flight).await?;
-            let text = if kind == Kind::Json {
-                context.inspect(inspector, text, flight)?
-            } else {
-                context.not_json(&text)?
-            };
-            return Ok(Relayed { status, headers, payload: Payload::Whole(text, admitted) });
+            let text =
+                if kind == Kind::Json { context.inspect(inspector, text, flight)? } else { context.not_json(&text)? };
+            return Ok(Relayed { status, headers, family, payload: Payload::Whole(text, admitted) });
         }
     };
     let relay = Relay::new(snapshot, plan, way, inspector, body, deadline, cut, admitted);
-    Ok(Relayed { status, headers, payload: Payload::Stream(Box::new(relay)) })
+    Ok(Relayed { status, headers, family, payload: Payload::Stream(Box::new(relay)) })
 }
 
 impl Relayed {
@@ -98,9 +100,7 @@ impl Relayed {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
-        if let Ok(value) = HeaderValue::from_str(&id.0) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+        refuse::identify(&mut response, self.family, &id);
         response
     }
 }
@@ -153,8 +153,13 @@ impl Whole<'_> {
         let max = self.snapshot.settings.body.max_response.get();
         let idle = self.plan.upstream.idle_timeout;
         let started = Instant::now();
-        let mut first: Option<Bytes> = None;
-        let mut whole = BytesMut::new();
+        let too_large = || Refusal::upstream_invalid("The upstream's answer is too large.");
+        if body.at_least() > max {
+            return Err(too_large());
+        }
+        // Pieces, joined once at their exact size: a buffer that grows would hold large answers twice.
+        let mut pieces: Vec<Bytes> = Vec::new();
+        let mut size = 0;
         loop {
             let wait = self.deadline.min(Instant::now() + idle);
             let piece = match tokio::time::timeout_at(wait.into(), body.piece()).await {
@@ -163,20 +168,14 @@ impl Whole<'_> {
                 Ok(Some(Err(_))) => return Err(Refusal::upstream_invalid("The upstream's answer broke off.")),
                 Ok(Some(Ok(piece))) => piece,
             };
-            let size = whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len();
+            size += piece.len();
             if size as u64 > max {
-                return Err(Refusal::upstream_invalid("The upstream's answer is too large."));
+                return Err(too_large());
             }
-            match first.take() {
-                None if whole.is_empty() => first = Some(piece),
-                head => {
-                    whole.extend_from_slice(&head.unwrap_or_default());
-                    whole.extend_from_slice(&piece);
-                }
-            }
+            pieces.push(piece);
         }
         flight.note(|record| record.micros.upstream += micros_since(started));
-        Ok(first.unwrap_or_else(|| whole.freeze()))
+        Ok(decode::joined(pieces, size))
     }
 
     /// An upstream that answers with something else than JSON: its status counts, its text stays here.
@@ -219,7 +218,11 @@ impl Whole<'_> {
         });
         let verdict = inspector.verdict();
         let refusal = blocked
-            .then(|| verdict.as_ref().map(|(verdict, _)| Refusal::answer_blocked(verdict, self.snapshot.settings.inspect.show_rules)))
+            .then(|| {
+                verdict
+                    .as_ref()
+                    .map(|(verdict, _)| Refusal::answer_blocked(verdict, self.snapshot.settings.inspect.show_rules))
+            })
             .flatten();
         if let Some((verdict, enforced)) = verdict {
             flight.output(verdict, if blocked { Decision::Block } else { enforced });
@@ -246,8 +249,8 @@ impl Whole<'_> {
         }
         let mut clean = BytesMut::with_capacity(text.len());
         let mut rest: &[u8] = &text;
-        while let Some((before, after)) = memchr::memmem::find(rest, key)
-            .and_then(|at| Some((rest.get(..at)?, rest.get(at + key.len()..)?)))
+        while let Some((before, after)) =
+            memchr::memmem::find(rest, key).and_then(|at| Some((rest.get(..at)?, rest.get(at + key.len()..)?)))
         {
             clean.extend_from_slice(before);
             clean.extend_from_slice(b"[REDACTED]");
@@ -276,14 +279,14 @@ fn edits(inspector: &mut Inspector, answer: &wire::Answer<'_>) -> Option<Vec<(us
         match fed {
             Fed::Unchanged => {}
             Fed::Instead(text) => edits.push((index, text)),
-            Fed::Blocked => return None,
+            Fed::Blocked(_) => return None,
         }
     }
     for (channel, index) in last {
         let rest = match inspector.finish(channel) {
             Fed::Unchanged => continue,
             Fed::Instead(rest) => rest,
-            Fed::Blocked => return None,
+            Fed::Blocked(_) => return None,
         };
         match edits.iter_mut().find(|(edited, _)| *edited == index) {
             Some((_, text)) => text.push_str(&rest),

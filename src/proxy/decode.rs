@@ -91,16 +91,33 @@ where
 pub(super) async fn whole(encoded: Bytes, codings: &[Coding], limits: Limits) -> Result<Bytes, Error> {
     let max = limits.max.min((encoded.len() as u64).saturating_mul(limits.ratio).max(RATIO_FREE));
     let mut reader = reader(io::Cursor::new(encoded), codings);
-    let mut decoded = BytesMut::new();
+    let (mut pieces, mut size) = (Vec::new(), 0);
     loop {
-        decoded.reserve(PIECE);
-        match reader.read_buf(&mut decoded).await {
-            Ok(0) => return Ok(decoded.freeze()),
-            Ok(_) if decoded.len() as u64 > max => return Err(Error::TooLarge(max)),
-            Ok(_) => {}
+        let mut piece = BytesMut::with_capacity(PIECE);
+        match reader.read_buf(&mut piece).await {
+            Ok(0) => return Ok(joined(pieces, size)),
+            Ok(read) => {
+                size += read;
+                if size as u64 > max {
+                    return Err(Error::TooLarge(max));
+                }
+                pieces.push(piece.freeze());
+            }
             Err(_) => return Err(Error::Corrupt),
         }
     }
+}
+
+/// Pieces of `size` bytes in all, as one.
+pub(super) fn joined(mut pieces: Vec<Bytes>, size: usize) -> Bytes {
+    if pieces.len() <= 1 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(size);
+    for piece in pieces {
+        whole.extend_from_slice(&piece);
+    }
+    whole.freeze()
 }
 
 #[cfg(test)]

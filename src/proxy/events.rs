@@ -133,24 +133,24 @@ impl Events {
             match fed {
                 Fed::Unchanged => {}
                 Fed::Instead(text) => edits.push((index, text)),
-                Fed::Blocked => return Err(self.block(out)),
+                Fed::Blocked(before) => {
+                    if piece.kind == PieceKind::Delta {
+                        out.extend_from_slice(&self.stream.flush(piece.channel, &before));
+                    }
+                    return Err(self.block(out));
+                }
             }
         }
         Ok(edits)
     }
 
     /// Ends channels: what they held goes into their last piece of this event, or into an event of its own before it.
-    fn close(
-        &mut self,
-        chunk: &Chunk<'_>,
-        edits: &mut Vec<(usize, String)>,
-        out: &mut BytesMut,
-    ) -> Result<(), Fault> {
+    fn close(&mut self, chunk: &Chunk<'_>, edits: &mut Vec<(usize, String)>, out: &mut BytesMut) -> Result<(), Fault> {
         for channel in &chunk.closes {
             let rest = match self.inspector.finish(*channel) {
                 Fed::Unchanged => continue,
                 Fed::Instead(rest) => rest,
-                Fed::Blocked => return Err(self.block(out)),
+                Fed::Blocked(_) => return Err(self.block(out)),
             };
             if rest.is_empty() {
                 continue;
@@ -178,7 +178,7 @@ impl Events {
                 match self.inspector.whole(&piece.text) {
                     Fed::Unchanged => {}
                     Fed::Instead(text) => edits.push((*channel, index, text)),
-                    Fed::Blocked => return Err(self.block(out)),
+                    Fed::Blocked(_) => return Err(self.block(out)),
                 }
             }
         }

@@ -53,6 +53,9 @@ const CLIENT_ONLY: [HeaderName; 14] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
+/// Never hop-by-hop, whatever `Connection` says: both sides need them to understand the message.
+const END_TO_END: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH];
+
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -168,9 +171,9 @@ fn receive(response: Response<hyper::body::Incoming>, deadline: Instant) -> Resu
 
 /// The client's headers, made ours.
 fn request_headers(mut headers: HeaderMap, upstream: &Upstream, authority: &str, body: bool) -> HeaderMap {
-    let client_key = upstream.forward_client_key.then(|| {
-        (headers.get(AUTHORIZATION).cloned(), headers.get(X_API_KEY).cloned(), headers.get(API_KEY).cloned())
-    });
+    let client_key = upstream
+        .forward_client_key
+        .then(|| (headers.get(AUTHORIZATION).cloned(), headers.get(X_API_KEY).cloned(), headers.get(API_KEY).cloned()));
     strip_hop_by_hop(&mut headers);
     for name in CLIENT_ONLY {
         headers.remove(name);
@@ -210,8 +213,8 @@ fn credential(upstream: &Upstream) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-/// Removes hop-by-hop headers, and those that `Connection` names, except what only looks like one: a client must not
-/// be able to have our own headers removed.
+/// Removes hop-by-hop headers, and those that `Connection` names. What must reach the other side is set afterwards, so
+/// nobody can have it removed by naming it.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
@@ -220,7 +223,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            .filter(|name| name.as_str().starts_with("x-hop-") || HOP_BY_HOP.contains(name))
+            .filter(|name| !END_TO_END.contains(name))
             .collect();
         for name in named {
             headers.remove(name);
@@ -241,6 +244,5 @@ fn rehearse(plan: &Plan, head: &Parts, cleared: Cleared, deadline: Instant) -> A
         rehearsal::ReplyBody::Whole(bytes) => AnswerBody::Whole(Some(Bytes::from(bytes))),
         rehearsal::ReplyBody::Stream(events) => AnswerBody::Rehearsal(Box::pin(events)),
     };
-    let status = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::OK);
-    Answer { status, headers, body, deadline }
+    Answer { status: reply.status, headers, body, deadline }
 }

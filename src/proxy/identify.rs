@@ -60,7 +60,9 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
 fn trusted_user(snapshot: &Snapshot, peer: &Peer, headers: &HeaderMap) -> Option<Arc<str>> {
     let name = snapshot.settings.identity.user_header.as_deref()?;
     let trusted = peer.local
-        || peer.socket.is_some_and(|socket| snapshot.trusted.iter().any(|net| net.contains(&socket.ip().to_canonical())));
+        || peer
+            .socket
+            .is_some_and(|socket| snapshot.trusted.iter().any(|net| net.contains(&socket.ip().to_canonical())));
     let value = trusted.then(|| headers.get(name))??.to_str().ok()?.trim();
     (!value.is_empty() && value.len() <= MAX_USER).then(|| Arc::from(value))
 }

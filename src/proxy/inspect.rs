@@ -6,12 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::cache::VerdictCache;
+use super::panics;
 use super::record::{Flight, micros_since};
 use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::Snapshot;
-use crate::config::settings::{Mode, OnUninspected, SecurityMode};
+use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect::{self, Thresholds};
+use crate::telemetry::Part;
 use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, SpanIndex, Verdict};
 use crate::wire::{self, Prompt};
 
@@ -64,12 +66,36 @@ pub(super) async fn prompt(
         harden(snapshot, plan, &prompt)
     } else {
         account(snapshot, plan, flight, &prompt, body.len())?;
-        let verdict = verdict(snapshot, plan, caller, cache, flight, &prompt).await;
+        let verdict = panics::caught(verdict(snapshot, plan, caller, cache, flight, &prompt)).await;
         flight.note(|record| record.micros.scan += micros_since(started));
-        enforce(snapshot, plan, flight, &prompt, verdict)?
+        match verdict {
+            Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Err(panics::Panicked) => failed(snapshot, plan, flight, &prompt, body.len())?,
+        }
     };
     let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
     Ok(Cleared { body })
+}
+
+/// Law 8: inspection itself failed, and the configuration says what that means.
+fn failed(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    flight: &mut Flight,
+    prompt: &Prompt<'_>,
+    size: usize,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    flight.metrics().panicked();
+    match snapshot.settings.inspect.on_failure {
+        OnFailure::Closed => Err(Refusal::inspection_failed()),
+        OnFailure::Open => {
+            flight.metrics().failed_open(Part::InputInspection);
+            flight.note(|record| {
+                record.request_bytes = Accounted { exempt: size as u64, ..Accounted::default() };
+            });
+            Ok(harden(snapshot, plan, prompt))
+        }
+    }
 }
 
 /// Law 2, towards the model.
@@ -85,11 +111,8 @@ fn account(
     }
     let uninspected = prompt.opaque.iter().map(|(place, _)| u64::from(place.len())).sum::<u64>();
     flight.note(|record| {
-        record.request_bytes = Accounted {
-            inspected: (size as u64).saturating_sub(uninspected),
-            exempt: 0,
-            uninspected,
-        };
+        record.request_bytes =
+            Accounted { inspected: (size as u64).saturating_sub(uninspected), exempt: 0, uninspected };
     });
     let block = snapshot.settings.inspect.on_uninspected == OnUninspected::Block && plan.mode == Mode::Enforce;
     if block && uninspected > 0 { Err(Refusal::uninspected()) } else { Ok(()) }
@@ -157,7 +180,14 @@ fn enforce(
     }
     let decision = verdict.decision;
     let outcome = match decision {
-        Decision::Block => Err(Refusal::prompt_blocked(&verdict, snapshot.settings.inspect.show_rules)),
+        Decision::Block => {
+            // Law 2 counts what is relayed, and nothing of this is.
+            flight.note(|record| {
+                record.request_bytes = Accounted::default();
+                record.uninspected.clear();
+            });
+            Err(Refusal::prompt_blocked(&verdict, snapshot.settings.inspect.show_rules))
+        }
         Decision::Redact => {
             let edits = redactions(snapshot, prompt, &verdict.findings);
             Ok(Some(prompt.rebuild(&edits, hardening(snapshot, plan))))

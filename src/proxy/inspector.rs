@@ -23,8 +23,8 @@ pub(super) enum Fed {
     Unchanged,
     /// This instead, now; something may be held back.
     Instead(String),
-    /// Nothing, and nothing after it.
-    Blocked,
+    /// This, which stands before what is blocked, and nothing after it.
+    Blocked(String),
 }
 
 impl Inspector {
@@ -106,7 +106,7 @@ impl Inspector {
         self.redacted |= self.enforce && released.findings.iter().any(|finding| finding.action == Action::Redact);
         self.findings.append(&mut released.findings);
         if released.blocked {
-            Fed::Blocked
+            Fed::Blocked(std::mem::take(&mut released.text))
         } else if released.unchanged {
             Fed::Unchanged
         } else {

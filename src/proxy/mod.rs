@@ -1,23 +1,23 @@
 //! The data path, in the order a request meets it. `Proxy::handle` is the whole road: read it first.
 
-pub mod listen;
-mod identify;
 pub mod admit;
-mod route;
-mod receive;
-mod inspect;
-mod cache;
-mod forward;
-pub mod upstream;
 mod answer;
-mod inspector;
+mod body;
+mod cache;
+mod decode;
 mod events;
-mod relay;
+mod forward;
+mod identify;
+mod inspect;
+mod inspector;
+pub mod listen;
+mod panics;
+mod receive;
 mod record;
 mod refuse;
-mod body;
-mod decode;
-mod panics;
+mod relay;
+mod route;
+pub mod upstream;
 
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
+use self::admit::Admitted;
 pub use self::admit::Gate;
+use self::answer::Relayed;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
-use self::admit::Admitted;
-use self::answer::Relayed;
 use self::inspect::Cleared;
 use self::listen::Peer;
-pub use self::record::Recorder;
 use self::record::Flight;
+pub use self::record::Recorder;
 use self::refuse::Refusal;
 use self::route::Plan;
 use self::upstream::{Pool, TlsConfigs};
@@ -108,6 +108,25 @@ impl Proxy {
         let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;
+        tokio::select! {
+            biased;
+            relayed = self.onward(snapshot, plan, peer, head, cleared, admitted, flight) => relayed,
+            () = peer.cut.cancelled() => Err(Refusal::cut()),
+        }
+    }
+
+    /// To the upstream and back, as far as the answer's head or, if it is no stream, its end.
+    #[expect(clippy::too_many_arguments, reason = "what the stages before have found out, for the stages after")]
+    async fn onward(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        plan: Plan,
+        peer: &Peer,
+        head: Parts,
+        cleared: Cleared,
+        mut admitted: Admitted,
+        flight: &mut Flight,
+    ) -> Result<Relayed, Refusal> {
         let answer = forward::send(&self.pool, &plan, head, cleared, flight).await?;
         admitted.release_body();
         answer::relay(snapshot, plan, peer.cut.clone(), answer, admitted, flight).await
@@ -162,9 +181,7 @@ fn refuse(refusal: Refusal, mut flight: Flight, family: ApiFamily) -> Response<B
     flight.refused(&refusal);
     let id = flight.id();
     let mut response = refusal.into_response(family, &id);
-    if let Ok(value) = hyper::header::HeaderValue::from_str(&id.0) {
-        response.headers_mut().insert(refuse::REQUEST_ID, value);
-    }
+    refuse::identify(&mut response, family, &id);
     response
 }
 

@@ -34,10 +34,8 @@ pub(super) async fn body(
     if codings.is_empty() {
         return Ok(sent);
     }
-    let limits = decode::Limits {
-        max: settings.body.max_request.get(),
-        ratio: u64::from(settings.body.max_decode_ratio),
-    };
+    let limits =
+        decode::Limits { max: settings.body.max_request.get(), ratio: u64::from(settings.body.max_decode_ratio) };
     let decoded = decode::whole(sent, &codings, limits).await.map_err(|error| match error {
         decode::Error::TooLarge(limit) => Refusal::too_large(limit),
         decode::Error::Corrupt => Refusal::bad_encoding(),

@@ -128,7 +128,7 @@ impl Flight {
 
     /// A refusal ends it.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let (outcome, status, code) = (refusal.outcome, refusal.status(), refusal.code());
+        let (outcome, status, code) = (refusal.outcome(), refusal.status(), refusal.code());
         self.note(|record| {
             record.outcome = outcome;
             record.status = status;

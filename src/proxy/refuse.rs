@@ -20,7 +20,11 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Why a request gets an error instead of an answer. What the client sees is `message`; it never quotes the request.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Refusal(Box<Inner>);
+
+/// Boxed, so that every `Result` on the road stays small.
+#[derive(Debug)]
+struct Inner {
     status: StatusCode,
     code: &'static str,
     kind: &'static str,
@@ -29,13 +33,13 @@ pub(super) struct Refusal {
     headers: HeaderMap,
     details: Option<serde_json::Value>,
     /// Which stage of the road ended the request.
-    pub(super) outcome: Outcome,
+    outcome: Outcome,
     close: bool,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, kind: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             status,
             code,
             kind,
@@ -45,7 +49,7 @@ impl Refusal {
             details: None,
             outcome: Outcome::Refused,
             close: false,
-        }
+        }))
     }
 
     fn invalid(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
@@ -56,13 +60,13 @@ impl Refusal {
         Self::new(status, code, "server_error", message)
     }
 
-    fn outcome(mut self, outcome: Outcome) -> Self {
-        self.outcome = outcome;
+    fn ending(mut self, outcome: Outcome) -> Self {
+        self.0.outcome = outcome;
         self
     }
 
     fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
@@ -78,18 +82,23 @@ impl Refusal {
 
     /// Ends the connection after the answer: what follows on it cannot be trusted or is not wanted.
     fn closing(mut self) -> Self {
-        self.close = true;
+        self.0.close = true;
         self
     }
 
     /// The status that will be sent.
     pub(super) fn status(&self) -> u16 {
-        self.status.as_u16()
+        self.0.status.as_u16()
     }
 
     /// The low-cardinality reason for records and metrics.
     pub(super) fn code(&self) -> &'static str {
-        self.code
+        self.0.code
+    }
+
+    /// Which stage of the road ended the request.
+    pub(super) fn outcome(&self) -> Outcome {
+        self.0.outcome
     }
 
     // The head.
@@ -179,7 +188,7 @@ impl Refusal {
             BadBodyKind::InvalidJson | BadBodyKind::InvalidUtf8 | BadBodyKind::LoneSurrogate => "invalid_json",
         };
         let mut refusal = Self::invalid(StatusCode::BAD_REQUEST, code, bad.message.clone());
-        refusal.param = bad.param.clone();
+        refusal.0.param = bad.param.clone();
         refusal
     }
 
@@ -238,8 +247,8 @@ impl Refusal {
             "The prompt was blocked by the gateway's security policy.",
         )
         .final_word()
-        .outcome(Outcome::PromptBlocked);
-        refusal.details = show_rules.then(|| rule_details(verdict));
+        .ending(Outcome::PromptBlocked);
+        refusal.0.details = show_rules.then(|| rule_details(verdict));
         refusal
     }
 
@@ -251,8 +260,8 @@ impl Refusal {
             "The answer was blocked by the gateway's security policy.",
         )
         .final_word()
-        .outcome(Outcome::AnswerBlocked);
-        refusal.details = show_rules.then(|| rule_details(verdict));
+        .ending(Outcome::AnswerBlocked);
+        refusal.0.details = show_rules.then(|| rule_details(verdict));
         refusal
     }
 
@@ -277,63 +286,73 @@ impl Refusal {
     /// No connection.
     pub(super) fn upstream_unreachable() -> Self {
         Self::server(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The upstream could not be reached.")
-            .outcome(Outcome::UpstreamFailed)
+            .ending(Outcome::UpstreamFailed)
     }
 
     /// No answer in time.
     pub(super) fn upstream_timeout() -> Self {
         Self::server(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
-            .outcome(Outcome::UpstreamFailed)
+            .ending(Outcome::UpstreamFailed)
     }
 
     /// An answer that is not one.
     pub(super) fn upstream_invalid(message: &'static str) -> Self {
-        Self::server(StatusCode::BAD_GATEWAY, "upstream_invalid_response", message).outcome(Outcome::UpstreamFailed)
+        Self::server(StatusCode::BAD_GATEWAY, "upstream_invalid_response", message).ending(Outcome::UpstreamFailed)
     }
 
     /// The upstream's own error, of which only the status can be passed on.
     pub(super) fn upstream_status(status: StatusCode) -> Self {
         let message = format!("The upstream answered with status {}.", status.as_u16());
-        Self::server(status, "upstream_error", message).outcome(Outcome::UpstreamFailed)
+        Self::server(status, "upstream_error", message).ending(Outcome::UpstreamFailed)
     }
 
     /// Ended by the gateway: drain deadline or a standing order.
     pub(super) fn cut() -> Self {
         Self::server(StatusCode::SERVICE_UNAVAILABLE, "gateway_shutting_down", "The gateway is shutting down.")
             .retry_after(Duration::from_secs(1))
-            .outcome(Outcome::Cut)
+            .ending(Outcome::Cut)
             .closing()
     }
 
     /// A panic, or anything else that is our own fault.
     pub(super) fn internal() -> Self {
         Self::server(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed on this request.")
-            .outcome(Outcome::Internal)
+            .ending(Outcome::Internal)
             .closing()
     }
 
     /// The refusal as HTTP, in the dialect of `family`.
     pub(super) fn into_response(self, family: ApiFamily, id: &RequestId) -> Response<Body> {
+        let inner = *self.0;
         let body = errors::error_body(
             family,
-            self.status.as_u16(),
-            self.code,
-            self.kind,
-            &self.message,
-            self.param.as_deref(),
+            inner.status.as_u16(),
+            inner.code,
+            inner.kind,
+            &inner.message,
+            inner.param.as_deref(),
             &id.0,
-            self.details,
+            inner.details,
         );
         let mut response = Response::new(Body::full(Bytes::from(body)));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.status_mut() = inner.status;
+        *response.headers_mut() = inner.headers;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.close {
+        if inner.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+}
+
+/// Names the request in its answer, in the headers that SDKs of `family` read.
+pub(super) fn identify(response: &mut Response<Body>, family: ApiFamily, id: &RequestId) {
+    let Ok(value) = HeaderValue::from_str(&id.0) else { return };
+    if family == ApiFamily::Anthropic {
+        response.headers_mut().insert(HeaderName::from_static("request-id"), value.clone());
+    }
+    response.headers_mut().insert(REQUEST_ID, value);
 }
 
 fn rule_details(verdict: &Verdict) -> serde_json::Value {

@@ -30,7 +30,7 @@ pub(super) enum Way {
     /// Relayed as it comes; its bytes are exempt.
     Exempt,
     /// Read event by event.
-    Events(wire::Stream),
+    Events(Box<wire::Stream>),
 }
 
 /// A stream under way. It owns what must end with it: the record, the admission, the deadlines, the windows.
@@ -69,7 +69,10 @@ struct Clock {
 }
 
 impl Relay {
-    #[expect(clippy::too_many_arguments, reason = "one caller; each is a different thing that must end with the stream")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one caller; each is a different thing that must end with the stream"
+    )]
     pub(super) fn new(
         snapshot: &Arc<Snapshot>,
         plan: Plan,
@@ -84,7 +87,7 @@ impl Relay {
         let idle = plan.upstream.idle_timeout;
         let events = match way {
             Way::Exempt => None,
-            Way::Events(stream) => Some(Events::new(plan.dialect, stream, inspector, &snapshot.settings.body)),
+            Way::Events(stream) => Some(Events::new(plan.dialect, *stream, inspector, &snapshot.settings.body)),
         };
         let clock = Clock {
             started: now,
@@ -97,7 +100,16 @@ impl Relay {
             first_piece: None,
             upstream: 0,
         };
-        Self { body, events, out: BytesMut::new(), state: State::Open, clock, flight: None, _admitted: admitted, sent: 0 }
+        Self {
+            body,
+            events,
+            out: BytesMut::new(),
+            state: State::Open,
+            clock,
+            flight: None,
+            _admitted: admitted,
+            sent: 0,
+        }
     }
 
     /// Takes the record on board: it ends with the stream.
@@ -269,7 +281,8 @@ impl Relay {
     fn close(&mut self) {
         let Some(mut flight) = self.flight.take() else { return };
         let clock = &self.clock;
-        let first = clock.first_piece.map(|first| u64::try_from((first - clock.started).as_micros()).unwrap_or(u64::MAX));
+        let first =
+            clock.first_piece.map(|first| u64::try_from((first - clock.started).as_micros()).unwrap_or(u64::MAX));
         let (upstream, sent) = (clock.upstream, self.sent);
         flight.note(|record| {
             record.micros.first_chunk = record.micros.upstream + first.unwrap_or(0);

@@ -242,7 +242,11 @@ mod tests {
         guard.metrics().record(&record);
         guard.traces().unwrap().request(&record);
         guard.shutdown().unwrap();
-        let pushed: Vec<(String, Vec<u8>)> = pushes.try_iter().collect();
+        // The collector answers a push before it hands it on: its two paths are waited for, not polled.
+        let mut pushed: Vec<(String, Vec<u8>)> = Vec::new();
+        while !["/v1/traces", "/v1/metrics"].iter().all(|path| pushed.iter().any(|(at, _)| at == path)) {
+            pushed.push(pushes.recv_timeout(std::time::Duration::from_secs(10)).expect("a push per path"));
+        }
         let body = |path: &str| &pushed.iter().find(|(at, _)| at == path).unwrap().1;
         let holds = |body: &[u8], text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
         assert!(holds(body("/v1/traces"), "req_otlp"));

@@ -187,11 +187,17 @@ pub(crate) fn rebuild(
     edits: &[(usize, String)],
     more: Option<Splice>,
 ) -> Vec<u8> {
-    let within = |around: &Place, place: &Place| place.start >= around.start && place.end <= around.end;
     let edited = || edits.iter().filter_map(|(index, text)| pieces.get(*index).map(|piece| (piece, text.as_str())));
+    let mut starts: Vec<u32> = edited().map(|(piece, _)| piece.place.start).collect();
+    starts.sort_unstable();
+    // The first edit at or after the beginning of what the list is about: places nest, so its start tells.
+    let is_hit = |around: Place| {
+        let first = starts.get(starts.partition_point(|&start| start < around.start));
+        first.is_some_and(|&start| start < around.end)
+    };
     let gone = tokens
         .iter()
-        .filter(|list| edited().any(|(piece, _)| within(&list.around, &piece.place)))
+        .filter(|list| is_hit(list.around))
         .map(|list| Splice { start: list.list.start, end: list.list.end, bytes: b"null".to_vec() })
         .chain(more)
         .collect();

@@ -119,7 +119,7 @@ fn string<'a>(
         Reading::Encrypted if base64::is_base64(&text) => return sink.opaque(outer, Uninspected::Opaque),
         Reading::StateId if is_id(&text) => return sink.opaque(outer, Uninspected::Opaque),
         Reading::Vector if base64::is_base64(&text) => return sink.opaque(outer, Uninspected::Vector),
-        Reading::Url if text.starts_with("data:") => {
+        Reading::Url | Reading::Media if text.starts_with("data:") => {
             let header = text.find(";base64,").map(|at| at.saturating_add(8));
             let payload = header.and_then(|at| text.get(at..)).filter(|payload| base64::is_base64(payload));
             if let (Some(header), Some(payload)) = (header, payload) {

@@ -1,6 +1,7 @@
 //! Rebuilding a body from what was inspected: replaced literals are spliced in, every other byte stays as it was.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::base64;
 use super::json::text::{escape_into, quoted, unescape};
@@ -47,7 +48,7 @@ pub(crate) struct Splice {
 pub(crate) fn rebuild<'e>(body: &str, edits: impl Iterator<Item = (Site, &'e str)>, more: Vec<Splice>) -> Vec<u8> {
     let mut splices = more;
     let mut inner: Vec<(Place, Splice)> = Vec::new();
-    let mut keys: Vec<&str> = Vec::new();
+    let mut keys: HashMap<&str, u32> = HashMap::new();
     for (site, text) in edits {
         match site.inner {
             None => {
@@ -61,20 +62,23 @@ pub(crate) fn rebuild<'e>(body: &str, edits: impl Iterator<Item = (Site, &'e str
         }
     }
     inner.sort_by_key(|(outer, _)| outer.start);
-    while let Some(&(outer, _)) = inner.first() {
-        let rest = inner.split_off(inner.partition_point(|(other, _)| other.start <= outer.start));
+    let mut inner = inner.into_iter().peekable();
+    while let Some((outer, first)) = inner.next() {
+        let mut group = vec![first];
+        while let Some((_, next)) = inner.next_if(|(other, _)| other.start == outer.start) {
+            group.push(next);
+        }
         let decoded = unescape(slice(body, outer));
-        let edited = apply(&decoded, inner.into_iter().map(|(_, splice)| splice).collect());
+        let edited = apply(&decoded, group);
         let mut bytes = Vec::with_capacity(edited.len().saturating_add(16));
         escape_into(&String::from_utf8_lossy(&edited), &mut bytes);
         splices.push(Splice { start: outer.start, end: outer.end, bytes });
-        inner = rest;
     }
     apply(body, splices)
 }
 
 /// The bytes that stand for `text` at a place.
-fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Vec<&'e str>) -> Vec<u8> {
+fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut HashMap<&'e str, u32>) -> Vec<u8> {
     match form {
         Form::Text | Form::Name => {
             let mut out = Vec::with_capacity(text.len());
@@ -83,9 +87,12 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ve
         }
         Form::Key => {
             // Two keys that become the same mark must not become duplicate keys.
-            let twins = keys.iter().filter(|&&key| key == text).count();
-            keys.push(text);
-            let numbered = if twins == 0 { Cow::Borrowed(text) } else { Cow::Owned(format!("{text} {}", twins + 1)) };
+            let twins = keys.entry(text).and_modify(|count| *count = count.saturating_add(1)).or_default();
+            let numbered = if *twins == 0 {
+                Cow::Borrowed(text)
+            } else {
+                Cow::Owned(format!("{text} {}", twins.saturating_add(1)))
+            };
             let mut out = Vec::with_capacity(text.len());
             escape_into(&numbered, &mut out);
             out
@@ -96,13 +103,9 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ve
             out.extend_from_slice(base64::encode(text.as_bytes()).as_bytes());
             out
         }
-        Form::Raw => {
-            if text.is_empty() {
-                b"{}".to_vec()
-            } else {
-                text.as_bytes().to_vec()
-            }
-        }
+        Form::Raw if text.is_empty() => b"{}".to_vec(),
+        Form::Raw if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => text.as_bytes().to_vec(),
+        Form::Raw => quoted(text),
         Form::Token | Form::Framing => Vec::new(),
     }
 }

@@ -12,8 +12,7 @@ use crate::support::gateway::{Gateway, PROVIDER_KEY, Setup};
 use crate::support::mock::{Act, Mock};
 use crate::support::{until, within};
 
-const TIMEOUTS: &str =
-    "connect_timeout = \"1s\"\nfirst_byte_timeout = \"1s\"\nidle_timeout = \"1s\"\ntotal_timeout = \"8s\"\nretry_delay = \"10ms\"";
+const TIMEOUTS: &str = "connect_timeout = \"1s\"\nfirst_byte_timeout = \"1s\"\nidle_timeout = \"1s\"\ntotal_timeout = \"8s\"\nretry_delay = \"10ms\"";
 /// What one fault may cost.
 const MEMORY: u64 = 64 << 20;
 
@@ -51,21 +50,45 @@ async fn a_provider_that_does_not_answer_properly_is_an_error_in_the_callers_dia
         ("garbage", raw("\u{0}\u{1}\u{2}garbage garbage\r\n\r\n"), &[502]),
         ("HTTP/0.9", raw("<html>hello</html>"), &[502]),
         ("a bad status", raw("HTTP/1.1 20x OK\r\ncontent-length: 2\r\n\r\n{}"), &[502]),
-        ("a huge head", vec![Act::Send(format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(2 << 20)).into_bytes())], &[502]),
-        ("many headers", vec![Act::Send(format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(20_000)).into_bytes())], &[502]),
+        (
+            "a huge head",
+            vec![Act::Send(format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(2 << 20)).into_bytes())],
+            &[502],
+        ),
+        (
+            "many headers",
+            vec![Act::Send(format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(20_000)).into_bytes())],
+            &[502],
+        ),
         ("two lengths", raw(&format!("{json_head}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}} ")), &[502]),
         ("a short body", raw(&format!("{json_head}content-length: 500\r\n\r\n{{\"choices\": []")), &[502]),
-        ("a stalled body", vec![Act::Send(format!("{json_head}content-length: 500\r\n\r\n{{").into_bytes()), Act::Hang], &[504]),
+        (
+            "a stalled body",
+            vec![Act::Send(format!("{json_head}content-length: 500\r\n\r\n{{").into_bytes()), Act::Hang],
+            &[504],
+        ),
         ("a bad chunk", raw(&format!("{json_head}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n")), &[502]),
         ("not JSON", raw(&format!("{json_head}content-length: 9\r\n\r\nnot json!")), &[502]),
         ("two documents", raw(&format!("{json_head}content-length: 5\r\n\r\n{{}}{{}}")), &[502]),
         ("duplicate keys", raw(&format!("{json_head}content-length: 15\r\n\r\n{{\"a\":1,\"a\":222}}")), &[502]),
         ("HTML at 200", answers::with_body(200, "content-type: text/html\r\n", b"<html>Sign in</html>"), &[502]),
         ("no content type", answers::with_body(200, "", b"leak-12345678"), &[502]),
-        ("bad gzip", answers::with_body(200, "content-type: application/json\r\ncontent-encoding: gzip\r\n", b"\x1f\x8bnope"), &[502]),
-        ("unknown coding", answers::with_body(200, "content-type: application/json\r\ncontent-encoding: rot13\r\n", b"{}"), &[502]),
+        (
+            "bad gzip",
+            answers::with_body(200, "content-type: application/json\r\ncontent-encoding: gzip\r\n", b"\x1f\x8bnope"),
+            &[502],
+        ),
+        (
+            "unknown coding",
+            answers::with_body(200, "content-type: application/json\r\ncontent-encoding: rot13\r\n", b"{}"),
+            &[502],
+        ),
         ("a redirect", answers::with_body(302, "location: http://169.254.169.254/latest\r\n", b""), &[502]),
-        ("101 unasked", raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"), &[502]),
+        (
+            "101 unasked",
+            raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"),
+            &[502],
+        ),
     ];
     let before = gateway.memory();
     for (number, (name, acts, statuses)) in cases.iter().enumerate() {
@@ -227,8 +250,13 @@ async fn encoded_answers_are_read_and_inspected_and_bombs_are_not_unpacked() {
         mock.play(answers::with_body(200, &head, &encoded(coding, leak.as_bytes()).await));
         gateway.send(ask("hello")).await.assert_error(400, "content_filter");
         let stream = encoded(coding, answers::chat_stream(&["x leak-1234", "5678 y"]).as_bytes()).await;
-        let mut acts = vec![Act::Send(format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\
-            content-encoding: {coding}\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes())];
+        let mut acts = vec![Act::Send(
+            format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\
+            content-encoding: {coding}\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
+            .into_bytes(),
+        )];
         acts.extend(stream.chunks(5).map(answers::chunk));
         acts.push(answers::last_chunk());
         mock.play(acts);
@@ -272,8 +300,11 @@ async fn a_providers_own_error_passes_on_minus_secrets() {
     let mock = Mock::start(vec![]).await;
     let gateway = gateway(&mock).await;
     let error = |message: &str| json!({"error": {"message": message, "type": "t", "param": null, "code": "c"}});
-    mock.play(answers::with_body(429, "content-type: application/json\r\nretry-after: 7\r\n",
-        error("Slow down").to_string().as_bytes()));
+    mock.play(answers::with_body(
+        429,
+        "content-type: application/json\r\nretry-after: 7\r\n",
+        error("Slow down").to_string().as_bytes(),
+    ));
     let got = gateway.send(ask("hello")).await;
     assert_eq!((got.status, got.header("retry-after")), (429, Some("7")));
     assert_eq!(got.json()["error"]["message"], "Slow down");
@@ -295,9 +326,13 @@ async fn a_providers_own_error_passes_on_minus_secrets() {
 async fn hop_by_hop_headers_of_the_provider_stay_behind() {
     let body = answers::chat("ok").to_string();
     let mock = Mock::start(vec![Act::Send(
-        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close, x-internal\r\nx-internal: 1\r\n\
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close, x-internal\r\nx-internal: 1\r\n\
             keep-alive: timeout=5\r\nproxy-authenticate: Basic\r\ntrailer: x-t\r\nset-cookie: a=b\r\nx-kept: yes\r\n\
-            content-length: {}\r\n\r\n{body}", body.len()).into_bytes(),
+            content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes(),
     )])
     .await;
     let gateway = gateway(&mock).await;

@@ -16,7 +16,9 @@ const ATTACK: &str = r#"{"model":"m","messages":[{"role":"user","content":"attac
 
 /// A request with these further header lines (each with its own line end) and this body.
 fn request(lines: &str, body: &str) -> String {
-    format!("POST /v1/chat/completions HTTP/1.1\r\nHost: gw.test\r\nContent-Type: application/json\r\n{lines}\r\n{body}")
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: gw.test\r\nContent-Type: application/json\r\n{lines}\r\n{body}"
+    )
 }
 
 /// The same with a right length.
@@ -56,27 +58,78 @@ async fn a_message_with_two_lengths_is_nobodys() {
     let chunked = format!("{length:x}\r\n{BODY}\r\n0\r\n\r\n");
     let smuggled = sized("", ATTACK);
     let mut cases: Vec<(String, String)> = vec![
-        ("both lengths".into(), request(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), &chunked)),
-        ("both lengths, other order".into(), request(&format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"), &chunked)),
-        ("a second request in the gap".into(),
-            request(&format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + smuggled.len()), &format!("0\r\n\r\n{smuggled}"))),
+        (
+            "both lengths".into(),
+            request(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), &chunked),
+        ),
+        (
+            "both lengths, other order".into(),
+            request(&format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"), &chunked),
+        ),
+        (
+            "a second request in the gap".into(),
+            request(
+                &format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + smuggled.len()),
+                &format!("0\r\n\r\n{smuggled}"),
+            ),
+        ),
         ("two lengths".into(), request(&format!("Content-Length: {length}\r\nContent-Length: 0\r\n"), BODY)),
-        ("two equal lengths".into(), request(&format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"), BODY)),
+        (
+            "two equal lengths".into(),
+            request(&format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"), BODY),
+        ),
     ];
     for value in [
-        "-1", "+5", "0x10", "1e2", "5 5", "", " ", "5,5", "5, 5", "99999999999999999999999", "5;", "\"5\"", "5.0", "٥", "1_0",
+        "-1",
+        "+5",
+        "0x10",
+        "1e2",
+        "5 5",
+        "",
+        " ",
+        "5,5",
+        "5, 5",
+        "99999999999999999999999",
+        "5;",
+        "\"5\"",
+        "5.0",
+        "٥",
+        "1_0",
     ] {
         cases.push((format!("Content-Length: {value:?}"), request(&format!("Content-Length: {value}\r\n"), BODY)));
     }
     for value in [
-        "chunked, chunked", "chunked,", ",chunked", "identity", "gzip, chunked", "xchunked", "chunkedx", "\"chunked\"",
-        "chunked;q=1", "chunk\u{212a}ed", "chunked identity", "identity, chunked", "", "chunked\t,", "\u{b}chunked", "cow",
+        "chunked, chunked",
+        "chunked,",
+        ",chunked",
+        "identity",
+        "gzip, chunked",
+        "xchunked",
+        "chunkedx",
+        "\"chunked\"",
+        "chunked;q=1",
+        "chunk\u{212a}ed",
+        "chunked identity",
+        "identity, chunked",
+        "",
+        "chunked\t,",
+        "\u{b}chunked",
+        "cow",
     ] {
-        cases.push((format!("Transfer-Encoding: {value:?}"), request(&format!("Transfer-Encoding: {value}\r\n"), &chunked)));
+        cases.push((
+            format!("Transfer-Encoding: {value:?}"),
+            request(&format!("Transfer-Encoding: {value}\r\n"), &chunked),
+        ));
     }
     for line in [
-        "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked", " Transfer-Encoding: chunked", "Transfer\u{0}-Encoding: chunked",
-        "Transfer-Encoding: chun\r\n ked", "Content-Length : 5", "Content-Length:\r\n 5", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding\t: chunked",
+        " Transfer-Encoding: chunked",
+        "Transfer\u{0}-Encoding: chunked",
+        "Transfer-Encoding: chun\r\n ked",
+        "Content-Length : 5",
+        "Content-Length:\r\n 5",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
     ] {
         cases.push((format!("the line {line:?}"), request(&format!("{line}\r\n"), &chunked)));
     }
@@ -122,7 +175,10 @@ async fn malformed_heads_are_refused() {
     let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
     let gateway = gateway(&mock).await;
     let line = |first: &str| {
-        format!("{first}\r\nHost: gw.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len())
+        format!(
+            "{first}\r\nHost: gw.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
+            BODY.len()
+        )
     };
     let path = "/v1/chat/completions";
     let cases: Vec<(String, String)> = vec![
@@ -153,7 +209,10 @@ async fn malformed_heads_are_refused() {
         ("no colon".into(), sized("x-a\r\n", BODY)),
         ("5,000 headers".into(), sized(&"x-a: b\r\n".repeat(5_000), BODY)),
         ("a header of a megabyte".into(), sized(&format!("x-a: {}\r\n", "b".repeat(1 << 20)), BODY)),
-        ("eight megabytes of headers".into(), sized(&format!("x-a: {}\r\n", "b".repeat(1 << 10)).repeat(8 << 10), BODY)),
+        (
+            "eight megabytes of headers".into(),
+            sized(&format!("x-a: {}\r\n", "b".repeat(1 << 10)).repeat(8 << 10), BODY),
+        ),
         ("a target of 100 KB".into(), line(&format!("POST {path}?{} HTTP/1.1", "a".repeat(100 << 10)))),
         ("TLS".into(), "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}".into()),
         ("a body cut short".into(), request("Content-Length: 500\r\n", BODY)),
@@ -172,10 +231,20 @@ async fn path_tricks_never_reach_the_provider() {
     let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
     let gateway = gateway(&mock).await;
     for path in [
-        "//v1/chat/completions", "/v1//chat/completions", "/v1/./chat/completions", "/v1/x/../chat/completions",
-        "/v1/chat%2fcompletions", "/v1/%2e%2e/v1/chat/completions", "/v1/chat/completions%00", "/v1\\chat\\completions",
-        "/v1/chat/completions;x=1", "/V1/Chat/Completions", "/v1/chat/completions/", "/v1/files/../chat/completions",
-        "/v1/ch%61t/completions", "/v1/chat/completions/../../admin",
+        "//v1/chat/completions",
+        "/v1//chat/completions",
+        "/v1/./chat/completions",
+        "/v1/x/../chat/completions",
+        "/v1/chat%2fcompletions",
+        "/v1/%2e%2e/v1/chat/completions",
+        "/v1/chat/completions%00",
+        "/v1\\chat\\completions",
+        "/v1/chat/completions;x=1",
+        "/V1/Chat/Completions",
+        "/v1/chat/completions/",
+        "/v1/files/../chat/completions",
+        "/v1/ch%61t/completions",
+        "/v1/chat/completions/../../admin",
     ] {
         let bytes = sized("Connection: close\r\n", ATTACK).replace("/v1/chat/completions", path);
         let (said, _) = raw(gateway.address, bytes.as_bytes(), 5).await;
@@ -189,8 +258,12 @@ async fn path_tricks_never_reach_the_provider() {
 async fn every_request_on_a_connection_is_inspected_on_its_own() {
     let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
     let gateway = gateway(&mock).await;
-    for lines in ["", "Upgrade: foo\r\nConnection: upgrade\r\n", "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AAMAAABk\r\n",
-        "Upgrade: websocket\r\nConnection: upgrade\r\n"] {
+    for lines in [
+        "",
+        "Upgrade: foo\r\nConnection: upgrade\r\n",
+        "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AAMAAABk\r\n",
+        "Upgrade: websocket\r\nConnection: upgrade\r\n",
+    ] {
         let asked = mock.count();
         let pipelined = format!("{}{}", sized(lines, BODY), sized("Connection: close\r\n", ATTACK));
         let (said, _) = raw(gateway.address, pipelined.as_bytes(), 5).await;
@@ -290,10 +363,13 @@ async fn http2_floods_are_bounded_and_others_are_served() {
     let resets: Vec<u8> = (0..20_000_u32)
         .flat_map(|n| [frame(1, 4, 2 * n + 1, &block), frame(3, 0, 2 * n + 1, &8_u32.to_be_bytes())].concat())
         .collect();
-    let continuations: Vec<u8> = std::iter::once(frame(1, 0, 1, &block))
-        .chain((0..20_000).map(|_| frame(9, 0, 1, b"\x00\x01x\x40yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy")))
-        .flatten()
-        .collect();
+    let continuations: Vec<u8> =
+        std::iter::once(frame(1, 0, 1, &block))
+            .chain((0..20_000).map(|_| {
+                frame(9, 0, 1, b"\x00\x01x\x40yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy")
+            }))
+            .flatten()
+            .collect();
     let floods = [
         ("rapid reset", begin(resets)),
         ("CONTINUATION", begin(continuations)),
@@ -331,9 +407,12 @@ async fn nothing_in_a_request_chooses_the_upstream() {
     let gateway = gateway(&mock).await;
     let elsewhere = format!("http://{}", other.address);
     let body = serde_json::json!({"model": "m", "api_base": elsewhere, "base_url": elsewhere, "custom_host": elsewhere,
-        "messages": [{"role": "user", "content": "hi"}]}).to_string();
-    let lines = format!("x-portkey-custom-host: {elsewhere}\r\nx-upstream: {elsewhere}\r\nx-forwarded-host: {}\r\nConnection: close\r\n",
-        other.address);
+        "messages": [{"role": "user", "content": "hi"}]})
+    .to_string();
+    let lines = format!(
+        "x-portkey-custom-host: {elsewhere}\r\nx-upstream: {elsewhere}\r\nx-forwarded-host: {}\r\nConnection: close\r\n",
+        other.address
+    );
     let (said, _) = raw(gateway.address, sized(&lines, &body).as_bytes(), 5).await;
     assert!(statuses(&said).iter().all(|status| [200, 400].contains(status)), "{said}");
     assert_eq!(other.count(), 0);

@@ -37,7 +37,8 @@ async fn requests_at_once_are_capped_and_a_place_comes_free_again() {
     let mock = Mock::start(acts).await;
     let gateway = Setup::before(mock.address).section("[limits.per_address]\nconcurrent = 2").start().await;
     let address = gateway.address;
-    let running: Vec<_> = (0..2).map(|_| tokio::spawn(async move { open(address, ask("hello")).await.unwrap() })).collect();
+    let running: Vec<_> =
+        (0..2).map(|_| tokio::spawn(async move { open(address, ask("hello")).await.unwrap() })).collect();
     until(5, "both at the upstream", || (mock.count() == 2).then_some(())).await;
     let got = gateway.send(ask("hello")).await;
     assert_eq!(got.status, 429, "{}", got.text());

@@ -4,8 +4,8 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
-    clippy::string_slice,
     clippy::unwrap_used,
+    unreachable_pub,
     reason = "a test that meets what it does not expect has failed"
 )]
 

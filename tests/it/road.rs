@@ -45,7 +45,7 @@ async fn the_provider_sees_its_own_key_and_nothing_of_the_clients() {
     assert_eq!(gateway.send(request).await.status, 200);
     let seen = mock.last();
     assert_eq!(seen.header("authorization"), Some(&*format!("Bearer {PROVIDER_KEY}")));
-    assert_eq!(seen.target, "/v1/chat/completions");
+    assert_eq!((&*seen.method, &*seen.target), ("POST", "/v1/chat/completions"));
     assert_eq!(seen.header("x-forwarded-for"), None);
     assert_eq!(seen.header("openai-organization"), Some("org-1"));
     assert_eq!(seen.header("host"), Some(&*mock.address.to_string()));
@@ -115,7 +115,9 @@ async fn an_attack_is_found_wherever_text_lives() {
         ("/v1/chat/completions", fields)
     };
     let cases = [
-        chat(json!({"messages": user(json!([{"type": "text", "text": "x"}, {"type": "text", "text": "attack-marker"}]))})),
+        chat(
+            json!({"messages": user(json!([{"type": "text", "text": "x"}, {"type": "text", "text": "attack-marker"}]))}),
+        ),
         chat(json!({"messages": user("\u{61}ttack\u{2d}marker".into())})),
         chat(json!({"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function",
             "function": {"name": "f", "arguments": "{\"deep\": {\"a\": \"attack\\u002dmarker\"}}"}}]}]})),
@@ -125,10 +127,16 @@ async fn an_attack_is_found_wherever_text_lives() {
         chat(json!({"x_unknown": {"list": [{"deep": "attack-marker"}]}})),
         chat(json!({"prediction": {"type": "content", "content": "attack-marker"}})),
         ("/v1/responses", json!({"model": "m", "input": "attack-marker"})),
-        ("/v1/responses", json!({"model": "m", "input": [{"role": "user", "content": [
-            {"type": "input_text", "text": "attack-marker"}]}]})),
-        ("/v1/responses", json!({"model": "m", "input": [
-            {"type": "function_call_output", "call_id": "c", "output": "attack-marker"}]})),
+        (
+            "/v1/responses",
+            json!({"model": "m", "input": [{"role": "user", "content": [
+            {"type": "input_text", "text": "attack-marker"}]}]}),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "m", "input": [
+            {"type": "function_call_output", "call_id": "c", "output": "attack-marker"}]}),
+        ),
         ("/v1/completions", json!({"model": "m", "prompt": ["fine", "attack-marker"]})),
         ("/v1/completions", json!({"model": "m", "prompt": "fine", "suffix": "attack-marker"})),
         ("/v1/embeddings", json!({"model": "m", "input": ["fine", "attack-marker"]})),
@@ -241,7 +249,7 @@ async fn every_relayed_byte_is_accounted_for() {
 async fn unknown_endpoints_are_refused_unless_a_route_says_otherwise() {
     let mock = Mock::start(answers::json_body(200, &json!({"fine": true}))).await;
     let gateway = Setup::before(mock.address).start().await;
-    for path in ["/v1/files", "/v1/fine_tuning/jobs", "/v1/messages/count_tokens", "/", "/v2/chat/completions"] {
+    for path in ["/v1/files", "/v1/fine_tuning/jobs", "/v1/messages/batches", "/", "/v2/chat/completions"] {
         let got = gateway.send(post(path, "{}")).await;
         assert_eq!(got.status, 403, "{path}: {}", got.text());
         assert_eq!(got.header("x-should-retry"), Some("false"), "{path}");
@@ -262,8 +270,7 @@ async fn unknown_endpoints_are_refused_unless_a_route_says_otherwise() {
 async fn gateway_keys_are_asked_for_when_configured() {
     let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
     let digest = sha256_hex(b"client-key");
-    let identity =
-        format!("[identity]\nrequire_key = true\nkeys = [{{ name = \"team-a\", sha256 = \"{digest}\" }}]");
+    let identity = format!("[identity]\nrequire_key = true\nkeys = [{{ name = \"team-a\", sha256 = \"{digest}\" }}]");
     let gateway = Setup::before(mock.address).section(&identity).start().await;
     assert_eq!(gateway.send(ask("hello")).await.status, 200);
     let mut wrong = ask("hello");
@@ -281,4 +288,25 @@ async fn gateway_keys_are_asked_for_when_configured() {
 fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Law 2 in the metrics: the three accounts sum to the bytes relayed, per direction.
+#[tokio::test]
+async fn metrics_tell_what_happened() {
+    let answer = answers::chat("ok").to_string();
+    let mock = Mock::start(answers::with_body(200, "content-type: application/json\r\n", answer.as_bytes())).await;
+    let gateway = Setup::before(mock.address).start().await;
+    for _ in 0..3 {
+        assert_eq!(gateway.send(ask("hello")).await.status, 200);
+    }
+    assert_eq!(gateway.send(ask("attack-marker")).await.status, 400);
+    gateway.exactly(4).await;
+    let sent = mock.last().body.len() * 3;
+    assert_eq!(gateway.metric("portcullis_bytes_total", &["direction=\"input\""]).await, sent as f64);
+    assert_eq!(gateway.metric("portcullis_bytes_total", &["direction=\"output\""]).await, (answer.len() * 3) as f64);
+    assert_eq!(gateway.metric("portcullis_rule_hits_total", &["rule=\"PC-TEST-0001\""]).await, 1.0);
+    assert_eq!(gateway.metric("portcullis_refusals_total", &["code=\"content_filter\""]).await, 1.0);
+    assert_eq!(gateway.metric("portcullis_decisions_total", &["direction=\"input\"", "decision=\"block\""]).await, 1.0);
+    assert_eq!(gateway.metric("portcullis_in_flight", &[]).await, 0.0);
+    assert_eq!(gateway.metric("portcullis_events_dropped_total", &[]).await, 0.0);
 }

@@ -31,10 +31,8 @@ async fn a_running_stream_ends_whole_and_the_process_with_success() {
         answers::last_chunk(),
     ])
     .await;
-    let mut gateway = Setup::before(mock.address)
-        .server("drain_delay = \"700ms\"\ndrain_deadline = \"10s\"\n")
-        .start()
-        .await;
+    let mut gateway =
+        Setup::before(mock.address).server("drain_delay = \"700ms\"\ndrain_deadline = \"10s\"\n").start().await;
     assert_eq!(ready(&gateway).await.status, 200);
     let mut response = open(gateway.address, ask_streamed("hello")).await.unwrap();
     within(5, response.body_mut().frame()).await.expect("a first event").expect("no error");

@@ -135,7 +135,8 @@ fn copies_agree(events: &[Value], text: &str) {
 async fn clean_text_arrives_unchanged_however_it_is_cut() {
     let mock = Mock::start(vec![]).await;
     let gateway = Setup::before(mock.address).start().await;
-    let pieces = ["Prives lea", "k- leak-1234567", "x \u{e9}\u{1f600}\u{4e2d}", " \"quoted\\\" \n new", " private-abcdefg!"];
+    let pieces =
+        ["Prives lea", "k- leak-1234567", "x \u{e9}\u{1f600}\u{4e2d}", " \"quoted\\\" \n new", " private-abcdefg!"];
     for speech in speeches() {
         let body = (speech.stream)(&pieces);
         for size in [1, 2, 3, 5, 64, 100_000] {
@@ -171,7 +172,11 @@ async fn line_ends_comments_and_split_data_are_understood() {
         for size in [1, 9, 4096] {
             mock.play(answers::stream(body.as_bytes(), size));
             let got = gateway.send(ask_streamed("hello")).await;
-            assert!(!got.text().contains("345678") && !got.text().contains("leak-1"), "variant {number}: {}", got.text());
+            assert!(
+                !got.text().contains("345678") && !got.text().contains("leak-1"),
+                "variant {number}: {}",
+                got.text()
+            );
         }
     }
 }
@@ -182,8 +187,14 @@ async fn every_choice_has_its_own_channel() {
     let gateway = Setup::before(mock.address).start().await;
     // The pieces of one match on two choices are no match; those of one choice are.
     let part = |index: u32, text: &str| chat_chunk(index, json!({"content": text}), None);
-    let mixed = [part(0, "a leak-1234"), part(1, "5678 b"), part(0, " c"), part(1, " d"),
-        chat_chunk(0, json!({}), Some("stop")), chat_chunk(1, json!({}), Some("stop"))];
+    let mixed = [
+        part(0, "a leak-1234"),
+        part(1, "5678 b"),
+        part(0, " c"),
+        part(1, " d"),
+        chat_chunk(0, json!({}), Some("stop")),
+        chat_chunk(1, json!({}), Some("stop")),
+    ];
     mock.play(answers::stream(answers::events(&mixed).as_bytes(), 33));
     let got = gateway.send(ask_streamed("hello")).await;
     let of = |index: u64| -> Vec<Value> {
@@ -214,7 +225,10 @@ async fn a_tool_call_leaves_only_after_the_verdict_on_the_whole_of_it() {
     let clean = tool_stream(&["{\"q\": \"wea", "ther in O", "slo\"}"]);
     mock.play(answers::stream(clean.as_bytes(), 50));
     let got = gateway.send(ask_streamed("hello")).await;
-    assert_eq!(joined(&got.events(), "/choices/0/delta/tool_calls/0/function/arguments"), "{\"q\": \"weather in Oslo\"}");
+    assert_eq!(
+        joined(&got.events(), "/choices/0/delta/tool_calls/0/function/arguments"),
+        "{\"q\": \"weather in Oslo\"}"
+    );
     assert_eq!(joined(&got.events(), "/choices/0/delta/tool_calls/0/function/name"), "run");
     assert_eq!(joined(&got.events(), "/choices/0/finish_reason"), "tool_calls");
     let leaking = tool_stream(&["{\"first\": \"harmless\", ", "\"q\": \"leak-12", "345678\"}"]);
@@ -235,14 +249,17 @@ async fn a_tool_call_is_held_while_prose_streams_on() {
     let gateway = Setup::before(mock.address).start().await;
     let call = |part: Value| format!("data: {}\n\n", chat_chunk(0, json!({"tool_calls": [part]}), None));
     let prose = |text: &str| format!("data: {}\n\n", chat_chunk(0, json!({"content": text}), None));
-    let open_call = json!({"index": 0, "id": "c", "type": "function", "function": {"name": "run", "arguments": "{\"a\""}});
+    let open_call =
+        json!({"index": 0, "id": "c", "type": "function", "function": {"name": "run", "arguments": "{\"a\""}});
     mock.play(vec![
         answers::stream_head(),
         answers::chunk(prose("Let me look. ").as_bytes()),
         answers::chunk(call(open_call).as_bytes()),
         Act::Wait,
         answers::chunk(call(json!({"index": 0, "function": {"arguments": ": 1}"}})).as_bytes()),
-        answers::chunk(format!("data: {}\n\ndata: [DONE]\n\n", chat_chunk(0, json!({}), Some("tool_calls"))).as_bytes()),
+        answers::chunk(
+            format!("data: {}\n\ndata: [DONE]\n\n", chat_chunk(0, json!({}), Some("tool_calls"))).as_bytes(),
+        ),
         answers::last_chunk(),
     ]);
     let mut response = open(gateway.address, ask_streamed("hello")).await.unwrap();
@@ -343,9 +360,12 @@ async fn usage_asked_for_by_the_gateway_alone_is_not_shown_to_the_client() {
     mock.play_with(|seen| {
         let mut body = answers::chat_stream(&["hi"]).replace("data: [DONE]\n\n", "");
         if seen.json()["stream_options"]["include_usage"] == true {
-            body.push_str(&format!("data: {}\n\n", json!({"id": "chatcmpl-1", "object": "chat.completion.chunk",
+            body.push_str(&format!(
+                "data: {}\n\n",
+                json!({"id": "chatcmpl-1", "object": "chat.completion.chunk",
                 "created": 1, "model": "m", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2,
-                "total_tokens": 7}})));
+                "total_tokens": 7}})
+            ));
         }
         body.push_str("data: [DONE]\n\n");
         answers::stream(body.as_bytes(), 4096)

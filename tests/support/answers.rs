@@ -97,9 +97,7 @@ pub fn message_stream(pieces: &[&str]) -> String {
             "content": [], "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 9, "output_tokens": 1}}}),
         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
     ];
-    let delta = |piece: &&str| {
-        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}})
-    };
+    let delta = |piece: &&str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}});
     all.extend(pieces.iter().map(delta));
     all.extend([
         json!({"type": "content_block_stop", "index": 0}),
@@ -129,9 +127,7 @@ pub fn response_stream(pieces: &[&str]) -> String {
     };
     let mut open = response("", "in_progress");
     open["output"] = json!([]);
-    let item = |status: &str, content: Value| {
-        json!({"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": content})
-    };
+    let item = |status: &str, content: Value| json!({"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": content});
     let part = |text: &str| json!({"type": "output_text", "annotations": [], "text": text});
     let mut all = vec![
         json!({"type": "response.created", "response": open}),

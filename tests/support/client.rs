@@ -148,7 +148,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8], seconds: u64) -> (String, bo
     let (mut read, mut write) = socket.split();
     let mut said = Vec::new();
     let writing = async {
-        let _ = write.write_all(bytes).await;
+        drop(write.write_all(bytes).await);
         std::future::pending::<()>().await;
     };
     let reading = async {

@@ -1,6 +1,5 @@
 //! The real binary as a child process, on free ports, with a configuration of the test's own.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -143,12 +142,11 @@ impl Setup {
         );
         if let Some(upstream) = self.upstream {
             for kind in ["openai", "anthropic"] {
-                let _ = write!(
-                    text,
+                text.push_str(&format!(
                     "[upstreams.{kind}]\nkind = \"{kind}\"\nbase_url = \"http://{upstream}/v1\"\n\
                      api_key = \"{PROVIDER_KEY}\"\n{}\n",
                     self.upstream_keys,
-                );
+                ));
             }
         }
         text
@@ -165,7 +163,11 @@ impl Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if name.starts_with("PORTCULLIS") || name.ends_with("_API_KEY") || name.starts_with("OTEL_") || name == "RUST_LOG" {
+            if name.starts_with("PORTCULLIS")
+                || name.ends_with("_API_KEY")
+                || name.starts_with("OTEL_")
+                || name == "RUST_LOG"
+            {
                 command.env_remove(name);
             }
         }
@@ -182,7 +184,7 @@ impl Setup {
             .expect("the gateway starts");
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway = Gateway { child, directory, address: unknown, ops: unknown, setup: self };
-        let addresses = until(20, "the gateway's addresses", || gateway.addresses()).await;
+        let addresses = until(90, "the gateway's addresses", || gateway.addresses()).await;
         (gateway.address, gateway.ops) = addresses;
         gateway
     }
@@ -201,8 +203,8 @@ pub struct Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(25).collect();

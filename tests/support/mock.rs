@@ -101,11 +101,6 @@ impl Mock {
         self.shared.go.notify_waiters();
     }
 
-    /// Every request so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.seen.lock().unwrap().clone()
-    }
-
     /// How many requests so far.
     pub fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()

@@ -71,6 +71,15 @@ impl AnswerBody {
         }
     }
 
+    /// Bytes there are at least, where that is announced.
+    pub(in crate::proxy) fn at_least(&self) -> u64 {
+        match self {
+            Self::Http(body) => body.size_hint().lower(),
+            Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Decoded(_) | Self::Rehearsal(_) => 0,
+        }
+    }
+
     /// As `poll_piece`.
     pub(in crate::proxy) async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
         std::future::poll_fn(|context| self.poll_piece(context)).await

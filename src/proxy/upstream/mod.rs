@@ -70,10 +70,7 @@ impl Pool {
             return Ok(pooled.client.clone());
         }
         let client = self.build(upstream)?;
-        clients.insert(
-            Arc::clone(&upstream.name),
-            Pooled { made_for: Arc::clone(upstream), client: client.clone() },
-        );
+        clients.insert(Arc::clone(&upstream.name), Pooled { made_for: Arc::clone(upstream), client: client.clone() });
         Ok(client)
     }
 

@@ -37,8 +37,7 @@ fn build(ca: Option<&str>) -> Result<ClientConfig, String> {
         .transpose()
         .map_err(|error| error.to_string())?
         .unwrap_or_default();
-    let verifier =
-        Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(|error| error.to_string())?;
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(|error| error.to_string())?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

@@ -57,7 +57,7 @@ pub(crate) fn turn_member(doc: &Document<'_, '_>, at: At, visit: Visit<'_>) -> A
         "input" => At::value(Reading::Text, at.role),
         "image_url" if object => turn(at.role),
         "image_url" | "url" | "file_url" => At::value(Reading::Url, at.role),
-        "file_data" => At::value(Reading::Url, at.role),
+        "file_data" => At::value(Reading::Media, at.role),
         "data" if doc.get(visit.parent, "type").is_some_and(|t| doc.is(t, "redacted_thinking")) => {
             At::value(Reading::Encrypted, at.role)
         }

@@ -214,7 +214,11 @@ impl<'a, 't> Document<'a, 't> {
     pub fn is(&self, index: u32, expected: &str) -> bool {
         let node = self.node(index);
         matches!(node.kind, Kind::String | Kind::Key)
-            && if node.escaped { self.string(index) == expected } else { self.raw(index) == expected }
+            && if node.escaped {
+                self.string(index) == expected
+            } else {
+                node.end.saturating_sub(node.start) as usize == expected.len() && self.raw(index) == expected
+            }
     }
 
     /// The value of an object's key.

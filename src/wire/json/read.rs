@@ -292,8 +292,10 @@ impl Reader<'_, '_> {
         }
         if !escaped && plain <= FEW_KEYS {
             for (position, key) in keys().enumerate().skip(1) {
-                let raw = self.raw(key);
-                if keys().take(position).any(|earlier| self.raw(earlier) == raw) {
+                let length = key.end.saturating_sub(key.start);
+                let same_length = |earlier: &&Node| earlier.end.saturating_sub(earlier.start) == length;
+                let mut twins = keys().take(position).filter(same_length);
+                if twins.any(|earlier| self.raw(earlier) == self.raw(key)) {
                     return Err(duplicate(key));
                 }
             }

@@ -66,6 +66,10 @@ impl Calls {
         !self.calls.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(super) fn has_part(&self, part: u32) -> bool {
         self.calls.iter().any(|call| call.channel.part == part)
     }

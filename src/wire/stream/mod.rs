@@ -27,6 +27,9 @@ use super::sse::SseEvent;
 use super::walk::walk;
 use crate::types::{Channel, ChannelKind, Dialect, FinishReason, Place, Uninspected, Usage};
 
+/// How many channels and calls of one stream may be open at a time.
+const MOST_CHANNELS: usize = 1_024;
+
 /// What one event says.
 #[derive(Debug, Default)]
 pub struct Chunk<'a> {
@@ -130,6 +133,13 @@ impl Stream {
         (chunk.opaque, chunk.tokens) = (reader.opaque, reader.tokens);
         self.sort(reader.pieces, &mut chunk);
         self.conclude(signs, &mut chunk);
+        if self.open.len().saturating_add(self.calls.len()) > MOST_CHANNELS {
+            return Err(BadBody::at(
+                BadBodyKind::Unsupported,
+                0,
+                "the answer has too many choices, parts or calls at once",
+            ));
+        }
         Ok(chunk)
     }
 
@@ -254,25 +264,29 @@ impl Stream {
     }
 
     /// Tool calls' fragments go to their calls, repeated fields go nowhere, everything else is the caller's.
-    fn sort<'a>(&mut self, pieces: Vec<Piece<'a>>, chunk: &mut Chunk<'a>) {
+    fn sort<'a>(&mut self, mut pieces: Vec<Piece<'a>>, chunk: &mut Chunk<'a>) {
         self.calls.next_event();
-        if chunk.pieces.is_empty() {
-            chunk.pieces.reserve(pieces.len().min(4));
-        }
-        for piece in pieces {
+        pieces.retain(|piece| {
             let is_call = piece.channel.kind == ChannelKind::ToolCall;
             match piece.kind {
-                PieceKind::Copy if is_call && self.dialect == Dialect::Responses => chunk.pieces.push(piece),
-                PieceKind::Copy | PieceKind::Delta if is_call => self.calls.add(&piece),
-                PieceKind::Copy if piece.channel.kind == ChannelKind::Other && self.memo.repeats(&piece.text) => {}
-                PieceKind::Copy => chunk.pieces.push(piece),
+                PieceKind::Copy if is_call && self.dialect == Dialect::Responses => true,
+                PieceKind::Copy | PieceKind::Delta if is_call => {
+                    self.calls.add(piece);
+                    false
+                }
+                PieceKind::Copy => piece.channel.kind != ChannelKind::Other || !self.memo.repeats(&piece.text),
                 PieceKind::Delta | PieceKind::Token => {
                     if !self.open.contains(&piece.channel) {
                         self.open.push(piece.channel);
                     }
-                    chunk.pieces.push(piece);
+                    true
                 }
             }
+        });
+        if chunk.pieces.is_empty() {
+            chunk.pieces = pieces;
+        } else {
+            chunk.pieces.append(&mut pieces);
         }
     }
 

@@ -32,7 +32,7 @@ watch = false
   const child = spawn(binary, ["serve", "--config", at("gateway.toml")], { cwd: directory, env, stdio: ["ignore", log, log] });
   let listener;
   for (let tries = 0; !listener; tries += 1) {
-    if (child.exitCode !== null || tries > 1000) {
+    if (child.exitCode !== null || tries > 4500) {
       child.kill("SIGKILL");
       throw new Error(`the gateway does not start:\n${readFileSync(at("log"), "utf8")}`);
     }
@@ -49,7 +49,15 @@ watch = false
       : [];
   return {
     url: `http://${listener.address}`,
-    records,
+    // How many records there are, once those of earlier requests are written.
+    async settled() {
+      let count = -1;
+      while (count !== records().length) {
+        count = records().length;
+        await sleep(150);
+      }
+      return count;
+    },
     // The records after the first `before`, once there are `count` of them and no more follow.
     async newRecords(before, count) {
       for (let tries = 0; records().length < before + count && tries < 500; tries += 1) await sleep(20);

@@ -90,7 +90,7 @@ test("embeddings and models", async () => {
 
 for (const stream of [false, true]) {
   test(`an attack raises BadRequestError once, stream: ${stream}`, async () => {
-    const known = gateway.records().length;
+    const known = await gateway.settled();
     await assert.rejects(client.chat.completions.create({ model, messages: user(ATTACK), stream }), (error) => {
       assert.ok(error instanceof BadRequestError);
       assert.equal(error.code, "content_filter");
@@ -102,7 +102,7 @@ for (const stream of [false, true]) {
 }
 
 test("a leak is cut in the stream", async () => {
-  const known = gateway.records().length;
+  const known = await gateway.settled();
   const stream = await client.chat.completions.create({ model, messages: user("rehearse: leak a private key"), stream: true });
   let text = "";
   let reason;
@@ -116,7 +116,7 @@ test("a leak is cut in the stream", async () => {
 });
 
 test("a leak in a whole answer raises BadRequestError once", async () => {
-  const known = gateway.records().length;
+  const known = await gateway.settled();
   await assert.rejects(
     client.responses.create({ model, input: "rehearse: leak a private key" }),
     (error) => error instanceof BadRequestError,

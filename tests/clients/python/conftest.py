@@ -30,6 +30,14 @@ class Gateway:
         path = self.directory / "records.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def settled(self):
+        """How many records there are, once those of earlier requests are written."""
+        count = -1
+        while count != len(self.records()):
+            count = len(self.records())
+            time.sleep(0.15)
+        return count
+
     def new_records(self, before, count):
         """The records after the first `before`, once there are `count` of them and no more follow."""
         deadline = time.monotonic() + 10
@@ -56,7 +64,7 @@ def gateway(tmp_path_factory):
         [str(BINARY), "serve", "--config", str(config)],
         cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
     )
-    addresses, deadline = None, time.monotonic() + 20
+    addresses, deadline = None, time.monotonic() + 90
     while addresses is None:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()

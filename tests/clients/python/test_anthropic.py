@@ -57,7 +57,7 @@ def test_models(claude):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_attack_raises_bad_request_once(claude, gateway, streamed):
-    before = len(gateway.records())
+    before = gateway.settled()
     with pytest.raises(anthropic.BadRequestError) as caught:
         claude.messages.create(**ask(ATTACK), stream=streamed)
     assert caught.value.status_code == 400 and caught.value.body["type"] == "error"
@@ -66,7 +66,7 @@ def test_an_attack_raises_bad_request_once(claude, gateway, streamed):
 
 
 def test_a_leak_ends_the_stream_as_a_refusal(claude, gateway):
-    before = len(gateway.records())
+    before = gateway.settled()
     with claude.messages.stream(**ask("rehearse: leak a private key")) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
@@ -76,7 +76,7 @@ def test_a_leak_ends_the_stream_as_a_refusal(claude, gateway):
 
 
 def test_a_leak_in_a_whole_answer_raises_bad_request_once(claude, gateway):
-    before = len(gateway.records())
+    before = gateway.settled()
     with pytest.raises(anthropic.BadRequestError):
         claude.messages.create(**ask("rehearse: leak a private key"))
     assert len(gateway.new_records(before, 1)) == 1

@@ -138,7 +138,7 @@ def test_models(oai):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_attack_raises_bad_request_once(oai, gateway, streamed):
-    before = len(gateway.records())
+    before = gateway.settled()
     with pytest.raises(openai.BadRequestError) as caught:
         oai.chat.completions.create(model=MODEL, messages=user(ATTACK), stream=streamed)
     assert caught.value.code == "content_filter"
@@ -148,14 +148,14 @@ def test_an_attack_raises_bad_request_once(oai, gateway, streamed):
 
 
 def test_an_attack_through_responses_raises_bad_request_once(oai, gateway):
-    before = len(gateway.records())
+    before = gateway.settled()
     with pytest.raises(openai.BadRequestError):
         oai.responses.create(model=MODEL, input=ATTACK)
     assert len(gateway.new_records(before, 1)) == 1
 
 
 def test_a_leak_is_cut_in_the_stream(oai, gateway):
-    before = len(gateway.records())
+    before = gateway.settled()
     chunks = list(oai.chat.completions.create(model=MODEL, messages=user("rehearse: leak a private key"), stream=True))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert "BEGIN" not in text and text.startswith("Certainly.")
@@ -171,7 +171,7 @@ def test_a_leak_ends_a_responses_stream_as_incomplete(oai):
 
 
 def test_a_leak_in_a_whole_answer_raises_bad_request_once(oai, gateway):
-    before = len(gateway.records())
+    before = gateway.settled()
     with pytest.raises(openai.BadRequestError) as caught:
         oai.chat.completions.create(model=MODEL, messages=user("rehearse: leak a private key"))
     assert caught.value.code == "content_filter"
@@ -179,7 +179,7 @@ def test_a_leak_in_a_whole_answer_raises_bad_request_once(oai, gateway):
 
 
 def test_an_error_of_the_provider_is_retried(oai, gateway):
-    before = len(gateway.records())
+    before = gateway.settled()
     with pytest.raises(openai.InternalServerError):
         oai.with_options(max_retries=1).chat.completions.create(model=MODEL, messages=user("rehearse: error 503"))
     assert len(gateway.new_records(before, 2)) == 2

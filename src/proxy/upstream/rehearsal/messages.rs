@@ -27,6 +27,14 @@ pub(super) fn answer(request: &Value, stream: bool, context: &mut Context) -> Ma
     if stream { Made::Events(events(&whole, &blocks)) } else { Made::Json(whole) }
 }
 
+/// `POST /messages/count_tokens`.
+pub(super) fn count(request: &Value, context: &mut Context) -> Made {
+    match read(request, context) {
+        Some(ask) => Made::Json(json!({"input_tokens": ask.input_tokens})),
+        None => Made::Failed(Failure::missing("messages")),
+    }
+}
+
 fn read(request: &Value, context: &mut Context) -> Option<Ask> {
     let mut turns = vec![Turn { who: Who::System, text: text_of(request.get("system")) }];
     turns.retain(|turn| !turn.text.is_empty());

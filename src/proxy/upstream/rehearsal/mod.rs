@@ -15,7 +15,7 @@
 //! | `rehearse: error 503` | an error of that status in place of an answer |
 //! | `rehearse: leak a key` | a made-up provider key in mid-sentence (also `leak an aws key`, `leak a github token`, `leak a private key`) |
 //! | `rehearse: leak a card number` | a made-up payment card number that passes the Luhn check |
-//! | `rehearse: leak the system prompt` | the system prompt, word for word (`rehearse: repeat the system text` does the same) |
+//! | `rehearse: repeat the system text` | the system prompt, word for word (so does `leak the system prompt`, a wording that the prompt rules stop) |
 //! | `rehearse: exfiltration link` | a Markdown image whose address carries data away |
 //! | `rehearse: dangerous tool call` | a tool call that would delete the file system |
 //!
@@ -40,6 +40,7 @@ use std::task::{self, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Sleep;
 
@@ -56,7 +57,7 @@ pub const WORD_PAUSE: Duration = Duration::from_millis(15);
 #[derive(Debug)]
 pub struct Reply {
     /// The HTTP status.
-    pub status: u16,
+    pub status: StatusCode,
     /// The `content-type`.
     pub content_type: &'static str,
     /// What follows the head.
@@ -148,26 +149,30 @@ pub fn respond(dialect: Dialect, method: &str, path: &str, body: &[u8]) -> Reply
         models::answer(path, created)
     } else {
         match serde_json::from_slice::<Value>(body) {
-            Ok(request) if request.is_object() => dispatch(dialect, &request, &mut context),
+            Ok(request) if request.is_object() => dispatch(dialect, path, &request, &mut context),
             _ => Made::Failed(Failure { status: 400, message: "The body is not a JSON object.".into(), param: None }),
         }
     };
     match made {
-        Made::Json(value) => json_reply(200, &value),
+        Made::Json(value) => json_reply(StatusCode::OK, &value),
         Made::Events(events) => {
             let stream = ReplyStream { events: events.into_iter(), waiting: None };
-            Reply { status: 200, content_type: "text/event-stream", body: ReplyBody::Stream(stream) }
+            Reply { status: StatusCode::OK, content_type: "text/event-stream", body: ReplyBody::Stream(stream) }
         }
-        Made::Failed(failure) => json_reply(failure.status, &error_body(dialect, &failure)),
+        Made::Failed(failure) => {
+            let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            json_reply(status, &error_body(dialect, &failure))
+        }
     }
 }
 
-fn dispatch(dialect: Dialect, request: &Value, context: &mut Context) -> Made {
+fn dispatch(dialect: Dialect, path: &str, request: &Value, context: &mut Context) -> Made {
     let stream = request.get("stream").and_then(Value::as_bool).unwrap_or(false);
     match dialect {
         Dialect::Chat => chat::answer(request, stream, context),
         Dialect::Responses => responses::answer(request, stream, context),
         Dialect::Completions => completions::answer(request, stream, context),
+        Dialect::Messages if path.ends_with("/count_tokens") => messages::count(request, context),
         Dialect::Messages => messages::answer(request, stream, context),
         Dialect::Embeddings => embeddings::answer(request),
         Dialect::Models | Dialect::Generic => Made::Failed(Failure {
@@ -178,7 +183,7 @@ fn dispatch(dialect: Dialect, request: &Value, context: &mut Context) -> Made {
     }
 }
 
-fn json_reply(status: u16, value: &Value) -> Reply {
+fn json_reply(status: StatusCode, value: &Value) -> Reply {
     Reply { status, content_type: "application/json", body: ReplyBody::Whole(value.to_string().into_bytes()) }
 }
 

@@ -9,7 +9,7 @@ const WEATHER: &str = r#"{"type":"object","properties":{"city":{"type":"string"}
 fn whole(dialect: Dialect, body: &[u8]) -> (u16, Value) {
     let reply = respond(dialect, "POST", "", body);
     let ReplyBody::Whole(bytes) = reply.body else { panic!("a stream") };
-    (reply.status, serde_json::from_slice(&bytes).unwrap())
+    (reply.status.as_u16(), serde_json::from_slice(&bytes).unwrap())
 }
 
 fn json_of(dialect: Dialect, body: &Value) -> Value {
@@ -286,6 +286,15 @@ fn messages_speak_anthropics_events() {
 }
 
 #[test]
+fn tokens_are_counted_as_the_answer_would_count_them() {
+    let body = json!({"model": "any", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello there"}]});
+    let reply = respond(Dialect::Messages, "POST", "/messages/count_tokens", body.to_string().as_bytes());
+    let ReplyBody::Whole(bytes) = reply.body else { panic!("a stream") };
+    let counted: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(counted["input_tokens"], json_of(Dialect::Messages, &body)["usage"]["input_tokens"]);
+}
+
+#[test]
 fn completions_answer_every_prompt() {
     let body = json!({"model": "any", "prompt": ["one", "two"], "echo": true, "logprobs": 1});
     let whole = json_of(Dialect::Completions, &body);
@@ -323,7 +332,7 @@ fn models_are_listed_and_answer_to_any_name() {
     assert_eq!(get("/models")["data"][0]["id"], MODEL);
     let one = get("/models/gpt-x");
     assert_eq!((&one["id"], &one["owned_by"]), (&json!("gpt-x"), &json!(MODEL)));
-    assert_ne!(respond(Dialect::Models, "DELETE", "/models/gpt-x", b"").status, 200);
+    assert_ne!(respond(Dialect::Models, "DELETE", "/models/gpt-x", b"").status, StatusCode::OK);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Builds every room once, wires the two doors, drains on shutdown.
 
-use std::io::{self, Write};
+mod watch;
+mod welcome;
+
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,18 +15,16 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{LogFormat, Protocol, Settings};
 use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
-use crate::proxy::listen::{
-    self, Bound, ListenError, Observer, Peer, Refuse, Refused, Shutdown, TlsError, TlsMaterial, TlsState,
-};
+use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Gate, Proxy, Recorder, Shared, VerdictCache};
-use crate::telemetry::{self, ConnectionRefused, Handshake, ListenerKind, Metrics, QueueDepth};
+use crate::telemetry::{self, Metrics, QueueDepth};
 use crate::types::Event;
+use watch::Watch;
+use welcome::{welcome, write_addresses};
 
 /// How often what callers have used up long ago is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
-/// Where a supervisor or a test wants the addresses that were bound written, as JSON.
-const ADDRESSES_FILE: &str = "PORTCULLIS_ADDRESSES_FILE";
 
 /// Why the gateway did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> Error {
 /// Anything that keeps it from starting.
 pub fn serve(loaded: Loaded) -> Result<(), Error> {
     let mut telemetry = telemetry::init(&telemetry_options(&loaded.settings))?;
-    let prepared = config::prepare(&loaded, None).map_err(Error::Config)?;
+    let prepared = prepare(&loaded)?;
     for warning in loaded.warnings.iter().chain(&prepared.warnings) {
         tracing::warn!(%warning, "configuration");
     }
@@ -79,6 +80,17 @@ pub fn serve(loaded: Loaded) -> Result<(), Error> {
         tracing::warn!(%error, "the last telemetry was not sent");
     }
     ended
+}
+
+/// Compiles the first Snapshot on a thread of its own: the memory that takes goes back when the thread ends.
+fn prepare(loaded: &Loaded) -> Result<config::Prepared, Error> {
+    let compiled = std::thread::scope(|scope| scope.spawn(|| config::prepare(loaded, None)).join());
+    match compiled {
+        Ok(prepared) => prepared.map_err(Error::Config),
+        Err(_) => {
+            Err(Error::Io { what: "cannot compile the rules", source: io::Error::other("the compiler panicked") })
+        }
+    }
 }
 
 /// Everything that runs.
@@ -224,7 +236,13 @@ impl Gateway {
 }
 
 /// Follows publications: parts that are rebuilt rather than read per request.
-async fn follow(handle: Arc<Handle>, shared: Arc<Shared>, tuning: listen::Tuning, tls: Option<Arc<TlsState>>, metrics: Metrics) {
+async fn follow(
+    handle: Arc<Handle>,
+    shared: Arc<Shared>,
+    tuning: listen::Tuning,
+    tls: Option<Arc<TlsState>>,
+    metrics: Metrics,
+) {
     let mut published = handle.subscribe();
     while published.changed().await.is_ok() {
         let snapshot = handle.load_full();
@@ -255,7 +273,8 @@ async fn join(workers: Vec<JoinHandle<()>>) -> bool {
 }
 
 fn readers(settings: &Settings, telemetry: &telemetry::Guard) -> Vec<Box<dyn Reader>> {
-    let mut readers: Vec<Box<dyn Reader>> = vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
+    let mut readers: Vec<Box<dyn Reader>> =
+        vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
     if let Some(path) = &settings.record.path {
         let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
         readers.push(Box::new(writer));
@@ -319,89 +338,5 @@ fn telemetry_options(settings: &Settings) -> telemetry::Options {
         otlp_endpoint: telemetry.otlp_endpoint.clone(),
         trace_ratio: telemetry.trace_ratio,
         service_name: telemetry.service_name.clone(),
-    }
-}
-
-/// Tells a person at a terminal how to go on. Logs go to standard error; this is the program's own output.
-fn welcome(loaded: &Loaded, bound: &Bound) {
-    let mut text = format!("Portcullis {} is listening.\n", env!("CARGO_PKG_VERSION"));
-    let listeners = loaded.settings.listeners.iter().filter(|listener| listener.protocol != Protocol::Unix);
-    for (listener, address) in listeners.zip(bound.addresses()) {
-        let scheme = if listener.protocol == Protocol::Https { "https" } else { "http" };
-        text.push_str(&format!("  OPENAI_BASE_URL={scheme}://{address}/v1    ANTHROPIC_BASE_URL={scheme}://{address}\n"));
-    }
-    let rehearsals: Vec<&str> = loaded.rehearsals().collect();
-    if !rehearsals.is_empty() {
-        text.push_str(&format!(
-            "No provider key is configured for {}: the built-in offline rehearsal model answers.\n\
-             Set OPENAI_API_KEY or ANTHROPIC_API_KEY to reach a provider.\n",
-            rehearsals.join(", ")
-        ));
-    }
-    let uses_dev = loaded.tls.pair.is_none()
-        && loaded.settings.listeners.iter().any(|listener| listener.protocol == Protocol::Https);
-    if uses_dev && let Ok(dev) = listen::dev_certificate(&loaded.settings.tls) {
-        text.push_str(&dev.how_to_trust());
-        text.push('\n');
-    }
-    // Nobody may be there to read it.
-    let _unread = io::stdout().lock().write_all(text.as_bytes());
-}
-
-fn write_addresses(bound: &Bound, settings: &Settings, ops: Option<&tokio::net::TcpListener>) -> io::Result<()> {
-    let Some(path) = std::env::var_os(ADDRESSES_FILE) else { return Ok(()) };
-    let tcp = settings.listeners.iter().filter(|listener| listener.protocol != Protocol::Unix);
-    let listeners: Vec<_> = tcp
-        .zip(bound.addresses())
-        .map(|(listener, address)| serde_json::json!({ "protocol": listener.protocol, "address": address }))
-        .collect();
-    let ops = ops.and_then(|ops| ops.local_addr().ok());
-    let text = serde_json::json!({ "listeners": listeners, "ops": ops }).to_string();
-    let whole = std::path::Path::new(&path).with_extension("part");
-    std::fs::write(&whole, text)?;
-    std::fs::rename(&whole, &path)
-}
-
-/// What the listener tells, as metrics and records.
-struct Watch {
-    handle: Arc<Handle>,
-    recorder: Recorder,
-    metrics: Metrics,
-}
-
-impl Observer for Watch {
-    fn connection_opened(&self, protocol: Protocol) {
-        self.metrics.connection_opened(listener_kind(protocol));
-    }
-
-    fn connection_closed(&self, protocol: Protocol) {
-        self.metrics.connection_closed(listener_kind(protocol));
-    }
-
-    fn connection_refused(&self, reason: Refused) {
-        self.metrics.connection_refused(match reason {
-            Refused::AddressCap => ConnectionRefused::PerAddress,
-            Refused::UntrustedProxy | Refused::ProxyHeader => ConnectionRefused::ProxyProtocol,
-        });
-    }
-
-    fn handshake(&self, outcome: listen::Handshake) {
-        self.metrics.handshake(match outcome {
-            listen::Handshake::Done => Handshake::Ok,
-            listen::Handshake::Failed => Handshake::Failed,
-            listen::Handshake::TimedOut => Handshake::Timeout,
-        });
-    }
-
-    fn request_refused(&self, peer: &Peer, refuse: &Refuse) {
-        self.recorder.refused_by_listener(self.handle.load().generation, peer, refuse);
-    }
-}
-
-fn listener_kind(protocol: Protocol) -> ListenerKind {
-    match protocol {
-        Protocol::Https => ListenerKind::Https,
-        Protocol::Http => ListenerKind::Http,
-        Protocol::Unix => ListenerKind::Unix,
     }
 }

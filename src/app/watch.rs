@@ -1,0 +1,53 @@
+//! What the listener tells about itself, as metrics and records.
+
+use std::sync::Arc;
+
+use crate::config::Handle;
+use crate::config::settings::Protocol;
+use crate::proxy::Recorder;
+use crate::proxy::listen::{self, Observer, Peer, Refuse, Refused};
+use crate::telemetry::{ConnectionRefused, Handshake, ListenerKind, Metrics};
+
+/// What the listener tells, as metrics and records.
+pub(super) struct Watch {
+    pub(super) handle: Arc<Handle>,
+    pub(super) recorder: Recorder,
+    pub(super) metrics: Metrics,
+}
+
+impl Observer for Watch {
+    fn connection_opened(&self, protocol: Protocol) {
+        self.metrics.connection_opened(listener_kind(protocol));
+    }
+
+    fn connection_closed(&self, protocol: Protocol) {
+        self.metrics.connection_closed(listener_kind(protocol));
+    }
+
+    fn connection_refused(&self, reason: Refused) {
+        self.metrics.connection_refused(match reason {
+            Refused::AddressCap => ConnectionRefused::PerAddress,
+            Refused::UntrustedProxy | Refused::ProxyHeader => ConnectionRefused::ProxyProtocol,
+        });
+    }
+
+    fn handshake(&self, outcome: listen::Handshake) {
+        self.metrics.handshake(match outcome {
+            listen::Handshake::Done => Handshake::Ok,
+            listen::Handshake::Failed => Handshake::Failed,
+            listen::Handshake::TimedOut => Handshake::Timeout,
+        });
+    }
+
+    fn request_refused(&self, peer: &Peer, refuse: &Refuse) {
+        self.recorder.refused_by_listener(self.handle.load().generation, peer, refuse);
+    }
+}
+
+fn listener_kind(protocol: Protocol) -> ListenerKind {
+    match protocol {
+        Protocol::Https => ListenerKind::Https,
+        Protocol::Http => ListenerKind::Http,
+        Protocol::Unix => ListenerKind::Unix,
+    }
+}
