@@ -28,7 +28,8 @@ const PATTERNS: [(&str, &str); 12] = [
 
 fn document((nth, (pattern, prefilter)): (usize, &(&str, &str))) -> String {
     // The digits have no literal the rule could name in full: the engine reads one off where it can.
-    let prefilter: Vec<String> = prefilter.split(", ").filter(|own| own.len() > 2).map(|own| format!("'{own}'")).collect();
+    let prefilter: Vec<String> =
+        prefilter.split(", ").filter(|own| own.len() > 2).map(|own| format!("'{own}'")).collect();
     let prefilter = if prefilter.is_empty() { DIGITS.clone() } else { prefilter.join(", ") };
     format!(
         "id: PC-TST-{nth:04}\ntitle: t\nfamily: jailbreak\ngain: g\nseverity: low\nscore: 1\ndirection: input\n\
@@ -64,9 +65,43 @@ fn found(text: &str) -> Vec<usize> {
 
 fn texts() -> impl Strategy<Value = String> {
     let words = vec![
-        "ignore", "Disregard", "forget", "all", "your", "rules", "RULES", "orders", "it", "hr", "department", "please",
-        "print", "show", "secret", "key", "word", "keys", "open", "doors", "xxyz", "xyz", "dark", "darker", "mode",
-        "412-1234", "4123", "system:", "you", "the", "a", "are", "abcdkey", "cdkey", "é", "“", "\n",
+        "ignore",
+        "Disregard",
+        "forget",
+        "all",
+        "your",
+        "rules",
+        "RULES",
+        "orders",
+        "it",
+        "hr",
+        "department",
+        "please",
+        "print",
+        "show",
+        "secret",
+        "key",
+        "word",
+        "keys",
+        "open",
+        "doors",
+        "xxyz",
+        "xyz",
+        "dark",
+        "darker",
+        "mode",
+        "412-1234",
+        "4123",
+        "system:",
+        "you",
+        "the",
+        "a",
+        "are",
+        "abcdkey",
+        "cdkey",
+        "é",
+        "“",
+        "\n",
     ];
     let piece = (prop::sample::select(words), prop::sample::select(vec![" ", " ", "  ", "", ", ", "\n", ". "]));
     let pieces = prop::collection::vec(piece, 0..16);

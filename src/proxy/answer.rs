@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use hyper::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, SERVER};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,9 @@ enum Payload {
 /// What stands where a blocked answer's text would have been.
 pub(super) const BLOCKED_NOTICE: &str = "The answer was blocked by the gateway's security policy.";
 
+/// Pieces of a whole answer below this size are copied rather than kept.
+const SMALL_PIECE: usize = 4096;
+
 /// Response headers whose values are set by protocol machinery, not by a model.
 const PLAIN_HEADERS: [HeaderName; 8] = [
     CONTENT_TYPE,
@@ -68,11 +71,19 @@ pub(super) async fn relay(
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
     let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce);
+    scrub_headers(&plan, &mut headers);
     if inspects {
-        clean_headers(&mut inspector, &mut headers);
+        clean_headers(&mut inspector, &mut headers, plan.mode == Mode::Enforce);
     }
     let way = match kind {
-        Kind::Exempt => Way::Exempt,
+        Kind::Exempt if status.is_success() => Way::Exempt,
+        Kind::Exempt => {
+            // Errors quote keys: they are read whole to take ours out, even where nothing is inspected.
+            let context = Whole { snapshot, plan: &plan, status, deadline };
+            let text = context.scrubbed(context.collect(body, flight).await?);
+            flight.note(|record| record.response_bytes.exempt = text.len() as u64);
+            return Ok(Relayed { status, headers, family, payload: Payload::Whole(text, admitted) });
+        }
         Kind::Events if status.is_success() => {
             Way::Events(Box::new(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings))))
         }
@@ -128,13 +139,30 @@ fn content_kind(headers: &HeaderMap) -> Kind {
 }
 
 /// Removes headers in which something is found: whatever reaches the client was read.
-fn clean_headers(inspector: &mut Inspector, headers: &mut HeaderMap) {
+fn clean_headers(inspector: &mut Inspector, headers: &mut HeaderMap, enforce: bool) {
     let found: Vec<HeaderName> = headers
         .iter()
         .filter(|(name, _)| !PLAIN_HEADERS.contains(name))
         .filter(|(_, value)| value.to_str().map_or(true, |value| inspector.whole(value) != Fed::Unchanged))
         .map(|(name, _)| name.clone())
         .collect();
+    if !enforce {
+        return;
+    }
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+/// Removes headers that quote the provider's key, whatever the mode.
+fn scrub_headers(plan: &Plan, headers: &mut HeaderMap) {
+    let Some(key) = plan.upstream.api_key.as_ref().map(|key| key.expose().as_bytes()).filter(|key| !key.is_empty())
+    else {
+        return;
+    };
+    let quotes = |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), key).is_some();
+    let found: Vec<HeaderName> =
+        headers.iter().filter(|(_, value)| quotes(value)).map(|(name, _)| name.clone()).collect();
     for name in found {
         headers.remove(name);
     }
@@ -159,6 +187,7 @@ impl Whole<'_> {
         }
         // Pieces, joined once at their exact size: a buffer that grows would hold large answers twice.
         let mut pieces: Vec<Bytes> = Vec::new();
+        let mut small = BytesMut::new();
         let mut size = 0;
         loop {
             let wait = self.deadline.min(Instant::now() + idle);
@@ -172,7 +201,18 @@ impl Whole<'_> {
             if size as u64 > max {
                 return Err(too_large());
             }
+            // Each piece keeps the buffer it came in alive: small ones are copied together.
+            if piece.len() < SMALL_PIECE {
+                small.extend_from_slice(&piece);
+                continue;
+            }
+            if !small.is_empty() {
+                pieces.push(small.split().freeze());
+            }
             pieces.push(piece);
+        }
+        if !small.is_empty() {
+            pieces.push(small.freeze());
         }
         flight.note(|record| record.micros.upstream += micros_since(started));
         Ok(decode::joined(pieces, size))
@@ -190,6 +230,9 @@ impl Whole<'_> {
     }
 
     fn inspect(&self, mut inspector: Inspector, text: Bytes, flight: &mut Flight) -> Result<Bytes, Refusal> {
+        if text.is_empty() {
+            return self.not_json(&text);
+        }
         let started = Instant::now();
         let limits = super::json_limits(&self.snapshot.settings);
         let answer = match wire::read_answer(self.plan.dialect, &text, &limits) {
@@ -208,10 +251,12 @@ impl Whole<'_> {
             flight.uninspected(*reason, u64::from(place.len()));
         }
         let uninspected = answer.opaque.iter().map(|(place, _)| u64::from(place.len())).sum::<u64>();
-        let usage = answer.usage;
+        let (usage, finish) = (answer.usage, answer.finish);
         let size = rebuilt.as_ref().map_or(text.len(), Vec::len) as u64;
         flight.note(|record| {
             record.usage = usage;
+            record.finish = finish;
+            record.micros.scan_output += micros_since(started);
             record.micros.scan += micros_since(started);
             record.response_bytes.uninspected = uninspected.min(size);
             record.response_bytes.inspected = size.saturating_sub(uninspected);
@@ -225,7 +270,7 @@ impl Whole<'_> {
             })
             .flatten();
         if let Some((verdict, enforced)) = verdict {
-            flight.output(verdict, if blocked { Decision::Block } else { enforced });
+            flight.output(verdict, if blocked { Decision::Block } else { enforced.min(Decision::Redact) });
         }
         let by_error = self.snapshot.settings.inspect.block_mode == BlockMode::Error || !self.status.is_success();
         match refusal {

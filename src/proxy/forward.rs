@@ -10,7 +10,7 @@ use hyper::header::{
     UPGRADE, VIA,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Request, Response, Version};
+use hyper::{HeaderMap, Request, Response};
 
 use super::decode;
 use super::identify::{API_KEY, X_API_KEY};
@@ -36,7 +36,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// What a client says that an upstream must not hear from us: credentials, claims about addresses, framing.
-const CLIENT_ONLY: [HeaderName; 14] = [
+const CLIENT_ONLY: [HeaderName; 19] = [
     AUTHORIZATION,
     X_API_KEY,
     API_KEY,
@@ -50,7 +50,12 @@ const CLIENT_ONLY: [HeaderName; 14] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
 ];
 
 /// Never hop-by-hop, whatever `Connection` says: both sides need them to understand the message.
@@ -99,11 +104,11 @@ pub(super) async fn send(
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers.clone();
-        *request.version_mut() = if upstream.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         attempt += 1;
-        match tokio::time::timeout(upstream.first_byte_timeout, pool.send(upstream, request)).await {
+        let patience = deadline.min(Instant::now() + upstream.first_byte_timeout);
+        match tokio::time::timeout_at(patience.into(), pool.send(upstream, request)).await {
             Ok(Ok(response)) => break Ok(response),
-            Ok(Err(error)) if error.before_sending() && !last => {
+            Ok(Err(error)) if error.before_sending() && !last && Instant::now() + delay < deadline => {
                 tracing::debug!(upstream = %upstream.name, attempt, "upstream could not be reached; trying again");
                 tokio::time::sleep(delay).await;
                 delay = delay.saturating_mul(2).min(Duration::from_secs(5));

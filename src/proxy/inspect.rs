@@ -14,7 +14,7 @@ use crate::config::Snapshot;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect::{self, Thresholds};
 use crate::telemetry::Part;
-use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, SpanIndex, Verdict};
+use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, Role, SpanIndex, Verdict};
 use crate::wire::{self, Prompt};
 
 /// A request body that may leave: inspected, or exempt by policy. Only this module makes one.
@@ -75,6 +75,45 @@ pub(super) async fn prompt(
     };
     let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
     Ok(Cleared { body })
+}
+
+/// A query travels on with the request, so it is inspected like a parameter of it. It cannot be redacted in place:
+/// where something in it would be, the request is refused.
+///
+/// # Errors
+/// Something is found in it that must not leave.
+pub(super) fn query(snapshot: &Snapshot, plan: &Plan, flight: &mut Flight, query: Option<&str>) -> Result<(), Refusal> {
+    let Some(query) = query.filter(|query| !query.is_empty() && plan.mode != Mode::Off) else { return Ok(()) };
+    let text = percent_decoded(query);
+    let mut findings = Vec::new();
+    snapshot.rules.scan(SpanIndex(0), Role::Parameter, &text, &mut findings);
+    let verdict = detect::judge(findings, &thresholds(snapshot, plan), snapshot.rules.hash());
+    if plan.mode != Mode::Enforce || verdict.decision < Decision::Redact {
+        return Ok(());
+    }
+    let refusal = Refusal::prompt_blocked(&verdict, snapshot.settings.inspect.show_rules);
+    flight.input(verdict, Decision::Block);
+    Err(refusal)
+}
+
+/// `%XX` and `+` undone; what is not UTF-8 afterwards is read as far as it is.
+fn percent_decoded(query: &str) -> String {
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).filter(|_| *first == b'%');
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Law 8: inspection itself failed, and the configuration says what that means.

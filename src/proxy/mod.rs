@@ -107,6 +107,7 @@ impl Proxy {
         flight.note(|record| record.caller = caller.clone());
         let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
+        inspect::query(snapshot, &plan, flight, head.uri.query())?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;
         tokio::select! {
             biased;

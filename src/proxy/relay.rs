@@ -293,7 +293,7 @@ impl Relay {
             Some(events) => {
                 let blocked = events.blocked();
                 if let Some((verdict, enforced)) = events.verdict() {
-                    flight.output(verdict, if blocked { Decision::Block } else { enforced });
+                    flight.output(verdict, if blocked { Decision::Block } else { enforced.min(Decision::Redact) });
                 }
                 events.describe(&mut flight, sent);
             }

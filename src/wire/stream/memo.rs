@@ -9,10 +9,22 @@ const LONGEST: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Memo {
     texts: Vec<Box<str>>,
+    /// Texts of the event being read: known only to later events, as nobody has inspected them yet.
+    fresh: Vec<Box<str>>,
 }
 
 impl Memo {
-    /// Whether this text was met before; if not it is remembered.
+    /// The event before has been inspected: what it said is known from now on.
+    pub(super) fn settle(&mut self) {
+        for text in self.fresh.drain(..) {
+            if !self.texts.contains(&text) {
+                self.texts.truncate(ENTRIES - 1);
+                self.texts.push(text);
+            }
+        }
+    }
+
+    /// Whether an earlier event said this text; if not it is remembered for later ones.
     pub(super) fn repeats(&mut self, text: &str) -> bool {
         if text.len() > LONGEST {
             return false;
@@ -25,10 +37,9 @@ impl Memo {
                 true
             }
             None => {
-                if self.texts.len() >= ENTRIES {
-                    self.texts.pop();
+                if self.fresh.len() < ENTRIES {
+                    self.fresh.push(text.into());
                 }
-                self.texts.push(text.into());
                 false
             }
         }
@@ -37,5 +48,6 @@ impl Memo {
     /// Has a text inspected again when it comes again.
     pub(super) fn forget(&mut self, text: &str) {
         self.texts.retain(|known| **known != *text);
+        self.fresh.retain(|known| **known != *text);
     }
 }

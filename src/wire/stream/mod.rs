@@ -107,6 +107,7 @@ impl Stream {
             self.template.clone_from(&self.learnt);
         }
         let mut chunk = Chunk::default();
+        self.memo.settle();
         self.framing(event, &mut chunk)?;
         let Some(data) = event.data.as_deref().filter(|data| !data.is_empty()) else { return Ok(chunk) };
         if data.trim_ascii() == b"[DONE]" {
