@@ -28,7 +28,8 @@ const PATTERNS: [(&str, &str); 12] = [
 
 fn document((nth, (pattern, prefilter)): (usize, &(&str, &str))) -> String {
     // The digits have no literal the rule could name in full: the engine reads one off where it can.
-    let prefilter: Vec<String> = prefilter.split(", ").filter(|own| own.len() > 2).map(|own| format!("'{own}'")).collect();
+    let prefilter: Vec<String> =
+        prefilter.split(", ").filter(|own| own.len() > 2).map(|own| format!("'{own}'")).collect();
     let prefilter = if prefilter.is_empty() { DIGITS.clone() } else { prefilter.join(", ") };
     format!(
         "id: PC-TST-{nth:04}\ntitle: t\nfamily: jailbreak\ngain: g\nseverity: low\nscore: 1\ndirection: input\n\
@@ -55,18 +56,52 @@ fn found(text: &str) -> Vec<usize> {
     let mut findings = Vec::new();
     RULES.scan(SpanIndex(0), Role::User, text, &mut findings);
     for finding in &findings {
-        let nth: usize = finding.rule.0[7..].parse().unwrap();
+        let nth: usize = finding.rule.0.rsplit('-').next().unwrap().parse().unwrap();
         let (start, end) = (finding.evidence.start as usize, finding.evidence.end as usize);
         assert!(ALONE[nth].find_iter(text.as_bytes()).any(|own| own.start() <= end && start <= own.end()));
     }
-    findings.iter().map(|finding| finding.rule.0[7..].parse().unwrap()).collect()
+    findings.iter().map(|finding| finding.rule.0.rsplit('-').next().unwrap().parse().unwrap()).collect()
 }
 
 fn texts() -> impl Strategy<Value = String> {
     let words = vec![
-        "ignore", "Disregard", "forget", "all", "your", "rules", "RULES", "orders", "it", "hr", "department", "please",
-        "print", "show", "secret", "key", "word", "keys", "open", "doors", "xxyz", "xyz", "dark", "darker", "mode",
-        "412-1234", "4123", "system:", "you", "the", "a", "are", "abcdkey", "cdkey", "é", "“", "\n",
+        "ignore",
+        "Disregard",
+        "forget",
+        "all",
+        "your",
+        "rules",
+        "RULES",
+        "orders",
+        "it",
+        "hr",
+        "department",
+        "please",
+        "print",
+        "show",
+        "secret",
+        "key",
+        "word",
+        "keys",
+        "open",
+        "doors",
+        "xxyz",
+        "xyz",
+        "dark",
+        "darker",
+        "mode",
+        "412-1234",
+        "4123",
+        "system:",
+        "you",
+        "the",
+        "a",
+        "are",
+        "abcdkey",
+        "cdkey",
+        "é",
+        "“",
+        "\n",
     ];
     let piece = (prop::sample::select(words), prop::sample::select(vec![" ", " ", "  ", "", ", ", "\n", ". "]));
     let pieces = prop::collection::vec(piece, 0..16);

@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
 use super::input::{InputEngine, InputRule, Pattern, Placed, Selection, Way};
+use super::literal::{Set, required};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
-use super::literal::{Set, required};
 use super::pattern::{Literals, longest, parse};
 use super::problem::Problem;
 use super::rule::{Budget, Override, Source};
@@ -135,7 +135,10 @@ impl Compiler<'_> {
         }
         let bytes: usize = compiled.iter().flat_map(|own| &own.patterns).map(Pattern::memory).sum();
         if bytes as u64 > self.budget.max_rule {
-            return Err(one("detection", format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule)));
+            return Err(one(
+                "detection",
+                format!("too costly: {bytes} bytes compiled, {} allowed", self.budget.max_rule),
+            ));
         }
         self.stats.input_rules += 1;
         self.input.push(InputRule {
@@ -177,12 +180,7 @@ impl Compiler<'_> {
                 not.push(built.map_err(|error| one("detection", error.to_string()))?);
             }
         }
-        let rule = OutputRule {
-            rule: at,
-            action: loaded.rule.action,
-            validators: loaded.rule.validators.clone(),
-            not,
-        };
+        let rule = OutputRule { rule: at, action: loaded.rule.action, validators: loaded.rule.validators.clone(), not };
         let kind = rule.kind();
         let mut problems = Vec::new();
         let position = self.output.len();

@@ -111,13 +111,7 @@ pub(super) struct Placed {
 
 impl Pattern {
     /// A bounded pattern that compiles to at most `limit` bytes.
-    pub(super) fn new(
-        source: &str,
-        hir: &Hir,
-        longest: usize,
-        ways: Vec<Way>,
-        limit: usize,
-    ) -> Result<Self, String> {
+    pub(super) fn new(source: &str, hir: &Hir, longest: usize, ways: Vec<Way>, limit: usize) -> Result<Self, String> {
         Ok(Self {
             source: source.into(),
             limit,
@@ -238,7 +232,8 @@ impl InputEngine {
                 }
                 let start = end.saturating_sub(words.length(*own));
                 let starts = (start.saturating_sub(trigger.most), start.saturating_sub(trigger.least));
-                let about = |near: &Near| blocks.any(i64::from(start) + near.least, i64::from(start) + near.most, near.set);
+                let about =
+                    |near: &Near| blocks.any(i64::from(start) + near.least, i64::from(start) + near.most, near.set);
                 if !trigger.also.iter().all(about) {
                     continue;
                 }
@@ -255,7 +250,8 @@ impl InputEngine {
         if missing == 0 {
             return true;
         }
-        let (first, last) = also.iter().fold((0, 0), |(first, last), near| (near.least.min(first), near.most.max(last)));
+        let (first, last) =
+            also.iter().fold((0, 0), |(first, last), near| (near.least.min(first), near.most.max(last)));
         let mut visit = |(other, end): &End| {
             let Some(literal) = self.literals.get(usize::from(*other)) else { return false };
             let at = i64::from(end.saturating_sub(words.length(*other))) - start;
@@ -462,7 +458,9 @@ impl Pattern {
         let Some(regex) = self.regex() else { return false };
         for start in starts {
             let end = start.saturating_add(self.longest).min(text.len());
-            if start >= end || !self.first.get(usize::from(text.get(start).copied().unwrap_or(0))).is_some_and(|own| *own) {
+            if start >= end
+                || !self.first.get(usize::from(text.get(start).copied().unwrap_or(0))).is_some_and(|own| *own)
+            {
                 continue;
             }
             let input = Input::new(text).span(start..end).anchored(Anchored::Yes);
@@ -484,7 +482,8 @@ impl Pattern {
     ) -> bool {
         let mut from = range.start;
         let part = text.get(range.clone()).unwrap_or_default();
-        let contains = |rare: &[bool; 256]| part.iter().any(|byte| rare.get(usize::from(*byte)).is_some_and(|own| *own));
+        let contains =
+            |rare: &[bool; 256]| part.iter().any(|byte| rare.get(usize::from(*byte)).is_some_and(|own| *own));
         if self.rare.as_ref().is_some_and(|rare| !contains(rare)) {
             return false;
         }

@@ -55,7 +55,8 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
     for branch in &mut branches {
         branch.sort_by(|a, b| frequency(&a.texts).total_cmp(&frequency(&b.texts)));
         let longest = hir.properties().maximum_len().unwrap_or(usize::MAX);
-        let cheapest = (0..branch.len()).zip(branch.iter()).min_by(|a, b| cost(a.1, longest).total_cmp(&cost(b.1, longest)));
+        let cheapest =
+            (0..branch.len()).zip(branch.iter()).min_by(|a, b| cost(a.1, longest).total_cmp(&cost(b.1, longest)));
         if let Some((at, _)) = cheapest {
             let first = branch.remove(at);
             branch.insert(0, first);
@@ -439,10 +440,7 @@ mod tests {
     #[test]
     fn every_part_that_must_occur_is_a_set_the_rarest_first() {
         assert_eq!(branches(r"(?i)\b(?:it|hr)\s{1,3}department\b"), ["departme@3-5"]);
-        assert_eq!(
-            branches(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"),
-            ["password|secret@4-14 & print|say@0-0"]
-        );
+        assert_eq!(branches(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"), ["password|secret@4-14 & print|say@0-0"]);
         assert_eq!(branches(r"(?i)ignor(?:e|ing).{0,20}x"), ["ignore|ignoring@0-0"]);
         assert_eq!(branches("(?:word ){1,9}x"), ["word @0-0"]);
         assert_eq!(branches("(?:dark|darker) mode"), ["dark mod|darker m@0-0"]);
@@ -451,10 +449,7 @@ mod tests {
 
     #[test]
     fn ways_to_match_are_told_apart() {
-        assert_eq!(
-            branches("x(?:print.{2,4}keys|open.{1,3}doors)"),
-            ["print@1-1 & keys@8-10", "doors@6-8 & open@1-1"]
-        );
+        assert_eq!(branches("x(?:print.{2,4}keys|open.{1,3}doors)"), ["print@1-1 & keys@8-10", "doors@6-8 & open@1-1"]);
         assert_eq!(branches("(?:print.{2,4}keys|ab)"), Vec::<String>::new());
     }
 
