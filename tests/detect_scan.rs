@@ -56,11 +56,11 @@ fn found(text: &str) -> Vec<usize> {
     let mut findings = Vec::new();
     RULES.scan(SpanIndex(0), Role::User, text, &mut findings);
     for finding in &findings {
-        let nth: usize = finding.rule.0[7..].parse().unwrap();
+        let nth: usize = finding.rule.0.rsplit('-').next().unwrap().parse().unwrap();
         let (start, end) = (finding.evidence.start as usize, finding.evidence.end as usize);
         assert!(ALONE[nth].find_iter(text.as_bytes()).any(|own| own.start() <= end && start <= own.end()));
     }
-    findings.iter().map(|finding| finding.rule.0[7..].parse().unwrap()).collect()
+    findings.iter().map(|finding| finding.rule.0.rsplit('-').next().unwrap().parse().unwrap()).collect()
 }
 
 fn texts() -> impl Strategy<Value = String> {
