@@ -105,8 +105,8 @@ pub fn run() -> ExitCode {
 const ALLOCATOR_OPTION: &str = "MIMALLOC_ARENA_EAGER_COMMIT";
 
 /// Starts over with the allocator's option set, which it reads before `main`: what compiling the rules used for a
-/// moment then goes back to the system, and an idle gateway takes less than half the memory. The process stays the same
-/// one (its id, its terminal). Where that fails, it simply goes on.
+/// moment then goes back to the system sooner, and an idle gateway takes less memory. The process stays the same one (its
+/// id, its terminal). Where that fails, it simply goes on.
 fn start_lean() {
     if std::env::var_os(ALLOCATOR_OPTION).is_some() {
         return;
