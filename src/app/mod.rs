@@ -61,7 +61,7 @@ fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> Error {
 /// Anything that keeps it from starting.
 pub fn serve(loaded: Loaded) -> Result<(), Error> {
     let mut telemetry = telemetry::init(&telemetry_options(&loaded.settings))?;
-    let prepared = prepare(&loaded)?;
+    let prepared = config::prepare(&loaded, None).map_err(Error::Config)?;
     for warning in loaded.warnings.iter().chain(&prepared.warnings) {
         tracing::warn!(%warning, "configuration");
     }
@@ -80,17 +80,6 @@ pub fn serve(loaded: Loaded) -> Result<(), Error> {
         tracing::warn!(%error, "the last telemetry was not sent");
     }
     ended
-}
-
-/// Compiles the first Snapshot on a thread of its own: the memory that takes goes back when the thread ends.
-fn prepare(loaded: &Loaded) -> Result<config::Prepared, Error> {
-    let compiled = std::thread::scope(|scope| scope.spawn(|| config::prepare(loaded, None)).join());
-    match compiled {
-        Ok(prepared) => prepared.map_err(Error::Config),
-        Err(_) => {
-            Err(Error::Io { what: "cannot compile the rules", source: io::Error::other("the compiler panicked") })
-        }
-    }
 }
 
 /// Everything that runs.
