@@ -26,6 +26,9 @@ use welcome::{welcome, write_addresses};
 /// How often what callers have used up long ago is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
+/// How long workers have to drop what they do at a second signal.
+const WORKERS_END: Duration = Duration::from_secs(1);
+
 /// Why the gateway did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -186,16 +189,24 @@ impl Gateway {
         };
         let workers = self.workers;
         let drained = async {
-            tokio::time::sleep(delay).await;
+            let _ = tokio::time::timeout(delay, shutdown.draining()).await;
             shutdown.drain();
             join(workers).await
         };
-        tokio::select! {
-            all_well = drained => if !all_well { tracing::error!("a worker panicked") },
+        tokio::pin!(drained);
+        let ended = tokio::select! {
+            all_well = &mut drained => Ok(all_well),
             () = again => {
                 tracing::warn!("second signal: ending now");
                 self.shutdown.now();
+                // What the workers drop is still recorded.
+                tokio::time::timeout(WORKERS_END, &mut drained).await
             }
+        };
+        match ended {
+            Ok(true) => {}
+            Ok(false) => tracing::error!("a worker panicked"),
+            Err(_) => tracing::error!("a worker does not end: what it was doing is not recorded"),
         }
         stop.cancel();
         let events = self.events;
