@@ -1,5 +1,6 @@
 //! Cost of inspection: prompts of three sizes, and an answer in chunks of 30 bytes.
-//! `cargo bench --bench detect`; `PORTCULLIS_BENCH_RULES=dir` measures the rule files of a directory instead.
+//! `cargo bench --bench detect`; `PORTCULLIS_BENCH_RULES=dir` measures the rule files of a directory instead,
+//! `PORTCULLIS_BENCH_TEXT=file` another text.
 
 #![expect(clippy::unwrap_used, reason = "a bench may stop at its first surprise")]
 
@@ -40,8 +41,14 @@ fn read(directory: &Path, sources: &mut Vec<Source>) {
     }
 }
 
+/// Plain prose, or the text of a file.
+static TEXT: LazyLock<String> = LazyLock::new(|| match std::env::var("PORTCULLIS_BENCH_TEXT") {
+    Ok(file) => std::fs::read_to_string(file).unwrap(),
+    Err(_) => WORDS.to_owned(),
+});
+
 fn prose(bytes: usize) -> String {
-    WORDS.chars().cycle().take(bytes).collect()
+    TEXT.chars().cycle().take(bytes).collect()
 }
 
 fn main() {
