@@ -8,13 +8,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
-use super::input::{InputEngine, InputRule, Pattern, Placed, Selection, Way};
-use super::literal::{Set, required};
+use super::input::{InputEngine, InputRule, Selection};
+use super::literal::{self, Set, required};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
 use super::pattern::{Literals, longest, parse};
 use super::problem::Problem;
 use super::rule::{Budget, Override, Source};
+use super::single::{Pattern, Placed, Way};
 use super::{RuleSet, Stats};
 use crate::types::{Action, Direction, RuleSetHash};
 
@@ -256,7 +257,14 @@ fn ways(prefilter: &[String], hir: &Hir, longest: usize) -> Result<Vec<Vec<Set>>
         return Ok(read);
     }
     match Literals::new(prefilter).and_then(|own| own.uncovered(hir))? {
-        None => Ok(vec![vec![Set { texts: prefilter.to_vec(), least: 0, most: longest }]]),
+        None => {
+            // The beginning of a literal is where the literal is.
+            Ok(vec![vec![Set {
+                texts: prefilter.iter().map(|text| literal::read(text)).collect(),
+                least: 0,
+                most: longest,
+            }]])
+        }
         Some(example) => Err(format!("matches `{example}`")),
     }
 }

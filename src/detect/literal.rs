@@ -4,18 +4,23 @@ use std::collections::BTreeSet;
 
 use regex_syntax::hir::{Hir, HirKind};
 
+use super::frequency::expected;
+use super::words::fold;
+
 /// Shortest literal worth looking for.
 const SHORTEST: usize = 3;
+/// Shortest literal worth looking for beside others.
+const TELLING: usize = 4;
 /// Longest one: more tells little more.
-const LONGEST: usize = 8;
+pub(super) const LONGEST: usize = 16;
 /// Most literals of one set.
 const MOST: usize = 256;
 /// Most sets of one branch.
-const MOST_SETS: usize = 5;
+const MOST_SETS: usize = 4;
 /// A set met more often than so many times in a thousand bytes is not worth looking for beside another.
-const TOO_OFTEN: f64 = 8.0;
+const TOO_OFTEN: f64 = 1.0;
 /// So many places where a match could start are tried one by one.
-pub(super) const FEW_STARTS: usize = 16;
+const FEW_STARTS: usize = 16;
 /// Most branches of one pattern.
 const MOST_BRANCHES: usize = 12;
 
@@ -39,6 +44,8 @@ struct Found {
     texts: Texts,
     least: usize,
     most: usize,
+    /// The most bytes that one of the texts can stand for: a space stands for any run of white space.
+    span: usize,
 }
 
 /// Ways to match: each match is of one branch and contains a literal of each of its sets. The first set is the one to
@@ -53,6 +60,11 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
         Set { texts, least: found.least, most: found.most }
     };
     for branch in &mut branches {
+        // Short literals are met too often to be worth looking for beside longer ones.
+        let telling = |found: &Found| found.texts.iter().all(|text| text.len() >= TELLING);
+        if branch.iter().any(telling) {
+            branch.retain(telling);
+        }
         branch.sort_by(|a, b| frequency(&a.texts).total_cmp(&frequency(&b.texts)));
         let longest = hir.properties().maximum_len().unwrap_or(usize::MAX);
         let cheapest =
@@ -70,6 +82,15 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
     branches.into_iter().map(|branch| branch.into_iter().map(finished).collect()).collect()
 }
 
+/// A literal as written in a rule, as texts are read: folded, each run of white space one space, none first; its
+/// beginning, where it is long.
+pub(super) fn read(literal: &str) -> String {
+    let spaced: Vec<&str> = literal.split_ascii_whitespace().collect();
+    let end = if literal.ends_with(|last: char| last.is_ascii_whitespace()) { " " } else { "" };
+    let all = spaced.join(" ") + end;
+    all.bytes().take(LONGEST).map(|byte| char::from(fold(byte))).collect()
+}
+
 /// What starting from a set costs in a thousand bytes of ordinary text: single tries, or a search of everything within
 /// reach, which costs as much as one try per sixteen bytes.
 fn cost(set: &Found, longest: usize) -> f64 {
@@ -81,7 +102,8 @@ fn cost(set: &Found, longest: usize) -> f64 {
 /// The same, not yet sorted; a branch without sets stands for matches of which nothing is known.
 fn branches(hir: &Hir) -> Vec<Vec<Found>> {
     if let Some(texts) = exact(hir) {
-        return vec![usable(texts, 0, 0).into_iter().collect()];
+        let span = hir.properties().maximum_len().unwrap_or(usize::MAX);
+        return vec![usable(Found { texts, least: 0, most: 0, span }).into_iter().collect()];
     }
     match hir.kind() {
         HirKind::Capture(capture) => branches(&capture.sub),
@@ -108,43 +130,63 @@ fn either(branches: &[Vec<Found>]) -> Option<Found> {
                 texts: known.texts.union(&best.texts).cloned().collect(),
                 least: known.least.min(best.least),
                 most: known.most.max(best.most),
+                span: known.span.max(best.span),
             },
         });
     }
-    all.and_then(|all| usable(all.texts, all.least, all.most))
+    all.and_then(usable)
 }
 
 /// Runs of parts whose texts can be listed, and the branches of the parts between them.
 fn in_sequence(parts: &[Hir]) -> Vec<Vec<Found>> {
     let mut runs: Vec<Found> = Vec::new();
     let mut ways: Vec<Vec<Found>> = vec![Vec::new()];
-    let mut run = Texts::from([Vec::new()]);
-    // Bytes before the part, and before the run.
-    let (mut at, mut start) = ((0_usize, 0_usize), (0, 0));
+    // Bytes before the part.
+    let mut at = (0_usize, 0_usize);
+    let mut run = Run::behind(at);
     for part in parts {
         let texts = exact(part);
-        match texts.as_ref().and_then(|texts| product(&run, texts)) {
-            Some(joined) => run = joined,
+        let next = after(at, part);
+        match texts.as_ref().and_then(|texts| product(&run.texts, texts)) {
+            Some(joined) => run.texts = joined,
             None => {
-                runs.extend(usable(std::mem::take(&mut run), start.0, start.1));
+                runs.extend(usable(run.found(at)));
                 // What can be listed alone opens the next run.
-                run = texts.unwrap_or_else(|| {
+                run = Run { texts: texts.unwrap_or_else(|| Texts::from([Vec::new()])), start: at };
+                if run.texts.iter().all(Vec::is_empty) {
                     ways = crossed(&ways, branches(part), at);
-                    Texts::from([Vec::new()])
-                });
-                start = at;
-                if run.iter().all(Vec::is_empty) {
-                    start = after(at, part);
                 }
             }
         }
-        at = after(at, part);
+        // White space tells nothing, least of all where it begins.
+        if run.texts.iter().all(|text| text.trim_ascii().is_empty()) {
+            run = Run::behind(next);
+        }
+        at = next;
     }
-    runs.extend(usable(run, start.0, start.1));
+    runs.extend(usable(run.found(at)));
     for way in &mut ways {
         way.extend(runs.iter().cloned());
     }
     ways
+}
+
+/// Texts of parts in sequence, and how many bytes lie before them.
+struct Run {
+    texts: Texts,
+    start: (usize, usize),
+}
+
+impl Run {
+    fn behind(start: (usize, usize)) -> Self {
+        Self { texts: Texts::from([Vec::new()]), start }
+    }
+
+    /// What was read until `at`.
+    fn found(self, at: (usize, usize)) -> Found {
+        let (least, most) = self.start;
+        Found { texts: self.texts, least, most, span: at.1.saturating_sub(most) }
+    }
 }
 
 /// Every way so far with every branch of a part that begins `at` bytes into the match; one for all where that is many.
@@ -153,9 +195,9 @@ fn crossed(ways: &[Vec<Found>], mut part: Vec<Vec<Found>>, at: (usize, usize)) -
         part = vec![either(&part).into_iter().collect()];
     }
     let moved = |found: &Found| Found {
-        texts: found.texts.clone(),
         least: found.least.saturating_add(at.0),
         most: found.most.saturating_add(at.1),
+        ..found.clone()
     };
     let both = |way: &Vec<Found>, branch: &Vec<Found>| way.iter().cloned().chain(branch.iter().map(moved)).collect();
     ways.iter().flat_map(|way| part.iter().map(move |branch| both(way, branch))).collect()
@@ -172,7 +214,7 @@ fn after(at: (usize, usize), part: &Hir) -> (usize, usize) {
 fn exact(hir: &Hir) -> Option<Texts> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Some(Texts::from([Vec::new()])),
-        HirKind::Literal(literal) => Some(Texts::from([literal.0.to_ascii_lowercase()])),
+        HirKind::Literal(literal) => Some(Texts::from([literal.0.iter().copied().map(fold).collect()])),
         HirKind::Class(_) => {
             let mut texts = Texts::new();
             let ranges = match hir.kind() {
@@ -181,7 +223,7 @@ fn exact(hir: &Hir) -> Option<Texts> {
             };
             for range in ranges {
                 for byte in range.start()..=range.end() {
-                    texts.insert(vec![byte.to_ascii_lowercase()]);
+                    texts.insert(vec![fold(byte)]);
                     if texts.len() > 10 {
                         return None;
                     }
@@ -199,6 +241,10 @@ fn exact(hir: &Hir) -> Option<Texts> {
         }
         HirKind::Concat(parts) => {
             parts.iter().try_fold(Texts::from([Vec::new()]), |run, part| product(&run, &exact(part)?))
+        }
+        HirKind::Repetition(repetition) if is_space(&repetition.sub) => {
+            let none = (repetition.min == 0).then(Vec::new);
+            Some(none.into_iter().chain([vec![b' ']]).collect())
         }
         HirKind::Repetition(repetition) => {
             let (least, most) = (repetition.min, repetition.max.filter(|most| *most <= 4)?);
@@ -218,36 +264,45 @@ fn exact(hir: &Hir) -> Option<Texts> {
     }
 }
 
-/// Every text of `left` followed by every one of `right`, where they are few.
+/// Whether it is white space and nothing else.
+fn is_space(hir: &Hir) -> bool {
+    exact(hir).is_some_and(|texts| texts.iter().eq([b" "]))
+}
+
+/// Every text of `left` followed by every one of `right`, where they are few. Spaces that meet are one.
 fn product(left: &Texts, right: &Texts) -> Option<Texts> {
     if left.len().saturating_mul(right.len()) > MOST {
         return None;
     }
-    Some(left.iter().flat_map(|left| right.iter().map(|right| [left.as_slice(), right].concat())).collect())
+    let joined = |left: &[u8], right: &[u8]| {
+        let right = if left.last() == Some(&b' ') { right.strip_prefix(b" ").unwrap_or(right) } else { right };
+        [left, right].concat()
+    };
+    Some(left.iter().flat_map(|left| right.iter().map(move |right| joined(left, right))).collect())
 }
 
-/// A set as literals: each long enough and ASCII, shortened to what tells, none that contains another.
-fn usable(texts: Texts, least: usize, most: usize) -> Option<Found> {
-    let fits = |text: &Vec<u8>| text.len() >= SHORTEST && text.is_ascii();
-    if texts.is_empty() || !texts.iter().all(fits) {
+/// A set as literals: each the ASCII beginning of a text, long enough, shortened to what tells, none that contains
+/// another.
+fn usable(found: Found) -> Option<Found> {
+    let Found { texts, least, mut most, span } = found;
+    // Where a run of white space begins is not known: literals begin behind it.
+    if texts.iter().any(|text| text.starts_with(b" ")) {
+        most = most.saturating_add(span);
+    }
+    let plain = |byte: &&u8| byte.is_ascii() && !byte.is_ascii_control();
+    let shortened = |text: &Vec<u8>| text.trim_ascii_start().iter().take_while(plain).take(LONGEST).copied().collect();
+    let short: Texts = texts.iter().map(shortened).collect();
+    if short.is_empty() || short.iter().any(|text: &Vec<u8>| text.len() < SHORTEST) {
         return None;
     }
-    let short: Texts = texts.into_iter().map(|text| text.into_iter().take(LONGEST).collect()).collect();
-    let within = |small: &Vec<u8>, text: &Vec<u8>| {
-        (small != text).then(|| text.windows(small.len().max(1)).position(|part| part == small)).flatten()
-    };
+    let contains =
+        |text: &Vec<u8>, small: &Vec<u8>| small != text && text.windows(small.len().max(1)).any(|part| part == small);
+    let needed: Texts = short.iter().filter(|text| !short.iter().any(|small| contains(text, small))).cloned().collect();
     // Where a contained literal stands for a longer one it begins later than that.
-    let mut later = 0;
-    let mut needed = Texts::new();
-    for text in &short {
-        match short.iter().find_map(|small| within(small, text)) {
-            Some(_) => later = later.max(text.len() - SHORTEST),
-            None => {
-                needed.insert(text.clone());
-            }
-        }
+    if needed.len() < short.len() {
+        most = most.saturating_add(span);
     }
-    (needed.len() <= MOST).then_some(Found { texts: needed, least, most: most.saturating_add(later) })
+    (needed.len() <= MOST).then_some(Found { texts: needed, least, most, span })
 }
 
 /// Bytes of which every match contains one, where they are rare in ordinary text: signs and digits.
@@ -307,117 +362,6 @@ fn frequency(texts: &Texts) -> f64 {
     texts.iter().map(|text| expected(text)).sum()
 }
 
-/// The words of `COMMON` that contain the text, and one chance in twelve per byte for all others; white space tells
-/// nothing.
-fn expected(text: &[u8]) -> f64 {
-    let bare = text.trim_ascii();
-    let known = COMMON.iter().filter(|(word, _)| word.as_bytes().windows(bare.len().max(1)).any(|part| part == bare));
-    let telling = text.iter().filter(|byte| !byte.is_ascii_whitespace()).count();
-    known.map(|(_, often)| f64::from(*often) / 10.0).sum::<f64>()
-        + 1_000.0 * 12_f64.powi(-i32::try_from(telling).unwrap_or(0))
-}
-
-/// Words met often in prompts, with how often in ten thousand bytes: rounded counts over everyday English, requests to
-/// models and technical prose.
-const COMMON: [(&str, u8); 96] = [
-    ("the", 100),
-    ("and", 50),
-    ("that", 20),
-    ("this", 15),
-    ("with", 14),
-    ("for", 20),
-    ("you", 20),
-    ("your", 12),
-    ("are", 12),
-    ("was", 12),
-    ("have", 10),
-    ("not", 10),
-    ("from", 10),
-    ("what", 8),
-    ("when", 7),
-    ("which", 7),
-    ("their", 7),
-    ("there", 6),
-    ("they", 8),
-    ("them", 5),
-    ("then", 5),
-    ("these", 5),
-    ("those", 3),
-    ("all", 8),
-    ("any", 5),
-    ("each", 4),
-    ("every", 4),
-    ("one", 8),
-    ("two", 4),
-    ("can", 9),
-    ("could", 5),
-    ("would", 6),
-    ("should", 5),
-    ("will", 8),
-    ("shall", 1),
-    ("must", 3),
-    ("may", 4),
-    ("more", 5),
-    ("most", 3),
-    ("other", 5),
-    ("another", 2),
-    ("some", 5),
-    ("such", 3),
-    ("than", 4),
-    ("into", 4),
-    ("over", 3),
-    ("under", 2),
-    ("before", 3),
-    ("after", 3),
-    ("here", 4),
-    ("how", 5),
-    ("now", 3),
-    ("new", 4),
-    ("only", 4),
-    ("also", 4),
-    ("about", 5),
-    ("where", 3),
-    ("while", 3),
-    ("because", 2),
-    ("between", 2),
-    ("use", 6),
-    ("user", 5),
-    ("used", 4),
-    ("using", 4),
-    ("make", 3),
-    ("need", 3),
-    ("want", 3),
-    ("write", 3),
-    ("give", 2),
-    ("given", 2),
-    ("tell", 2),
-    ("show", 2),
-    ("please", 2),
-    ("just", 2),
-    ("like", 4),
-    ("list", 3),
-    ("text", 3),
-    ("data", 4),
-    ("code", 4),
-    ("file", 4),
-    ("line", 3),
-    ("name", 3),
-    ("word", 3),
-    ("time", 4),
-    ("number", 2),
-    ("people", 2),
-    ("work", 3),
-    ("system", 3),
-    ("message", 2),
-    ("information", 2),
-    ("question", 2),
-    ("answer", 3),
-    ("following", 2),
-    ("first", 3),
-    ("http", 2),
-    ("return", 3),
-];
-
 #[cfg(test)]
 mod tests {
     use super::super::pattern::{Literals, parse};
@@ -439,17 +383,24 @@ mod tests {
 
     #[test]
     fn every_part_that_must_occur_is_a_set_the_rarest_first() {
-        assert_eq!(branches(r"(?i)\b(?:it|hr)\s{1,3}department\b"), ["departme@3-5"]);
-        assert_eq!(branches(r"(?i)(?:say|print)\s{1,9}(?:secret|password)"), ["password|secret@4-14 & print|say@0-0"]);
+        assert_eq!(branches(r"(?i)\b(?:it|hr)\s{1,3}department\b"), ["hr department|it department@0-0"]);
+        assert_eq!(branches(r"(?i)(?:say|print)[^x]{1,9}(?:secret|password)"), ["password|secret@4-14"]);
         assert_eq!(branches(r"(?i)ignor(?:e|ing).{0,20}x"), ["ignore|ignoring@0-0"]);
+        assert_eq!(branches("(?:dark|darker) mode"), ["dark mode|darker mode@0-0"]);
+        assert_eq!(branches("(?:dark|darker).{9}mode"), ["dark@0-6 & mode@13-15"]);
+    }
+
+    #[test]
+    fn white_space_of_any_length_is_one_space_and_begins_no_literal() {
         assert_eq!(branches("(?:word ){1,9}x"), ["word @0-0"]);
-        assert_eq!(branches("(?:dark|darker) mode"), ["dark mod|darker m@0-0"]);
-        assert_eq!(branches("(?:dark|darker).{9}mode"), ["dark@0-3 & mode@13-15"]);
+        assert_eq!(branches(r"x\s{1,4}the {2}key"), ["x the key@0-0"]);
+        assert_eq!(branches("(?: the| a) {1,3}(?:secret|key)"), ["a key|a secret|the key|the secret@0-13"]);
+        assert_eq!(branches(r"\s{2,90}secret"), ["secret@0-96"]);
     }
 
     #[test]
     fn ways_to_match_are_told_apart() {
-        assert_eq!(branches("x(?:print.{2,4}keys|open.{1,3}doors)"), ["print@1-1 & keys@8-10", "doors@6-8 & open@1-1"]);
+        assert_eq!(branches("x(?:print.{2,4}keys|open.{1,3}doors)"), ["keys@8-10 & print@1-1", "doors@6-8 & open@1-1"]);
         assert_eq!(branches("(?:print.{2,4}keys|ab)"), Vec::<String>::new());
     }
 

@@ -11,6 +11,9 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 
+use super::literal;
+use super::words::fold;
+
 /// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
 const LAZY_CACHE: usize = 128 * 1024;
 /// A repetition that can be longer is a gap.
@@ -38,6 +41,25 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
 /// # Errors
 /// What is wrong with it, or that it takes more than `limit` bytes.
 pub(super) fn compile_lazily(source: &str, limit: usize) -> Result<meta::Regex, String> {
+    lazy(&parse(source)?, limit)
+}
+
+/// The same pattern with its counts let go: it matches wherever the pattern does, and elsewhere.
+pub(super) fn compile_relaxed(source: &str, limit: usize) -> Result<meta::Regex, String> {
+    lazy(&unbounded(&parse(source)?, 1), limit)
+}
+
+/// Whether letting counts go makes a difference.
+pub(super) fn is_relaxable(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Repetition(own) => own.max.is_some_and(|most| most > 2) || is_relaxable(&own.sub),
+        HirKind::Capture(own) => is_relaxable(&own.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(is_relaxable),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+    }
+}
+
+fn lazy(hir: &Hir, limit: usize) -> Result<meta::Regex, String> {
     let config = meta::Config::new()
         .utf8_empty(false)
         .nfa_size_limit(Some(limit))
@@ -48,7 +70,7 @@ pub(super) fn compile_lazily(source: &str, limit: usize) -> Result<meta::Regex, 
     meta::Builder::new()
         .configure(config)
         .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .build_from_hir(&parse(source)?)
+        .build_from_hir(hir)
         .map_err(|error| match error.size_limit() {
             Some(limit) => format!("too costly: more than {limit} bytes compiled"),
             None => error.to_string(),
@@ -60,10 +82,12 @@ pub(super) fn longest(hir: &Hir) -> Option<usize> {
     hir.properties().maximum_len()
 }
 
-/// A small automaton over some literals, ASCII case folded.
+/// A small automaton over some literals, as prompts are read: without case, white space as a space.
 pub(super) struct Literals {
     automaton: aho_corasick::dfa::DFA,
     start: LiteralState,
+    /// States behind a space: more white space changes nothing.
+    spaced: HashSet<LiteralState>,
 }
 
 type LiteralState = aho_corasick::automaton::StateID;
@@ -71,19 +95,28 @@ type LiteralState = aho_corasick::automaton::StateID;
 impl Literals {
     /// Of lower-case ASCII literals.
     pub(super) fn new(literals: &[String]) -> Result<Self, String> {
-        let automaton = aho_corasick::dfa::DFA::builder()
-            .ascii_case_insensitive(true)
-            .build(literals)
-            .map_err(|error| error.to_string())?;
-        let start = automaton.start_state(Anchored::No).map_err(|error| error.to_string())?;
-        Ok(Self { automaton, start })
+        let text = |error: &dyn ToString| error.to_string();
+        let read = literals.iter().map(|literal| literal::read(literal));
+        let automaton = aho_corasick::dfa::DFA::builder().build(read).map_err(|error| text(&error))?;
+        let start = automaton.start_state(Anchored::No).map_err(|error| text(&error))?;
+        let mut own = Self { automaton, start, spaced: HashSet::new() };
+        let (mut seen, mut queue) = (HashSet::from([start]), vec![start]);
+        while let Some(state) = queue.pop() {
+            let behind_space = own.automaton.next_state(Anchored::No, state, b' ');
+            if behind_space != start {
+                own.spaced.insert(behind_space);
+            }
+            let next = (0..=u8::MAX).map(|byte| own.automaton.next_state(Anchored::No, state, byte));
+            queue.extend(next.filter(|next| seen.insert(*next)));
+        }
+        Ok(own)
     }
 
     /// A match of `hir` that contains none of the literals, if there is one. Look-around is taken to hold always, so
     /// that the answer errs towards one. Long gaps are first taken to have no bound, which makes the automaton small
     /// and can only add matches; what that finds is looked at exactly.
     pub(super) fn uncovered(&self, hir: &Hir) -> Result<Option<String>, String> {
-        match Product::new(self, &compile(&unbounded(hir))?).run()? {
+        match Product::new(self, &compile(&unbounded(hir, LONG_GAP))?).run()? {
             None => Ok(None),
             Some(_) => Product::new(self, &compile(hir)?).run(),
         }
@@ -93,8 +126,10 @@ impl Literals {
     fn moves(&self, state: LiteralState) -> Moves {
         let (mut away, mut back) = (Vec::new(), [false; 256]);
         for (byte, back) in (0..=u8::MAX).zip(back.iter_mut()) {
-            // Both cases of a letter lead to the same state.
-            let next = self.automaton.next_state(Anchored::No, state, byte);
+            let next = match fold(byte) {
+                b' ' if self.spaced.contains(&state) => state,
+                folded => self.automaton.next_state(Anchored::No, state, folded),
+            };
             *back = next == self.start;
             if !*back {
                 away.push((byte, next));
@@ -227,18 +262,18 @@ fn compile(hir: &Hir) -> Result<NFA, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The pattern with long repetitions of single bytes made endless.
-fn unbounded(hir: &Hir) -> Hir {
+/// The pattern with repetitions of more than `longest` made endless.
+fn unbounded(hir: &Hir, longest: u32) -> Hir {
     match hir.kind() {
         HirKind::Repetition(own) => {
-            let single = matches!(own.sub.kind(), HirKind::Class(_));
-            let long = single && own.max.is_some_and(|most| most > LONG_GAP);
+            let long = own.max.is_some_and(|most| most > longest);
             let (min, max) = if long { (own.min.min(1), None) } else { (own.min, own.max) };
-            Hir::repetition(Repetition { min, max, greedy: own.greedy, sub: Box::new(unbounded(&own.sub)) })
+            let sub = Box::new(unbounded(&own.sub, longest));
+            Hir::repetition(Repetition { min, max, greedy: own.greedy, sub })
         }
-        HirKind::Capture(own) => unbounded(&own.sub),
-        HirKind::Concat(parts) => Hir::concat(parts.iter().map(unbounded).collect()),
-        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(unbounded).collect()),
+        HirKind::Capture(own) => unbounded(&own.sub, longest),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(|part| unbounded(part, longest)).collect()),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(|part| unbounded(part, longest)).collect()),
         HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
     }
 }

@@ -1,218 +1,371 @@
-//! All literals of all rules in one small table, run over a text in four lanes side by side.
+//! All literals of all rules, found by the rarest four bytes of each.
+//!
+//! Each position of a text is hashed, four bytes at a time, and looked up in a small bit set: independent of each other,
+//! so that a processor does several at once, where an automaton waits for one state to know the next. What the bit set
+//! lets through is compared with the literals behind the hash. Literals too short for that are looked for where a digit
+//! or a sign is: nearly all contain one, and most text does not.
 
-use std::collections::HashMap;
+use super::frequency::expected;
 
-use aho_corasick::Anchored;
-use aho_corasick::automaton::{Automaton as _, StateID};
-use aho_corasick::nfa::noncontiguous::NFA;
+/// Bytes a literal can be long: it is compared as one number.
+const WIDTH: usize = super::literal::LONGEST;
+/// Bytes hashed.
+const PIECE: usize = 4;
+/// Positions looked at between two looks at what was let through.
+const STEP: usize = 64;
+/// Bits of a hash.
+const BITS: u32 = 17;
+/// What is left of a piece of four bytes when it is shorter.
+const THREE: u32 = 0x00ff_ffff;
+const TWO: u32 = 0xffff;
 
-/// Below this many bytes one lane is quicker than four.
-const LANES_FROM: usize = 1024;
-
-/// An Aho-Corasick automaton with 16-bit states; ASCII upper case reads as lower case.
+/// Different ASCII literals, read as texts are.
 #[derive(Debug)]
 pub(super) struct Words {
-    /// Bytes that no literal contains share class 0.
-    classes: Box<[u8; 256]>,
-    shift: u32,
-    /// `state << shift | class`.
-    table: Vec<u16>,
-    /// States from here on end literals.
-    first_match: u16,
-    /// The literals that end in each of those.
-    ends: Vec<Box<[u16]>>,
-    lengths: Vec<u16>,
-    longest: usize,
+    /// By a piece of four bytes.
+    long: Table,
+    /// By all of the literal, where the digit or sign in it is.
+    short: Table,
 }
 
-/// A literal and the byte behind it.
-pub(super) type End = (u16, u32);
+/// Literals by the hash of a piece.
+#[derive(Debug)]
+struct Table {
+    /// By hash: whether it is that of a piece.
+    filter: Box<[u64; 1 << (BITS - 6)]>,
+    /// By hash: where its entries begin.
+    heads: Vec<u16>,
+    entries: Vec<Entry>,
+}
+
+/// A literal, compared with the text around a piece of it.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    text: u128,
+    mask: u128,
+    literal: u16,
+    /// Bytes of the literal before the place where it is compared.
+    before: u8,
+}
+
+/// An occurrence of a literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) literal: u16,
+    /// Its first byte.
+    pub(super) start: u32,
+}
+
+impl Table {
+    fn new(mut entries: Vec<(u32, Entry)>) -> Result<Self, String> {
+        entries.sort_by_key(|(hash, entry)| (*hash, entry.literal));
+        entries.dedup_by_key(|(hash, entry)| (*hash, entry.literal));
+        let mut filter = Box::new([0_u64; 1 << (BITS - 6)]);
+        let mut heads = vec![0_u16; (1 << BITS) + 1];
+        for (hash, _) in &entries {
+            filter.get_mut((hash >> 6) as usize).into_iter().for_each(|word| *word |= 1 << (hash & 63));
+            heads.get_mut(*hash as usize + 1).into_iter().for_each(|count| *count += 1);
+        }
+        if u16::try_from(entries.len()).is_err() {
+            return Err(format!("{} pieces of prefilter literals are too many", entries.len()));
+        }
+        let mut before = 0;
+        for head in &mut heads {
+            before += *head;
+            *head = before;
+        }
+        Ok(Self { filter, heads, entries: entries.into_iter().map(|(_, entry)| entry).collect() })
+    }
+
+    /// 1 where the hash is one of a piece.
+    #[inline]
+    fn lets(&self, hash: u32) -> u64 {
+        let word = self.filter.get((hash >> 6) as usize).copied().unwrap_or(0);
+        word >> (hash & 63) & 1
+    }
+
+    /// The literals behind a hash.
+    fn entries(&self, hash: u32) -> &[Entry] {
+        let at = |nth: usize| self.heads.get(nth).copied().map_or(0, usize::from);
+        self.entries.get(at(hash as usize)..at(hash as usize + 1)).unwrap_or_default()
+    }
+
+    fn memory(&self) -> usize {
+        size_of_val(&*self.filter) + self.heads.len() * 2 + self.entries.len() * size_of::<Entry>()
+    }
+}
+
+/// What a byte reads as: letters without case, white space as a space, control characters and other scripts as one.
+pub(super) const fn fold(byte: u8) -> u8 {
+    match byte {
+        b'\t'..=b'\r' => b' ',
+        0..b' ' | 0x7f => 1,
+        0x80.. => 0x80,
+        _ => byte.to_ascii_lowercase(),
+    }
+}
+
+/// A text as it is read: folded, each run of white space one space, zeros on both sides: no literal contains one.
+struct Read {
+    low: Vec<u8>,
+    /// Its length without the zeros.
+    len: usize,
+    /// From where on how many bytes are missing.
+    missing: Vec<(u32, u32)>,
+}
+
+impl Read {
+    fn of(text: &[u8]) -> Self {
+        let mut low = Vec::with_capacity(text.len() + 2 * STEP + 2 * WIDTH);
+        low.resize(WIDTH, 0);
+        low.extend(text.iter().map(|byte| fold(*byte)));
+        let mut missing = Vec::new();
+        if let Some(first) = memchr::memmem::find(&low, b"  ") {
+            Self::close_up(&mut low, first, &mut missing);
+        }
+        let len = low.len() - WIDTH;
+        low.resize(low.len() + STEP + WIDTH, 0);
+        Self { low, len, missing }
+    }
+
+    /// Leaves one space of each run; `first` is the first of a run.
+    fn close_up(low: &mut Vec<u8>, first: usize, missing: &mut Vec<(u32, u32)>) {
+        let pairs = memchr::memmem::Finder::new(b"  ");
+        // What is kept ends before `kept`, what is not yet looked at begins at `from`: on the first space of a run.
+        let (mut kept, mut from) = (first, first);
+        while from < low.len() {
+            let rest = low.get(from..).unwrap_or_default();
+            let run = rest.iter().take_while(|byte| **byte == b' ').count();
+            let next = from + run;
+            let until = pairs.find(low.get(next..).unwrap_or_default()).map_or(low.len(), |at| next + at);
+            // One space stays, with what follows the run.
+            let start = next - 1;
+            low.copy_within(start..until, kept);
+            missing.push(((kept + 1 - WIDTH) as u32, (start - kept) as u32));
+            kept += until - start;
+            from = until;
+        }
+        low.truncate(kept);
+    }
+
+    /// Moves hits to where they are in the text itself.
+    fn place(&self, hits: &mut [Hit]) {
+        let mut before = 0;
+        for hit in hits.iter_mut().filter(|_| !self.missing.is_empty()) {
+            while before > 0 && self.missing.get(before - 1).is_some_and(|(from, _)| *from > hit.start) {
+                before -= 1;
+            }
+            while self.missing.get(before).is_some_and(|(from, _)| *from <= hit.start) {
+                before += 1;
+            }
+            hit.start += before.checked_sub(1).and_then(|at| self.missing.get(at)).map_or(0, |(_, bytes)| *bytes);
+        }
+    }
+}
 
 impl Words {
-    /// Over different lower-case ASCII literals.
+    /// Over different lower-case ASCII literals of at most [`LONGEST`](super::literal::LONGEST) bytes.
     pub(super) fn new(literals: &[String]) -> Result<Self, String> {
-        let too_many = || format!("{} prefilter literals are too many", literals.len());
-        let nfa = NFA::builder().build(literals).map_err(|error| error.to_string())?;
-        let start = nfa.start_state(Anchored::No).map_err(|error| error.to_string())?;
-        let mut classes = Box::new([0_u8; 256]);
-        let mut bytes = vec![0_u8];
-        // Letters and the space first, so that most steps stay within one cache line of a state's row.
-        let mut order: Vec<u8> = (0..=u8::MAX).collect();
-        order.sort_by_key(|byte| !(byte.is_ascii_lowercase() || *byte == b' '));
-        for byte in order {
-            let used = literals.iter().any(|literal| literal.as_bytes().contains(&byte));
-            if used && let Some(class) = classes.get_mut(usize::from(byte)) {
-                *class = bytes.len() as u8;
-                bytes.push(byte);
+        let (mut long, mut short) = (Vec::new(), Vec::new());
+        for (nth, literal) in literals.iter().enumerate() {
+            let nth = u16::try_from(nth).map_err(|_| format!("{} prefilter literals are too many", literals.len()))?;
+            let entry = Entry::new(nth, literal.as_bytes())?;
+            match literal.bytes().position(is_odd).filter(|_| literal.len() < PIECE) {
+                Some(odd) => short.push((hash(entry.text as u32), Entry { before: odd as u8, ..entry })),
+                None => long.extend(entry.by_piece(literal.as_bytes())),
             }
         }
-        for upper in b'A'..=b'Z' {
-            let lower = classes.get(usize::from(upper.to_ascii_lowercase())).copied().unwrap_or(0);
-            if let Some(class) = classes.get_mut(usize::from(upper)) {
-                *class = lower;
-            }
-        }
-        // Class 0 goes where a byte in no literal goes.
-        if let Some(slot) = bytes.first_mut() {
-            *slot = (0..=u8::MAX).find(|byte| classes.get(usize::from(*byte)) == Some(&0)).ok_or_else(too_many)?;
-        }
-        let (order, next) = explore(&nfa, start, &bytes);
-        let shift = bytes.len().next_power_of_two().trailing_zeros();
-        let plain = order.iter().filter(|id| !nfa.is_match(**id)).count();
-        let (mut next_plain, mut next_match) = (0, plain);
-        let mut numbers = Vec::with_capacity(order.len());
-        for id in &order {
-            let slot = if nfa.is_match(*id) { &mut next_match } else { &mut next_plain };
-            numbers.push(u16::try_from(*slot).map_err(|_| too_many())?);
-            *slot += 1;
-        }
-        let mut table = vec![0_u16; order.len() << shift];
-        let mut ends = vec![Box::default(); order.len() - plain];
-        for ((id, number), row) in order.iter().zip(&numbers).zip(next.chunks_exact(bytes.len())) {
-            let at = usize::from(*number) << shift;
-            for (slot, to) in table.iter_mut().skip(at).zip(row) {
-                *slot = numbers.get(*to as usize).copied().unwrap_or(0);
-            }
-            if let Some(own) = usize::from(*number).checked_sub(plain).and_then(|nth| ends.get_mut(nth)) {
-                *own = (0..nfa.match_len(*id)).map(|nth| nfa.match_pattern(*id, nth).as_usize() as u16).collect();
-            }
-        }
-        let lengths: Vec<u16> = literals.iter().map(|literal| literal.len() as u16).collect();
-        let longest = lengths.iter().copied().max().map_or(0, usize::from);
-        let first_match = u16::try_from(plain).map_err(|_| too_many())?;
-        Ok(Self { classes, shift, table, first_match, ends, lengths, longest })
+        Ok(Self { long: Table::new(long)?, short: Table::new(short)? })
     }
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        self.table.len() * 2 + self.ends.len() * 24 + self.lengths.len() * 2 + 256
+        self.long.memory() + self.short.memory()
     }
 
-    /// A literal's length.
-    pub(super) fn length(&self, literal: u16) -> u32 {
-        self.lengths.get(usize::from(literal)).copied().map_or(0, u32::from)
-    }
-
-    /// The longest literal's length.
-    pub(super) const fn longest(&self) -> usize {
-        self.longest
-    }
-
-    fn next(&self, state: u16, byte: u8) -> u16 {
-        let class = self.classes.get(usize::from(byte)).copied().unwrap_or(0);
-        self.table.get((usize::from(state) << self.shift) | usize::from(class)).copied().unwrap_or(0)
-    }
-
-    fn tell(&self, state: u16, end: usize, found: &mut Vec<End>) {
-        if let Some(nth) = state.checked_sub(self.first_match) {
-            let ends = self.ends.get(usize::from(nth)).map_or(&[][..], |ends| ends);
-            found.extend(ends.iter().map(|literal| (*literal, end as u32)));
+    /// Appends every occurrence of every literal, in the order they start.
+    pub(super) fn find(&self, text: &[u8], found: &mut Vec<Hit>) {
+        let read = Read::of(text);
+        let mut at = 0;
+        while at < read.len {
+            let Some(part) = read.low.get(at + WIDTH..).and_then(|rest| rest.first_chunk()) else { break };
+            ones(self.step(part), |nth| self.compare(&read.low, at + nth, found));
+            ones(odd(part), |nth| self.compare_short(&read.low, at + nth, found));
+            at += STEP;
         }
-    }
-
-    fn run(&self, text: &[u8], from: usize, mut state: u16, found: &mut Vec<End>) {
-        for (at, byte) in text.iter().enumerate() {
-            state = self.next(state, *byte);
-            if state >= self.first_match {
-                self.tell(state, from + at + 1, found);
+        read.place(found);
+        // They come nearly in order: each moves back by a few.
+        for nth in 1..found.len() {
+            let mut at = nth;
+            while at > 0 && found.get(at - 1).map(|hit| hit.start) > found.get(at).map(|hit| hit.start) {
+                found.swap(at - 1, at);
+                at -= 1;
             }
         }
     }
 
-    /// Appends every occurrence of every literal, in the order they end; some twice in a row where lanes meet.
-    pub(super) fn find(&self, text: &[u8], found: &mut Vec<End>) {
-        let quarter = text.len() / 4;
-        if text.len() < LANES_FROM.max(self.longest * 16) {
-            self.run(text, 0, self.start(), found);
-            return;
+    /// Which positions the bit set lets through.
+    #[inline]
+    fn step(&self, part: &[u8; STEP + PIECE - 1]) -> u64 {
+        let mut passed = 0;
+        for (nth, piece) in part.array_windows::<PIECE>().enumerate() {
+            passed |= self.long.lets(hash(u32::from_le_bytes(*piece))) << nth;
         }
-        let overlap = self.longest.saturating_sub(1);
-        let lane = |nth: usize| {
-            let from = (nth * quarter).saturating_sub(overlap);
-            let to = if nth == 3 { text.len() } else { (nth + 1) * quarter };
-            (from, text.get(from..to).unwrap_or_default())
-        };
-        let ((_, a), (from_b, b), (from_c, c), (from_d, d)) = (lane(0), lane(1), lane(2), lane(3));
-        let start = self.start();
-        let (mut sa, mut sb, mut sc, mut sd) = (start, start, start, start);
-        let (mut found_b, mut found_c, mut found_d) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
-            (sa, sb, sc, sd) = (self.next(sa, *a), self.next(sb, *b), self.next(sc, *c), self.next(sd, *d));
-            if sa.max(sb).max(sc.max(sd)) >= self.first_match {
-                self.tell(sa, at + 1, found);
-                self.tell(sb, from_b + at + 1, &mut found_b);
-                self.tell(sc, from_c + at + 1, &mut found_c);
-                self.tell(sd, from_d + at + 1, &mut found_d);
-            }
-        }
-        let rest = |lane: &[u8], from: usize, state: u16, found: &mut Vec<End>| {
-            self.run(lane.get(a.len()..).unwrap_or_default(), from + a.len(), state, found);
-        };
-        rest(b, from_b, sb, &mut found_b);
-        rest(c, from_c, sc, &mut found_c);
-        rest(d, from_d, sd, &mut found_d);
-        for lane in [found_b, found_c, found_d] {
-            // What ends in the overlap was seen by the lane before.
-            let last = found.last().map_or(0, |(_, end)| *end);
-            found.extend(lane.into_iter().filter(|(_, end)| *end > last));
+        passed
+    }
+
+    /// Compares the literals behind a position's piece; `low` has `WIDTH` bytes before the text.
+    fn compare(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
+        for entry in self.long.entries(hash(piece(low, here + WIDTH))) {
+            entry.compare(low, here, found);
         }
     }
 
-    /// The start is the first state explored, and no literal is empty.
-    const fn start(&self) -> u16 {
-        0
+    /// Compares the short literals whose first digit or sign can be here.
+    fn compare_short(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
+        for before in 0..PIECE - 1 {
+            let piece = piece(low, here + WIDTH - before);
+            // At the end of a text three bytes are two and a zero.
+            let three = Some(piece & THREE).filter(|three| *three != piece & TWO);
+            for hash in three.into_iter().chain([piece & TWO]).map(hash) {
+                if self.short.lets(hash) != 0 {
+                    let own = self.short.entries(hash).iter().filter(|entry| usize::from(entry.before) == before);
+                    own.for_each(|entry| entry.compare(low, here, found));
+                }
+            }
+        }
     }
 }
 
-/// Every state, the start first, and where each of `bytes` leads from each.
-fn explore(nfa: &NFA, start: StateID, bytes: &[u8]) -> (Vec<StateID>, Vec<u32>) {
-    let mut order = vec![start];
-    let mut place = HashMap::from([(start, 0_u32)]);
-    let mut next = Vec::new();
-    let mut at = 0;
-    while let Some(id) = order.get(at).copied() {
-        for byte in bytes {
-            let to = nfa.next_state(Anchored::No, id, *byte);
-            next.push(*place.entry(to).or_insert_with(|| {
-                order.push(to);
-                (order.len() - 1) as u32
-            }));
-        }
-        at += 1;
+/// Tells each bit that is set.
+#[inline]
+fn ones(mut bits: u64, mut visit: impl FnMut(usize)) {
+    while bits != 0 {
+        visit(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
     }
-    (order, next)
+}
+
+/// Which bytes are digits or signs.
+#[inline]
+fn odd(part: &[u8; STEP + PIECE - 1]) -> u64 {
+    /// Gathers the lowest bits of eight bytes into one byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut flags = [0_u8; STEP];
+    for (flag, byte) in flags.iter_mut().zip(part) {
+        *flag = u8::from(is_odd(*byte));
+    }
+    let (eights, _) = flags.as_chunks::<8>();
+    let gathered = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    gathered.enumerate().fold(0, |bits, (nth, eight)| bits | eight << (8 * nth))
+}
+
+/// Neither a small letter, nor a space, nor of another script: a digit, a sign.
+const fn is_odd(byte: u8) -> bool {
+    !(byte.wrapping_sub(b'a') < 26 || byte == b' ' || byte >= 0x80 || byte == 0)
+}
+
+fn piece(low: &[u8], at: usize) -> u32 {
+    low.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |piece| u32::from_le_bytes(*piece))
+}
+
+const fn hash(piece: u32) -> u32 {
+    piece.wrapping_mul(0x9e37_79b1) >> (u32::BITS - BITS)
+}
+
+impl Entry {
+    fn new(nth: u16, literal: &[u8]) -> Result<Self, String> {
+        if !(2..=WIDTH).contains(&literal.len()) || literal.contains(&0) || literal.starts_with(b" ") {
+            let literal = literal.escape_ascii();
+            return Err(format!(
+                "a prefilter literal must be 2 to {WIDTH} bytes and not begin with a space: `{literal}`"
+            ));
+        }
+        let mut text = [0; WIDTH];
+        text.iter_mut().zip(literal).for_each(|(slot, byte)| *slot = *byte);
+        let mask = u128::MAX >> (8 * (WIDTH - literal.len()));
+        Ok(Self { text: u128::from_le_bytes(text), mask, literal: nth, before: 0 })
+    }
+
+    /// With the hash of its rarest piece; of every piece that can be there where the literal is shorter.
+    fn by_piece(self, literal: &[u8]) -> Vec<(u32, Self)> {
+        let pieces = literal.array_windows::<PIECE>().enumerate();
+        if let Some((at, piece)) = pieces.min_by(|(_, a), (_, b)| expected(*a).total_cmp(&expected(*b))) {
+            return vec![(hash(u32::from_le_bytes(*piece)), Self { before: at as u8, ..self })];
+        }
+        // A zero is behind the end of the text.
+        let behind = (0..=u8::MAX).filter(|byte| *byte == 0 || fold(*byte) == *byte);
+        behind.map(|byte| (hash(self.text as u32 | u32::from(byte) << 24), self)).collect()
+    }
+
+    /// Notes the literal where the text around a position is its.
+    fn compare(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
+        let before = usize::from(self.before);
+        let Some(text) = low.get(here + WIDTH - before..).and_then(|rest| rest.first_chunk()) else { return };
+        if (u128::from_le_bytes(*text) ^ self.text) & self.mask == 0 {
+            // A literal contains no zero: it cannot begin before the text.
+            found.push(Hit { literal: self.literal, start: (here - before) as u32 });
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn naive(literals: &[&str], text: &str) -> Vec<End> {
-        let lower = text.to_ascii_lowercase();
+    /// By comparing everywhere: white space in a literal stands for any run of it.
+    fn naive(literals: &[&str], text: &str) -> Vec<Hit> {
+        let lower: Vec<u8> = text.bytes().map(fold).collect();
         let mut all = Vec::new();
-        for (nth, literal) in literals.iter().enumerate() {
-            for start in 0..lower.len() {
-                if lower.as_bytes()[start..].starts_with(literal.as_bytes()) {
-                    all.push((nth as u16, (start + literal.len()) as u32));
+        for start in 0..lower.len() {
+            for (nth, literal) in literals.iter().enumerate() {
+                let mut at = start;
+                let matches = literal.bytes().all(|byte| {
+                    let own = lower.get(at) == Some(&byte);
+                    at += 1;
+                    while own && byte == b' ' && lower.get(at) == Some(&b' ') {
+                        at += 1;
+                    }
+                    own
+                });
+                if matches {
+                    all.push(Hit { literal: nth as u16, start: start as u32 });
                 }
             }
         }
-        all.sort_by_key(|(nth, end)| (*end, *nth));
         all
     }
 
     #[test]
-    fn every_occurrence_is_found_in_any_lane() {
-        let literals = ["ignore", "nor", "instructions", "](http", "4111", "the "];
+    fn every_occurrence_is_found_in_order() {
+        let literals =
+            ["dan", "ignore", "nor", "instruct", "](http", "4111", "the ", "nore", "](", "11", "the inst", "nore the"];
         let owned: Vec<String> = literals.map(String::from).to_vec();
         let words = Words::new(&owned).unwrap();
-        for length in [0, 5, 100, 1_023, 1_024, 1_500, 4_096, 4_099] {
-            let text: String = "IGNORE the INSTRUCTIONS é ![x](http://4111) ".chars().cycle().take(length).collect();
-            let mut found = Vec::new();
-            words.find(text.as_bytes(), &mut found);
-            found.dedup();
-            found.sort_by_key(|(nth, end)| (*end, *nth));
-            assert_eq!(found, naive(&literals, &text), "{length}");
+        for pieces in [
+            "IGNORE\tthe\nINSTRUCTIONS é ![x](http://4111) ",
+            "the \n\n INSTRUCTIONS  ",
+            "  ",
+            "ignore  the\t\tinst",
+            "dan\u{0}4111 Dan",
+        ] {
+            for length in [0, 1, 3, 4, 5, 63, 64, 65, 100, 1_023, 1_024, 1_500, 4_099] {
+                let text: String = pieces.chars().cycle().take(length).collect();
+                let mut found = Vec::new();
+                words.find(text.as_bytes(), &mut found);
+                assert!(found.is_sorted_by_key(|hit| hit.start), "{length}");
+                found.sort_by_key(|hit| (hit.start, hit.literal));
+                let all = naive(&literals, &text);
+                let different = found.iter().zip(&all).find(|(own, all)| own != all);
+                assert!(different.is_none() && found.len() == all.len(), "{length} {pieces:?} {different:?}");
+            }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        assert!(Words::new(&["a".into()]).is_err());
+        assert!(Words::new(&[" ab".into()]).is_err());
+        assert!(Words::new(&["eighteen bytes long".into()]).is_err());
     }
 }

@@ -1,0 +1,329 @@
+//! Where a pattern may start: before a literal of its rarest set, where a literal of each other set is in place.
+
+use super::single::{Placed, Way};
+use super::words::Hit;
+
+/// Every set of literals, by the literals that occur.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places {
+    /// By literal: the sets it is in, and the patterns to look at when it occurs.
+    literals: Vec<Literal>,
+    /// How many sets there are.
+    set_count: usize,
+    triggers: Vec<Trigger>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Literal {
+    sets: Box<[u16]>,
+    /// Positions of triggers whose rarest set it is in.
+    triggers: Box<[u16]>,
+}
+
+/// A way to match that is looked at when a literal of its rarest set occurs.
+#[derive(Debug, Clone)]
+struct Trigger {
+    /// Its rule, by position among the input rules.
+    rule: u16,
+    /// The rarest set.
+    own: Placed,
+    /// The sets of which a literal must be near, too; [`MOST_ALSO`] at most.
+    also: Box<[Near]>,
+    /// A set whose literals tell exactly where a match starts.
+    exact: Option<Placed>,
+}
+
+/// A set beside the rarest one.
+#[derive(Debug, Clone)]
+struct Near {
+    set: u16,
+    /// How far from the start of a match one of it starts, at least and at most.
+    after: (i64, i64),
+    /// How far from a literal of the rarest set one of it starts, at least and at most: negative before it.
+    least: i64,
+    most: i64,
+}
+
+/// Most sets looked for beside the rarest one.
+const MOST_ALSO: usize = 32;
+
+/// Where the literals of a text are.
+pub(super) struct Scene<'a> {
+    hits: &'a [Hit],
+    occurring: Bits,
+    blocks: Blocks,
+}
+
+impl Scene<'_> {
+    /// Whether a literal of the set occurs.
+    pub(super) fn occurs(&self, set: u16) -> bool {
+        self.occurring.get(set)
+    }
+}
+
+impl Places {
+    /// Of sets of the literals in `texts`, which are sorted.
+    pub(super) fn new(texts: &[String], sets: &[Vec<String>]) -> Result<Self, String> {
+        let mut literals = vec![(Vec::new(), Vec::new()); texts.len()];
+        for (nth, set) in sets.iter().enumerate() {
+            let nth = short(nth)?;
+            for text in set {
+                let at = texts.binary_search(text).unwrap_or(usize::MAX);
+                literals.get_mut(at).into_iter().for_each(|(own, _): &mut (Vec<u16>, Vec<u16>)| own.push(nth));
+            }
+        }
+        let literals = literals.into_iter().map(|(sets, _)| Literal { sets: sets.into(), triggers: Box::default() });
+        Ok(Self { literals: literals.collect(), set_count: sets.len(), triggers: Vec::new() })
+    }
+
+    /// Adds a way to match for a rule; its trigger's position.
+    pub(super) fn add(&mut self, rule: usize, way: &Way) -> Result<Option<u16>, String> {
+        let Some((own, rest)) = way.sets.split_first() else { return Ok(None) };
+        let signed = |bytes: usize| i64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let near = |placed: &Placed| Near {
+            set: placed.set,
+            after: (signed(placed.least), signed(placed.most)),
+            least: signed(placed.least) - signed(own.most),
+            most: signed(placed.most) - signed(own.least),
+        };
+        let exact = way.sets.iter().find(|placed| placed.least == placed.most).cloned();
+        let trigger = Trigger {
+            rule: short(rule)?,
+            own: own.clone(),
+            also: rest.iter().take(MOST_ALSO).map(near).collect(),
+            exact,
+        };
+        let nth = short(self.triggers.len())?;
+        self.triggers.push(trigger);
+        for literal in self.literals.iter_mut().filter(|literal| literal.sets.contains(&own.set)) {
+            let mut triggers = std::mem::take(&mut literal.triggers).into_vec();
+            triggers.push(nth);
+            literal.triggers = triggers.into();
+        }
+        Ok(Some(nth))
+    }
+
+    /// Where sets occur in a text of `len` bytes.
+    pub(super) fn scene<'a>(&self, hits: &'a [Hit], len: usize) -> Scene<'a> {
+        let mut scene = Scene { hits, occurring: Bits::new(self.set_count), blocks: Blocks::new(self.set_count, len) };
+        for hit in hits {
+            for set in self.literals.get(usize::from(hit.literal)).map_or(&[][..], |own| &own.sets) {
+                scene.occurring.set(*set);
+                scene.blocks.set(hit.start, *set);
+            }
+        }
+        scene
+    }
+
+    /// Where matches can start, and the rules to look at, in order.
+    pub(super) fn look(&self, scene: &Scene<'_>) -> (Windows, Vec<usize>) {
+        let mut windows = Windows { found: Vec::new(), last: vec![0; self.triggers.len()] };
+        for (nth, hit) in scene.hits.iter().enumerate() {
+            let Some(literal) = self.literals.get(usize::from(hit.literal)) else { continue };
+            for at in &literal.triggers {
+                let Some(trigger) = self.triggers.get(usize::from(*at)) else { continue };
+                if !trigger.also.iter().all(|near| scene.occurs(near.set)) {
+                    continue;
+                }
+                let start = i64::from(hit.start);
+                let about = |near: &Near| scene.blocks.any(start + near.least, start + near.most, near.set);
+                if trigger.also.iter().all(about) {
+                    self.start(*at, trigger, scene, nth, &mut windows);
+                }
+            }
+        }
+        let mut rules = Bits::new(self.triggers.len());
+        let looked_at = windows.found.iter().filter_map(|(trigger, ..)| self.triggers.get(usize::from(*trigger)));
+        looked_at.for_each(|trigger| rules.set(trigger.rule));
+        windows.found.sort_unstable();
+        let rules = rules.ones().collect();
+        (windows, rules)
+    }
+
+    /// Notes where a match may start, seen from the hit `nth`.
+    fn start(&self, at: u16, trigger: &Trigger, scene: &Scene<'_>, nth: usize, windows: &mut Windows) {
+        let Some(start) = scene.hits.get(nth).map(|hit| hit.start) else { return };
+        let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let Some(last) = start.checked_sub(length(trigger.own.least)) else { return };
+        let first = start.saturating_sub(length(trigger.own.most));
+        match &trigger.exact {
+            Some(exact) if first < last => {
+                let ahead = length(exact.least);
+                self.around(scene, nth, (i64::from(first + ahead), i64::from(last + ahead)), |hit, literal| {
+                    if literal.sets.contains(&exact.set)
+                        && let Some(start) = hit.start.checked_sub(ahead)
+                        && !windows.extend(at, (start, start))
+                        && self.in_place(scene, nth, trigger, |near| {
+                            let start = i64::from(start);
+                            (start + near.after.0, start + near.after.1)
+                        })
+                    {
+                        windows.push(at, (start, start));
+                    }
+                    false
+                });
+            }
+            Some(_) | None => {
+                let start = i64::from(start);
+                if !windows.extend(at, (first, last))
+                    && self.in_place(scene, nth, trigger, |near| (start + near.least, start + near.most))
+                {
+                    windows.push(at, (first, last));
+                }
+            }
+        }
+    }
+
+    /// Whether a literal of each set starts where it must.
+    fn in_place(&self, scene: &Scene<'_>, nth: usize, trigger: &Trigger, range: impl Fn(&Near) -> (i64, i64)) -> bool {
+        let mut missing = (1_u64 << trigger.also.len().min(MOST_ALSO)) - 1;
+        if missing == 0 {
+            return true;
+        }
+        let ranges = trigger.also.iter().map(&range);
+        let reach = ranges.fold((i64::MAX, i64::MIN), |(first, last), own| (own.0.min(first), own.1.max(last)));
+        self.around(scene, nth, reach, |hit, literal| {
+            let start = i64::from(hit.start);
+            for (bit, near) in trigger.also.iter().enumerate() {
+                let (first, last) = range(near);
+                if (first..=last).contains(&start) && literal.sets.contains(&near.set) {
+                    missing &= !(1 << bit);
+                }
+            }
+            missing == 0
+        });
+        missing == 0
+    }
+
+    /// Visits the hits that start in a range, seen from the hit `nth`, until told to stop.
+    fn around(
+        &self,
+        scene: &Scene<'_>,
+        nth: usize,
+        (first, last): (i64, i64),
+        mut visit: impl FnMut(&Hit, &Literal) -> bool,
+    ) {
+        let mut seen = |hit: &Hit| {
+            let inside = (first..=last).contains(&i64::from(hit.start));
+            let literal = self.literals.get(usize::from(hit.literal)).filter(|_| inside);
+            literal.is_some_and(|literal| visit(hit, literal))
+        };
+        let (before, from) = scene.hits.split_at_checked(nth).unwrap_or_default();
+        let _stopped = before.iter().rev().take_while(|hit| i64::from(hit.start) >= first).any(&mut seen)
+            || from.iter().take_while(|hit| i64::from(hit.start) <= last).any(seen);
+    }
+}
+
+fn short(number: usize) -> Result<u16, String> {
+    u16::try_from(number).map_err(|_| "more than 65,535 of a kind".to_owned())
+}
+
+/// Where matches can start: trigger, first and last such byte.
+pub(super) struct Windows {
+    found: Vec<(u16, u32, u32)>,
+    /// By trigger: its last entry's position, plus one.
+    last: Vec<u32>,
+}
+
+impl Windows {
+    /// Lengthens the trigger's last range by one that overlaps it.
+    fn extend(&mut self, trigger: u16, (first, last): (u32, u32)) -> bool {
+        let latest = self.last.get(usize::from(trigger)).and_then(|latest| latest.checked_sub(1));
+        match latest.and_then(|latest| self.found.get_mut(latest as usize)) {
+            Some((_, start, end)) if first <= *end && *start <= last => {
+                *start = first.min(*start);
+                *end = last.max(*end);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn push(&mut self, trigger: u16, (first, last): (u32, u32)) {
+        self.found.push((trigger, first, last));
+        if let Some(latest) = self.last.get_mut(usize::from(trigger)) {
+            *latest = self.found.len() as u32;
+        }
+    }
+
+    /// The ranges of some triggers, sorted, overlapping ones joined.
+    pub(super) fn of(&self, triggers: &[u16]) -> Vec<(usize, usize)> {
+        let mut all: Vec<(usize, usize)> = Vec::new();
+        for trigger in triggers {
+            let first = self.found.partition_point(|(own, ..)| own < trigger);
+            let own = self.found.get(first..).unwrap_or_default().iter().take_while(|(own, ..)| own == trigger);
+            all.extend(own.map(|(_, first, last)| (*first as usize, *last as usize)));
+        }
+        all.sort_unstable();
+        let mut joined: Vec<(usize, usize)> = Vec::with_capacity(all.len());
+        for (first, last) in all {
+            match joined.last_mut() {
+                Some(known) if first <= known.1 => known.1 = known.1.max(last),
+                Some(_) | None => joined.push((first, last)),
+            }
+        }
+        joined
+    }
+}
+
+/// Which sets occur in each short piece of a text.
+struct Blocks {
+    words: usize,
+    bits: Vec<u64>,
+}
+
+impl Blocks {
+    /// Bytes of a piece, as a power of two.
+    const SHIFT: u32 = 7;
+
+    fn new(sets: usize, len: usize) -> Self {
+        let words = sets.div_ceil(64);
+        Self { words, bits: vec![0; ((len >> Self::SHIFT) + 1) * words] }
+    }
+
+    fn set(&mut self, at: u32, set: u16) {
+        let word = (at >> Self::SHIFT) as usize * self.words + usize::from(set / 64);
+        if let Some(word) = self.bits.get_mut(word) {
+            *word |= 1 << (set % 64);
+        }
+    }
+
+    /// Whether the set occurs in a piece that the range touches.
+    fn any(&self, first: i64, last: i64, set: u16) -> bool {
+        let block = |at: i64| usize::try_from(at.max(0) >> Self::SHIFT).unwrap_or(usize::MAX);
+        let pieces = self.bits.len().checked_div(self.words).unwrap_or(0);
+        let mut range = block(first)..=block(last).min(pieces.saturating_sub(1));
+        let word = |block: usize| self.bits.get(block * self.words + usize::from(set / 64)).copied().unwrap_or(0);
+        range.any(|block| word(block) >> (set % 64) & 1 != 0)
+    }
+}
+
+/// A set of small numbers.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(size: usize) -> Self {
+        Self(vec![0; size.div_ceil(64)])
+    }
+
+    fn set(&mut self, bit: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(bit / 64)) {
+            *word |= 1 << (bit % 64);
+        }
+    }
+
+    fn get(&self, bit: u16) -> bool {
+        self.0.get(usize::from(bit / 64)).is_some_and(|word| word >> (bit % 64) & 1 != 0)
+    }
+
+    fn ones(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(nth, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                rest &= rest - 1;
+                Some(nth * 64 + bit)
+            })
+        })
+    }
+}
