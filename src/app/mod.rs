@@ -189,7 +189,7 @@ impl Gateway {
         };
         let workers = self.workers;
         let drained = async {
-            let _signalled = tokio::time::timeout(delay, shutdown.draining()).await;
+            drop(tokio::time::timeout(delay, shutdown.draining()).await);
             shutdown.drain();
             join(workers).await
         };

@@ -11,7 +11,7 @@ use crate::telemetry::Metrics;
 use crate::types::{Event, Record};
 
 /// Lines that may wait for the end of a batch.
-const MAX_BUFFER: usize = 1 << 20;
+const MAX_BUFFER: usize = 64 << 10;
 /// How often a failing file is worth a log line.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ impl RecordWriter {
     pub fn new(path: &Path, max_size: u64, keep: usize, metrics: Metrics) -> Self {
         Self {
             file: Rotating::new(path, max_size, keep),
-            buffer: Vec::with_capacity(64 << 10),
+            buffer: Vec::with_capacity(MAX_BUFFER + (4 << 10)),
             waiting: 0,
             metrics,
             complained: None,

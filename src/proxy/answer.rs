@@ -1,5 +1,6 @@
 //! The way back: an upstream's answer, inspected whole here or handed to `relay` as a stream.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admit::Admitted;
 use super::body::Body;
+use super::deadline::until;
 use super::decode;
 use super::forward::Answer;
 use super::inspector::{Fed, Inspector};
@@ -60,7 +62,7 @@ const PLAIN_HEADERS: [HeaderName; 8] = [
 pub(super) async fn relay(
     snapshot: &Arc<Snapshot>,
     plan: Plan,
-    cut: CancellationToken,
+    cut: &CancellationToken,
     answer: Answer,
     admitted: Admitted,
     flight: &mut Flight,
@@ -95,7 +97,7 @@ pub(super) async fn relay(
             return Ok(Relayed { status, headers, family, payload: Payload::Whole(text, admitted) });
         }
     };
-    let relay = Relay::new(snapshot, plan, way, inspector, body, deadline, cut, admitted);
+    let relay = Relay::new(snapshot, plan, way, inspector, body, deadline, cut.clone(), admitted);
     Ok(Relayed { status, headers, family, payload: Payload::Stream(Box::new(relay)) })
 }
 
@@ -190,12 +192,11 @@ impl Whole<'_> {
         let mut small = BytesMut::new();
         let mut size = 0;
         loop {
-            let wait = self.deadline.min(Instant::now() + idle);
-            let piece = match tokio::time::timeout_at(wait.into(), body.piece()).await {
-                Err(_) => return Err(Refusal::upstream_timeout()),
-                Ok(None) => break,
-                Ok(Some(Err(_))) => return Err(Refusal::upstream_invalid("The upstream's answer broke off.")),
-                Ok(Some(Ok(piece))) => piece,
+            let piece = match until(pin!(body.piece()), || self.deadline.min(Instant::now() + idle)).await {
+                None => return Err(Refusal::upstream_timeout()),
+                Some(None) => break,
+                Some(Some(Err(_))) => return Err(Refusal::upstream_invalid("The upstream's answer broke off.")),
+                Some(Some(Ok(piece))) => piece,
             };
             size += piece.len();
             if size as u64 > max {
@@ -204,12 +205,15 @@ impl Whole<'_> {
             // Each piece keeps the buffer it came in alive: small ones are copied together.
             if piece.len() < SMALL_PIECE {
                 small.extend_from_slice(&piece);
-                continue;
+            } else {
+                if !small.is_empty() {
+                    pieces.push(small.split().freeze());
+                }
+                pieces.push(piece);
             }
-            if !small.is_empty() {
-                pieces.push(small.split().freeze());
+            if body.is_over() {
+                break;
             }
-            pieces.push(piece);
         }
         if !small.is_empty() {
             pieces.push(small.freeze());

@@ -23,7 +23,8 @@ pub struct VerdictCache {
 /// The cache as one request sees it: one rule set, one caller.
 pub(super) struct Scope<'c> {
     cache: &'c VerdictCache,
-    hasher: Hasher,
+    rules: &'c RuleSetHash,
+    caller: &'c Caller,
 }
 
 impl VerdictCache {
@@ -50,14 +51,8 @@ impl VerdictCache {
         }
     }
 
-    pub(super) fn scope(&self, rules: &RuleSetHash, caller: &Caller) -> Scope<'_> {
-        let mut hasher = Hasher::new_keyed(&self.secret);
-        hasher.update(rules.0.as_bytes()).update(&[0]);
-        if let Some(tenant) = tenant(caller) {
-            hasher.update(tenant.as_bytes());
-        }
-        hasher.update(&[0]);
-        Scope { cache: self, hasher }
+    pub(super) fn scope<'c>(&'c self, rules: &'c RuleSetHash, caller: &'c Caller) -> Scope<'c> {
+        Scope { cache: self, rules, caller }
     }
 }
 
@@ -67,8 +62,12 @@ impl Scope<'_> {
         if text.len() < WORTH_CACHING || self.cache.clean.is_none() {
             return None;
         }
-        let mut hasher = self.hasher.clone();
-        hasher.update(role.name().as_bytes()).update(&[0]).update(text.as_bytes());
+        let mut hasher = Hasher::new_keyed(&self.cache.secret);
+        hasher.update(self.rules.0.as_bytes()).update(&[0]);
+        if let Some(tenant) = tenant(self.caller) {
+            hasher.update(tenant.as_bytes());
+        }
+        hasher.update(&[0]).update(role.name().as_bytes()).update(&[0]).update(text.as_bytes());
         Some(hasher.finalize().into())
     }
 

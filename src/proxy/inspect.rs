@@ -1,5 +1,6 @@
 //! Prompt -> `Cleared`, or a refusal. Law 4: nothing else makes a `Cleared`, and `forward` takes nothing else.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,7 +67,7 @@ pub(super) async fn prompt(
         harden(snapshot, plan, &prompt)
     } else {
         account(snapshot, plan, flight, &prompt, body.len())?;
-        let verdict = panics::caught(verdict(snapshot, plan, caller, cache, flight, &prompt)).await;
+        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, cache, flight, &prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
         match verdict {
             Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,

@@ -2,11 +2,14 @@
 
 pub mod admit;
 mod answer;
+mod bell;
 mod body;
 mod cache;
+mod deadline;
 mod decode;
 mod events;
 mod forward;
+mod headers;
 mod identify;
 mod inspect;
 mod inspector;
@@ -19,6 +22,7 @@ mod relay;
 mod route;
 pub mod upstream;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +35,7 @@ pub use self::admit::Gate;
 use self::answer::Relayed;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
+use self::deadline::unless_cut;
 use self::inspect::Cleared;
 use self::listen::Peer;
 use self::record::Flight;
@@ -71,14 +76,14 @@ impl Proxy {
 
     /// The whole road of a request. Law 5: one Snapshot from start to end. Law 6: `flight` leaves exactly one Record.
     pub async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-        let snapshot = self.config.load();
+        let snapshot = self.config.load_full();
         let (head, body) = request.into_parts();
         let on_full = snapshot.settings.server.on_event_queue_full;
         let (mut flight, room) = self.shared.recorder.begin(on_full, snapshot.generation);
         flight.describe(&head);
         let family = route::family(&head);
         let road = match room {
-            Ok(()) => panics::caught(self.road(&snapshot, peer, head, body, &mut flight)).await,
+            Ok(()) => panics::caught(pin!(self.road(&snapshot, peer, head, body, family, &mut flight))).await,
             Err(refusal) => Ok(Err(refusal)),
         };
         match road {
@@ -98,10 +103,11 @@ impl Proxy {
         peer: &Peer,
         head: Parts,
         body: Incoming,
+        family: ApiFamily,
         flight: &mut Flight,
     ) -> Result<Relayed, Refusal> {
         listen::check_semantics(&head).map_err(|bad| Refusal::bad_head(bad.status, bad.code, bad.message))?;
-        let plan = route::plan(snapshot, &head)?;
+        let plan = route::plan(snapshot, &head, family)?;
         flight.planned(&plan);
         let caller = identify::caller(snapshot, peer, &head.headers)?;
         flight.note(|record| record.caller = caller.clone());
@@ -109,11 +115,8 @@ impl Proxy {
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
         inspect::query(snapshot, &plan, flight, head.uri.query())?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;
-        tokio::select! {
-            biased;
-            relayed = self.onward(snapshot, plan, peer, head, cleared, admitted, flight) => relayed,
-            () = peer.cut.cancelled() => Err(Refusal::cut()),
-        }
+        let onward = pin!(self.onward(snapshot, plan, peer, head, cleared, admitted, flight));
+        unless_cut(&peer.cut, onward).await.unwrap_or_else(|| Err(Refusal::cut()))
     }
 
     /// To the upstream and back, as far as the answer's head or, if it is no stream, its end.
@@ -130,7 +133,7 @@ impl Proxy {
     ) -> Result<Relayed, Refusal> {
         let answer = forward::send(&self.pool, &plan, head, cleared, flight).await?;
         admitted.release_body();
-        answer::relay(snapshot, plan, peer.cut.clone(), answer, admitted, flight).await
+        answer::relay(snapshot, plan, &peer.cut, answer, admitted, flight).await
     }
 
     async fn receive(
@@ -142,8 +145,8 @@ impl Proxy {
         flight: &mut Flight,
         admitted: &mut Admitted,
     ) -> Result<Bytes, Refusal> {
-        let started = std::time::Instant::now();
-        let body = receive::body(&snapshot.settings, &head.headers, body, admitted).await?;
+        let started = flight.started();
+        let body = receive::body(&snapshot.settings, &head.headers, body, started, admitted).await?;
         if plan.action == RouteAction::Inspect && !body.is_empty() {
             receive::check_json(&head.headers)?;
         }

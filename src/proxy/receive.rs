@@ -1,6 +1,7 @@
 //! The request body: collected under size, time and rate limits, and decoded. What leaves here is what is inspected
 //! and what is forwarded.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -8,18 +9,20 @@ use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use tokio::time::timeout_at;
 
 use super::admit::Admitted;
+use super::deadline::until;
 use super::decode::{self, Coding};
 use super::listen;
 use super::refuse::Refusal;
 use crate::config::settings::Settings;
 
+/// Bytes below which a body is copied.
+const SMALL: usize = 4 << 10;
 /// A request body may be this slow for so long before its rate is looked at.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 
-/// The whole body, decoded.
+/// The whole body, decoded. `started`: when its head was read.
 ///
 /// # Errors
 /// Too large, too slow, cut short, in an unknown coding, or not decodable.
@@ -27,16 +30,17 @@ pub(super) async fn body(
     settings: &Settings,
     headers: &HeaderMap,
     body: Incoming,
+    started: Instant,
     admitted: &mut Admitted,
 ) -> Result<Bytes, Refusal> {
     let codings = codings(headers)?;
-    let sent = collect(settings, body, admitted).await?;
+    let sent = collect(settings, body, started, admitted).await?;
     if codings.is_empty() {
         return Ok(sent);
     }
     let limits =
         decode::Limits { max: settings.body.max_request.get(), ratio: u64::from(settings.body.max_decode_ratio) };
-    let decoded = decode::whole(sent, &codings, limits).await.map_err(|error| match error {
+    let decoded = Box::pin(decode::whole(sent, &codings, limits)).await.map_err(|error| match error {
         decode::Error::TooLarge(limit) => Refusal::too_large(limit),
         decode::Error::Corrupt => Refusal::bad_encoding(),
     })?;
@@ -67,25 +71,29 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
     decode::codings(headers.get_all(CONTENT_ENCODING)).ok_or_else(Refusal::unsupported_encoding)
 }
 
-async fn collect(settings: &Settings, mut body: Incoming, admitted: &mut Admitted) -> Result<Bytes, Refusal> {
+async fn collect(
+    settings: &Settings,
+    mut body: Incoming,
+    started: Instant,
+    admitted: &mut Admitted,
+) -> Result<Bytes, Refusal> {
     let limits = &settings.body;
     let max = limits.max_request.get();
     if body.size_hint().lower() > max {
         return Err(Refusal::too_large(max));
     }
-    let started = Instant::now();
     let deadline = started + settings.http.body_timeout.get();
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0);
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let mut received = 0_u64;
     loop {
-        let wait = patience(settings, started, received).min(deadline);
-        let frame = match timeout_at(wait.into(), body.frame()).await {
-            Err(_) => return Err(Refusal::body_timeout()),
-            Ok(None) => break,
-            Ok(Some(Err(error))) => return Err(cut(&error)),
-            Ok(Some(Ok(frame))) => frame,
+        let wait = || patience(settings, started, received).min(deadline);
+        let frame = match until(pin!(body.frame()), wait).await {
+            None => return Err(Refusal::body_timeout()),
+            Some(None) => break,
+            Some(Some(Err(error))) => return Err(cut(&error)),
+            Some(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         received += data.len() as u64;
@@ -94,7 +102,9 @@ async fn collect(settings: &Settings, mut body: Incoming, admitted: &mut Admitte
         }
         admitted.hold(data.len() as u64, limits.max_in_flight.get())?;
         match first.take() {
-            // One frame is the whole body most of the time: it is kept as it is.
+            // One frame is the whole body most of the time: it is kept as it is, unless it is so small that a copy is
+            // cheaper than the buffer that it would keep from being used again.
+            None if whole.is_empty() && data.len() < SMALL => first = Some(Bytes::copy_from_slice(&data)),
             None if whole.is_empty() => first = Some(data),
             head => {
                 if let Some(head) = head {
@@ -103,6 +113,10 @@ async fn collect(settings: &Settings, mut body: Incoming, admitted: &mut Admitte
                 }
                 whole.extend_from_slice(&data);
             }
+        }
+        // Its length was announced, and this was the last of it: to ask for more would be to wait for a turn.
+        if body.is_end_stream() {
+            break;
         }
     }
     Ok(first.unwrap_or_else(|| whole.freeze()))

@@ -4,10 +4,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
+use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
-use super::listen::{Peer, Refuse};
+use super::listen::{self, Peer, Refuse};
 use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::settings::QueueFull;
@@ -76,8 +77,7 @@ pub(super) struct Flight {
 impl Flight {
     fn new(recorder: Recorder, permit: Option<OwnedPermit<Event>>, generation: Generation) -> Self {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-        let id = RequestId(format!("req_{}", uuid::Uuid::now_v7().simple()));
-        let record = Record::new(i64::try_from(time).unwrap_or(i64::MAX), id, generation);
+        let record = Record::new(i64::try_from(time).unwrap_or(i64::MAX), RequestId(listen::request_id()), generation);
         let in_flight = recorder.metrics.in_flight();
         Self { record: Some(Box::new(record)), permit, recorder, started: Instant::now(), _in_flight: in_flight }
     }
@@ -85,8 +85,8 @@ impl Flight {
     /// What the head tells before anything is decided.
     pub(super) fn describe(&mut self, head: &Parts) {
         let method = method_label(&head.method);
-        let retry = text(head, "x-stainless-retry-count").and_then(|count| count.parse().ok()).unwrap_or(0);
-        let traceparent = text(head, "traceparent").filter(|value| value.len() == 55).map(str::to_owned);
+        let retry = text(head, &RETRY_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0);
+        let traceparent = text(head, &TRACEPARENT).filter(|value| value.len() == 55).map(str::to_owned);
         self.note(|record| {
             record.method = method;
             record.path = unknown_path();
@@ -109,6 +109,11 @@ impl Flight {
         if let Some(record) = self.record.as_mut() {
             change(record);
         }
+    }
+
+    /// When it began.
+    pub(super) fn started(&self) -> Instant {
+        self.started
     }
 
     /// The request's id.
@@ -195,7 +200,10 @@ impl Drop for Flight {
     }
 }
 
-fn text<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
+static RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+fn text<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h str> {
     head.headers.get(name)?.to_str().ok()
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 
 use super::refuse::Refusal;
@@ -28,17 +29,18 @@ pub(super) struct Plan {
     pub(super) bodiless: bool,
 }
 
-/// The plan for a request.
+pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// The plan for a request of a caller of `family`.
 ///
 /// # Errors
 /// A path that can be read two ways, an endpoint that is not allowed, or no upstream for it.
-pub(super) fn plan(snapshot: &Snapshot, head: &Parts) -> Result<Plan, Refusal> {
+pub(super) fn plan(snapshot: &Snapshot, head: &Parts, family: ApiFamily) -> Result<Plan, Refusal> {
     let (known, path) = match wire::target(head.method.as_str(), head.uri.path()) {
         Target::Bad => return Err(Refusal::bad_path()),
         Target::Call { dialect, path } => (Some(dialect), path),
         Target::Unknown(path) => (None, path),
     };
-    let family = family(head);
     let planned = snapshot
         .routes
         .lookup(head.method.as_str(), &path, known, family)
@@ -61,7 +63,7 @@ pub(super) fn plan(snapshot: &Snapshot, head: &Parts) -> Result<Plan, Refusal> {
 /// Whose SDK is calling, as far as the head tells: decides the shape of errors before the dialect is known.
 pub(super) fn family(head: &Parts) -> ApiFamily {
     let path = head.uri.path();
-    if head.headers.contains_key("anthropic-version") || path.ends_with("/messages") || path.contains("/messages/") {
+    if path.ends_with("/messages") || path.contains("/messages/") || head.headers.contains_key(ANTHROPIC_VERSION) {
         ApiFamily::Anthropic
     } else {
         ApiFamily::OpenAi

@@ -1,6 +1,6 @@
 //! The one door up: everything known about a request leaves as an `Event`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -202,8 +202,8 @@ impl Record {
             time,
             id,
             caller: Caller { address: None, key: None, user: None, kind: CallerKind::Anonymous },
-            method: Arc::from(""),
-            path: Arc::from(""),
+            method: empty(),
+            path: empty(),
             dialect: None,
             model: None,
             stream: false,
@@ -227,4 +227,10 @@ impl Record {
             traceparent: None,
         }
     }
+}
+
+/// The empty text, made once: every record begins with two of it.
+fn empty() -> Arc<str> {
+    static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+    Arc::clone(&EMPTY)
 }

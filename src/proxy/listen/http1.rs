@@ -13,6 +13,7 @@ use super::guard::{Guard, Waited};
 use super::refuse::Refuse;
 use super::service::{Exchange, Service};
 use super::{Connection, Handler};
+use crate::proxy::bell::Quiet;
 
 /// After `Peer::cut`: how long a relay has to end its stream properly.
 pub(super) const CUT_GRACE: Duration = Duration::from_secs(1);
@@ -102,16 +103,19 @@ async fn with_hyper<H: Handler>(mut guard: Box<Guard>, connection: &Connection<H
     let mut conn = builder.serve_connection(TokioIo::new(guard), service);
     let mut draining = false;
     let mut cut_at: Option<Instant> = None;
+    // Polled with every step of the connection, and hardly ever ready.
+    let mut drain = Quiet::new(Box::pin(connection.shutdown.draining()));
+    let mut cut = Quiet::new(Box::pin(connection.peer.cut.cancelled()));
     let outcome = loop {
         tokio::select! {
             biased;
             // To its end, not `poll_without_shutdown`: that forgets what is not yet written. The guard keeps the socket open.
             outcome = &mut conn => break Some(outcome),
-            () = connection.shutdown.draining(), if !draining => {
+            () = &mut drain, if !draining => {
                 draining = true;
                 Pin::new(&mut conn).graceful_shutdown();
             }
-            () = connection.peer.cut.cancelled(), if cut_at.is_none() => cut_at = Some(Instant::now() + CUT_GRACE),
+            () = &mut cut, if cut_at.is_none() => cut_at = Some(Instant::now() + CUT_GRACE),
             () = sleep_until(cut_at.unwrap_or_else(Instant::now)), if cut_at.is_some() => break None,
         }
     };

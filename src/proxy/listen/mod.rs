@@ -40,6 +40,7 @@ pub use dev::{DevCertificate, ensure as dev_certificate};
 pub use forwarded::client_address;
 pub use guard::body_refusal;
 pub use refuse::Refuse;
+pub(super) use refuse::request_id;
 pub use semantics::check_semantics;
 pub use shutdown::Shutdown;
 pub use tls::{TlsError, TlsMaterial, TlsState};
@@ -79,7 +80,7 @@ pub struct TlsInfo {
 /// What answers requests. One per worker; it never sees a request that breaks the framing rules of HTTP.
 pub trait Handler: Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Answers one request. Dropped when the client leaves.
     fn handle(

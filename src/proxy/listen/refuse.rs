@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use uuid::Uuid;
+use uuid::fmt::Simple;
 
 /// A request that breaks the protocol or a limit of it. The message never quotes the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,9 +57,10 @@ impl Refuse {
     }
 }
 
-/// A fresh `x-request-id`, for answers that no handler made.
-pub(super) fn request_id() -> String {
-    format!("req_{}", Uuid::now_v7().simple())
+/// A fresh `x-request-id`: `req_` and a time-ordered UUID.
+pub(in crate::proxy) fn request_id() -> String {
+    let mut digits = [0; Simple::LENGTH];
+    ["req_", Uuid::now_v7().simple().encode_lower(&mut digits)].concat()
 }
 
 /// The reason phrase; RFC 9110, section 15.

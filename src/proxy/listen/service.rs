@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -110,30 +110,43 @@ pub(super) struct Service<H> {
 impl<H: Handler> hyper::service::Service<Request<Incoming>> for Service<H> {
     type Response = Response<Answer<H::Body>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Call<H::Body>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_flight = self.exchange.start();
         let future = Arc::clone(&self.handler).handle(Arc::clone(&self.peer), request);
-        Box::pin(async move {
-            let mut future = pin!(future);
-            let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(poll) => poll.map(Ok),
-                Err(_) => Poll::Ready(Err(())),
-            })
-            .await;
-            Ok(match outcome {
-                Ok(response) => response.map(|body| Answer { inner: Inner::Handler(Box::pin(body)), in_flight }),
-                Err(()) => {
-                    tracing::error!("a request panicked");
-                    own_response(&PANICKED, in_flight)
-                }
-            })
-        })
+        Call { future: Box::pin(future), in_flight: Some(in_flight) }
     }
 }
 
-fn own_response<B>(refuse: &Refuse, in_flight: InFlight) -> Response<Answer<B>> {
+/// A request being answered.
+pub(super) struct Call<B> {
+    future: Pin<Box<dyn Future<Output = Response<B>> + Send>>,
+    /// Goes with the answer.
+    in_flight: Option<InFlight>,
+}
+
+impl<B> Future for Call<B> {
+    type Output = Result<Response<Answer<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(response)) => Some(response),
+            Err(_) => None,
+        };
+        let in_flight = self.in_flight.take();
+        Poll::Ready(Ok(match outcome {
+            Some(response) => response.map(|body| Answer { inner: Inner::Handler(body), in_flight }),
+            None => {
+                tracing::error!("a request panicked");
+                own_response(&PANICKED, in_flight)
+            }
+        }))
+    }
+}
+
+fn own_response<B>(refuse: &Refuse, in_flight: Option<InFlight>) -> Response<Answer<B>> {
     let mut response = Response::new(Answer { inner: Inner::Own(Some(Bytes::from(refuse.body()))), in_flight });
     *response.status_mut() = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -146,17 +159,17 @@ fn own_response<B>(refuse: &Refuse, in_flight: InFlight) -> Response<Answer<B>> 
 /// The body of an answer; while it lives, its request is in flight.
 pub(super) struct Answer<B> {
     inner: Inner<B>,
-    in_flight: InFlight,
+    in_flight: Option<InFlight>,
 }
 
 enum Inner<B> {
-    Handler(Pin<Box<B>>),
+    Handler(B),
     Own(Option<Bytes>),
 }
 
 impl<B> Body for Answer<B>
 where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
 {
     type Data = Bytes;
     type Error = B::Error;
@@ -164,11 +177,11 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let poll = match &mut this.inner {
-            Inner::Handler(body) => body.as_mut().poll_frame(cx),
+            Inner::Handler(body) => Pin::new(body).poll_frame(cx),
             Inner::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         };
-        if let Some(clock) = &this.in_flight.clock {
-            clock.store(if poll.is_ready() { this.in_flight.exchange.clock() } else { 0 }, Ordering::Relaxed);
+        if let Some(InFlight { exchange, clock: Some(clock) }) = &this.in_flight {
+            clock.store(if poll.is_ready() { exchange.clock() } else { 0 }, Ordering::Relaxed);
         }
         poll
     }

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as _, Incoming};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use super::line::LineBody;
 use super::rehearsal::ReplyStream;
 use crate::proxy::decode::{self, Coding};
 
@@ -26,7 +26,7 @@ pub(in crate::proxy) enum BodyError {
 /// Pieces of an answer, decoded.
 pub(in crate::proxy) enum AnswerBody {
     /// From a connection.
-    Http(Incoming),
+    Http(LineBody),
     /// From a connection, through a decoder.
     Decoded(Pin<Box<dyn AsyncRead + Send>>),
     /// From the rehearsal model.
@@ -39,25 +39,14 @@ const PIECE: usize = 8 << 10;
 
 impl AnswerBody {
     /// `body` with its codings undone.
-    pub(in crate::proxy) fn decoding(body: Incoming, codings: &[Coding]) -> Self {
+    pub(in crate::proxy) fn decoding(body: LineBody, codings: &[Coding]) -> Self {
         if codings.is_empty() { Self::Http(body) } else { Self::Decoded(decode::reader(Frames::new(body), codings)) }
     }
 
     /// The next piece; `None` at the proper end.
     pub(in crate::proxy) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match self {
-            Self::Http(body) => loop {
-                match ready!(Pin::new(&mut *body).poll_frame(context)) {
-                    None => return Poll::Ready(None),
-                    Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::Broken))),
-                    // Trailers are not relayed.
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) if data.is_empty() => {}
-                        Ok(data) => return Poll::Ready(Some(Ok(data))),
-                        Err(_) => {}
-                    },
-                }
-            },
+            Self::Http(body) => body.poll_data(context),
             Self::Decoded(reader) => {
                 let mut piece = BytesMut::with_capacity(PIECE);
                 match ready!(poll_read_buf(reader.as_mut(), context, &mut piece)) {
@@ -74,9 +63,18 @@ impl AnswerBody {
     /// Bytes there are at least, where that is announced.
     pub(in crate::proxy) fn at_least(&self) -> u64 {
         match self {
-            Self::Http(body) => body.size_hint().lower(),
+            Self::Http(body) => body.at_least(),
             Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::Decoded(_) | Self::Rehearsal(_) => 0,
+        }
+    }
+
+    /// Whether the last piece has been taken, where that is known.
+    pub(in crate::proxy) fn is_over(&self) -> bool {
+        match self {
+            Self::Http(body) => body.is_over(),
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Decoded(_) | Self::Rehearsal(_) => false,
         }
     }
 
@@ -88,12 +86,12 @@ impl AnswerBody {
 
 /// The data frames of a body as a reader.
 struct Frames {
-    body: Incoming,
+    body: LineBody,
     current: Bytes,
 }
 
 impl Frames {
-    fn new(body: Incoming) -> Self {
+    fn new(body: LineBody) -> Self {
         Self { body, current: Bytes::new() }
     }
 }
@@ -102,10 +100,10 @@ impl AsyncBufRead for Frames {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         while this.current.is_empty() {
-            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+            match ready!(this.body.poll_data(context)) {
                 None => break,
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-                Some(Ok(frame)) => this.current = frame.into_data().unwrap_or_default(),
+                Some(Ok(data)) => this.current = data,
             }
         }
         Poll::Ready(Ok(&this.current))

@@ -14,7 +14,8 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower::Service;
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// What an upstream's connection runs over.
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connects in clear, or over TLS when it has a configuration for it; never the other way round.
