@@ -9,6 +9,7 @@ mod compile;
 mod condition;
 mod explain;
 mod input;
+mod late;
 mod literal;
 mod load;
 mod normalize;
@@ -17,6 +18,8 @@ mod pattern;
 mod problem;
 mod rule;
 mod score;
+mod starts;
+mod tables;
 mod validate;
 mod window;
 mod words;
@@ -52,7 +55,7 @@ pub struct Stats {
     pub output_rules: usize,
     /// Patterns of all rules.
     pub patterns: usize,
-    /// Automata the output patterns share.
+    /// Automata of the output patterns.
     pub automata: usize,
     /// Bytes of everything compiled.
     pub bytes: u64,
@@ -73,8 +76,7 @@ impl RuleSet {
 
     /// Runs every rule's own examples; returns those that do not hold.
     pub fn self_test(&self) -> Vec<Problem> {
-        // On a copy: running every pattern once would leave every pattern compiled.
-        cases::self_test(&self.clone())
+        cases::self_test(self)
     }
 
     /// What verdicts of this rule set are marked with.
