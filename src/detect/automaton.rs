@@ -206,6 +206,25 @@ impl Automaton {
         states.is_empty()
     }
 
+    /// The bytes that a match can read before it reads `byte` for the first time.
+    pub(super) fn reads_before(&self, byte: u8) -> [bool; 256] {
+        let mut reads = [false; 256];
+        let mut seen = BTreeSet::from([DEAD]);
+        let mut stack = Vec::new();
+        let mut from = |steps: &dyn Fn(u8) -> u16, stack: &mut Vec<u16>| {
+            for (other, read) in (0..=u8::MAX).zip(&mut reads).filter(|(other, _)| *other != byte) {
+                let state = steps(other);
+                *read |= state != DEAD;
+                stack.extend(seen.insert(state).then_some(state));
+            }
+        };
+        (0..BEHIND_LEN).for_each(|behind| from(&|other| self.first(behind, other), &mut stack));
+        while let Some(state) = stack.pop() {
+            from(&|other| self.next(state, other), &mut stack);
+        }
+        reads
+    }
+
     /// The most bytes that can be read, from any start, before a first match is told or ruled out; `None` when there
     /// is no limit.
     pub(super) fn longest_wait(&self) -> Option<usize> {

@@ -5,7 +5,7 @@
 //! is the same as if every place had been followed from its beginning.
 
 use super::automaton::{DEAD, behind};
-use super::output::OutputEngine;
+use super::output::{OutputEngine, OutputPattern};
 
 /// The most bytes before the byte that every match reads.
 pub(super) const REACH: usize = 71;
@@ -15,6 +15,8 @@ pub(super) const REACH: usize = 71;
 pub(super) struct Late {
     pub(super) byte: u8,
     pub(super) patterns: Vec<u16>,
+    /// What their matches can read before it.
+    before: Box<[bool; 256]>,
 }
 
 /// A match that may have begun.
@@ -30,12 +32,23 @@ pub(super) struct Alive {
 }
 
 impl Late {
+    pub(super) fn new(byte: u8, patterns: Vec<u16>, all: &[OutputPattern]) -> Self {
+        let mut before = Box::new([false; 256]);
+        for own in patterns.iter().filter_map(|pattern| all.get(usize::from(*pattern))) {
+            let reads = own.automaton.reads_before(byte);
+            before.iter_mut().zip(reads).for_each(|(known, read)| *known |= read);
+        }
+        Self { byte, patterns, before }
+    }
+
     /// Where matches may have begun among the last bytes read, by start. Those that began before the byte all wait for
     /// came last were found when it came.
     pub(super) fn alive<'a>(&'a self, engine: &'a OutputEngine, recent: &'a [u8]) -> impl Iterator<Item = Alive> + 'a {
         // The very first byte is only there as what stands before the second, unless the text begins with it.
         let cut = recent.len() > REACH;
-        let first = memchr::memrchr(self.byte, recent).map_or(usize::from(cut), |at| at + 1);
+        let part = |byte: &u8| *byte != self.byte && self.before.get(usize::from(*byte)).copied().unwrap_or(false);
+        let run = recent.iter().rev().take_while(|byte| part(byte)).count();
+        let first = (recent.len() - run).max(usize::from(cut));
         (first..recent.len()).flat_map(move |at| {
             let behind = behind(at.checked_sub(1).and_then(|at| recent.get(at)).copied());
             let text = recent.get(at..).unwrap_or_default();

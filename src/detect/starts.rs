@@ -82,9 +82,9 @@ impl Starts {
             late: Vec::new(),
             late_bits: 0,
         };
-        for (byte, patterns) in late {
+        for (byte, numbers) in late {
             own.late_bits |= 1 << own.buckets.len();
-            own.late.push(Late { byte, patterns });
+            own.late.push(Late::new(byte, numbers, patterns));
             let mut places = [Bytes::ALL; PLACES];
             places[0] = Bytes::of([byte].into_iter());
             own.add(&Way { behind: [true; BEHIND_LEN], places }, Vec::new());
