@@ -58,6 +58,10 @@ struct Way {
     places: [Bytes; PLACES],
 }
 
+/// A way to start and the patterns that start so, by number.
+type Numbered = (Way, Vec<u16>);
+type Ways = Vec<Numbered>;
+
 impl Starts {
     pub(super) fn new(patterns: &[OutputPattern]) -> Self {
         let mut all: BTreeMap<Way, Vec<u16>> = BTreeMap::new();
@@ -95,7 +99,7 @@ impl Starts {
         own
     }
 
-    fn add(&mut self, way: &Way, ways: Vec<(Way, Vec<u16>)>) {
+    fn add(&mut self, way: &Way, ways: Ways) {
         let bit = 1 << self.buckets.len();
         for byte in 0..=u8::MAX {
             let at = usize::from(byte);
@@ -181,7 +185,7 @@ impl Starts {
 }
 
 impl Bucket {
-    fn new(ways: Vec<(Way, Vec<u16>)>) -> Self {
+    fn new(ways: Ways) -> Self {
         let mut own = Self { behind: [0; BEHIND_LEN], places: Box::new([[0; 256]; PLACES]), patterns: Vec::new() };
         for some in divide(ways, SMALLER) {
             let (way, bit) = (Way::joined(&some), 1 << own.patterns.len());
@@ -343,8 +347,8 @@ fn rare_byte(automaton: &Automaton) -> Option<u8> {
 }
 
 /// Divides the ways into at most `most` buckets, each time the one that admits the most text.
-fn divide(all: Vec<(Way, Vec<u16>)>, most: usize) -> Vec<Vec<(Way, Vec<u16>)>> {
-    let mut done: Vec<Vec<(Way, Vec<u16>)>> = Vec::new();
+fn divide(all: Ways, most: usize) -> Vec<Ways> {
+    let mut done: Vec<Ways> = Vec::new();
     let mut buckets = vec![(Way::joined(&all).weight(), all)];
     buckets.retain(|(_, own)| !own.is_empty());
     while done.len() + buckets.len() < most {
@@ -360,7 +364,7 @@ fn divide(all: Vec<(Way, Vec<u16>)>, most: usize) -> Vec<Vec<(Way, Vec<u16>)>> {
 }
 
 /// The best division of a bucket in two, by the bytes of some place.
-fn halves(mut bucket: Vec<(Way, Vec<u16>)>) -> Result<[Vec<(Way, Vec<u16>)>; 2], Vec<(Way, Vec<u16>)>> {
+fn halves(mut bucket: Ways) -> Result<[Ways; 2], Ways> {
     let key = |way: &Way, place: usize| (way.places.get(place).map_or(0, Bytes::first), *way);
     let mut best: Option<(f64, usize, usize)> = None;
     for place in 0..QUICK {
