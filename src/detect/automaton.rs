@@ -1,6 +1,6 @@
-//! Anchored multi-pattern automata over bytes, stepped one byte at a time: what the output window runs on.
+//! A pattern as an anchored automaton over bytes, stepped one byte at a time: what the output window runs on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
@@ -8,6 +8,8 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
+
+use super::tables::Tables;
 
 /// What stands before a position, as far as look-behind can tell: a byte for each class, `None` for the text's start.
 const BEHIND: [Option<u8>; 5] = [None, Some(b'a'), Some(b'\n'), Some(b'\r'), Some(b' ')];
@@ -31,21 +33,19 @@ pub(super) const fn behind(byte: Option<u8>) -> usize {
     }
 }
 
-/// Some patterns compiled together. All matches of all patterns are seen (`MatchKind::All`), each one byte late.
+/// One pattern. Every match is seen (`MatchKind::All`), each one byte late.
 #[derive(Debug)]
 pub(super) struct Automaton {
     classes: Box<[u8; 256]>,
     stride: usize,
     /// `state * stride + class`; the last class is the end of the text.
-    table: Vec<u16>,
-    flags: Vec<u8>,
-    /// Patterns told by match states.
-    matches: HashMap<u16, Box<[u16]>>,
-    /// The state after the first byte, by what stands before it: `behind * 256 + byte`.
-    first: Vec<u16>,
+    table: Box<[u16]>,
+    flags: Box<[u8]>,
+    /// The state after the first byte, by what stands before it: `behind * stride + class`.
+    first: Box<[u16]>,
 }
 
-/// Why some patterns could not be compiled together.
+/// Why a pattern could not be compiled.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TooCostly {
     /// Over the byte limit or the state limit.
@@ -55,8 +55,8 @@ pub(super) enum TooCostly {
 }
 
 impl Automaton {
-    /// Compiles `patterns`; `limit` is in bytes, of the automaton and of the work to make it.
-    pub(super) fn build(patterns: &[&Hir], limit: usize) -> Result<Self, TooCostly> {
+    /// Compiles `pattern`; `limit` is in bytes, of the automaton and of the work to make it.
+    pub(super) fn build(pattern: &Hir, limit: usize) -> Result<Self, TooCostly> {
         let other = |error: &dyn ToString| TooCostly::Other(error.to_string());
         let nfa = thompson::Compiler::new()
             .configure(
@@ -65,7 +65,7 @@ impl Automaton {
                     .which_captures(WhichCaptures::None)
                     .nfa_size_limit(Some(limit.saturating_mul(2))),
             )
-            .build_many_from_hir(patterns)
+            .build_from_hir(pattern)
             .map_err(|error| if error.size_limit().is_some() { TooCostly::Size } else { other(&error) })?;
         let config = dense::Config::new()
             .match_kind(MatchKind::All)
@@ -109,42 +109,45 @@ impl Automaton {
         let numbered = |at: u32| numbers.get(at as usize).copied().unwrap_or(DEAD);
         let mut table = vec![DEAD; stride];
         let mut flags = vec![0];
-        let mut matches = HashMap::new();
         let rows = explored.order.iter().zip(explored.next.chunks_exact(stride));
         for (((id, row), live), number) in rows.zip(&live).zip(&numbers).filter(|(_, number)| **number != DEAD) {
             table.extend(row.iter().map(|to| numbered(*to)));
             let matching = dfa.is_match_state(*id);
             flags.push(if *live { LIVE } else { 0 } | if matching { MATCH } else { 0 });
-            if matching {
-                let told = (0..dfa.match_len(*id)).map(|nth| dfa.match_pattern(*id, nth).as_usize() as u16);
-                matches.insert(*number, told.collect());
-            }
+            debug_assert_eq!(flags.len(), usize::from(*number) + 1);
         }
-        let mut first = Vec::with_capacity(BEHIND_LEN * 256);
+        let mut first = Vec::with_capacity(BEHIND_LEN * stride);
         for from in starts {
-            for byte in 0..=u8::MAX {
-                // A match begins and ends between characters: none starts at a continuation byte.
-                let inside = (0x80..0xc0).contains(&byte);
-                let to = explored.number(dfa.next_state(from, byte)).map_or(DEAD, numbered);
-                first.push(if inside { DEAD } else { to });
-            }
+            first.extend(bytes.iter().map(|byte| explored.number(dfa.next_state(from, *byte)).map_or(DEAD, numbered)));
+            first.push(DEAD);
         }
         let mut map = Box::new([0_u8; 256]);
         for (byte, class) in (0..=u8::MAX).zip(map.iter_mut()) {
             *class = classes.get(byte);
         }
-        Ok(Self { classes: map, stride, table, flags, matches, first })
+        let mut small = Tables { classes: map, stride, table, flags, first };
+        small.join_states();
+        small.join_classes();
+        let Tables { classes, stride, table, flags, first } = small;
+        Ok(Self { classes, stride, table: table.into(), flags: flags.into(), first: first.into() })
     }
 
     /// The state after `byte`, the first of a match, behind what `behind` says.
     pub(super) fn first(&self, behind: usize, byte: u8) -> u16 {
-        self.first.get(behind * 256 + usize::from(byte)).copied().unwrap_or(DEAD)
+        // A match begins and ends between characters: none starts at a continuation byte.
+        if (0x80..0xc0).contains(&byte) {
+            return DEAD;
+        }
+        self.first.get(behind * self.stride + self.class(byte)).copied().unwrap_or(DEAD)
+    }
+
+    fn class(&self, byte: u8) -> usize {
+        usize::from(self.classes.get(usize::from(byte)).copied().unwrap_or(0))
     }
 
     /// The state after one more byte.
     pub(super) fn next(&self, state: u16, byte: u8) -> u16 {
-        let class = usize::from(self.classes.get(usize::from(byte)).copied().unwrap_or(0));
-        self.table.get(usize::from(state) * self.stride + class).copied().unwrap_or(DEAD)
+        self.table.get(usize::from(state) * self.stride + self.class(byte)).copied().unwrap_or(DEAD)
     }
 
     /// The state after the end of the text.
@@ -179,20 +182,47 @@ impl Automaton {
         false
     }
 
-    /// The patterns of that match.
-    pub(super) fn patterns(&self, state: u16) -> &[u16] {
-        self.matches.get(&state).map_or(&[], |patterns| patterns)
-    }
-
-    /// Bytes of the transitions.
-    pub(super) fn table_bytes(&self) -> usize {
-        self.table.len() * 2
-    }
-
     /// Bytes held by the tables.
     pub(super) fn memory(&self) -> usize {
-        let told: usize = self.matches.values().map(|patterns| patterns.len() * 2 + 24).sum();
-        self.table.len() * 2 + self.flags.len() + self.first.len() * 2 + told + 256
+        (self.table.len() + self.first.len()) * 2 + self.flags.len() + 256
+    }
+
+    /// Whether every match reads `byte`, for the first time after at most `reach` others.
+    pub(super) fn must_read(&self, byte: u8, reach: usize) -> bool {
+        let others = || (0..=u8::MAX).filter(|other| *other != byte);
+        let first = |behind| others().map(move |other| self.first(behind, other));
+        let mut states: BTreeSet<u16> = (0..BEHIND_LEN).flat_map(first).filter(|state| *state != DEAD).collect();
+        for _ in 0..reach {
+            if states.is_empty() {
+                return true;
+            }
+            let ends = |state: &u16| [self.next(*state, byte), self.end(*state)].iter().any(|to| self.is_match(*to));
+            if states.iter().any(|state| self.is_match(*state) || ends(state)) {
+                return false;
+            }
+            states = states.iter().flat_map(|state| others().map(|other| self.next(*state, other))).collect();
+            states.remove(&DEAD);
+        }
+        states.is_empty()
+    }
+
+    /// The bytes that a match can read before it reads `byte` for the first time.
+    pub(super) fn reads_before(&self, byte: u8) -> [bool; 256] {
+        let mut reads = [false; 256];
+        let mut seen = BTreeSet::from([DEAD]);
+        let mut stack = Vec::new();
+        let mut from = |steps: &dyn Fn(u8) -> u16, stack: &mut Vec<u16>| {
+            for (other, read) in (0..=u8::MAX).zip(&mut reads).filter(|(other, _)| *other != byte) {
+                let state = steps(other);
+                *read |= state != DEAD;
+                stack.extend(seen.insert(state).then_some(state));
+            }
+        };
+        (0..BEHIND_LEN).for_each(|behind| from(&|other| self.first(behind, other), &mut stack));
+        while let Some(state) = stack.pop() {
+            from(&|other| self.next(state, other), &mut stack);
+        }
+        reads
     }
 
     /// The most bytes that can be read, from any start, before a first match is told or ruled out; `None` when there

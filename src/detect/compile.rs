@@ -236,7 +236,7 @@ impl Compiler<'_> {
             }
         };
         self.stats.bytes = (input.memory() + output.memory()) as u64;
-        self.stats.automata = output.groups.len();
+        self.stats.automata = output.patterns.len();
         if self.stats.bytes > self.budget.max_total {
             let (bytes, allowed) = (self.stats.bytes, self.budget.max_total);
             self.problems.push(whole(format!("too costly: {bytes} bytes compiled, {allowed} allowed")));
@@ -280,7 +280,7 @@ fn hold(hir: &Hir, judged: bool, budget: &Budget) -> Result<u64, String> {
         }
         None => {
             let limit = usize::try_from(budget.max_rule).unwrap_or(usize::MAX);
-            let automaton = Automaton::build(&[hir], limit).map_err(|error| match error {
+            let automaton = Automaton::build(hir, limit).map_err(|error| match error {
                 TooCostly::Size => format!("too costly: more than {limit} bytes compiled"),
                 TooCostly::Other(message) => message,
             })?;

@@ -10,6 +10,7 @@ mod condition;
 mod explain;
 mod frequency;
 mod input;
+mod late;
 mod literal;
 mod load;
 mod normalize;
@@ -20,6 +21,8 @@ mod problem;
 mod rule;
 mod score;
 mod single;
+mod starts;
+mod tables;
 mod validate;
 mod window;
 mod words;
@@ -55,7 +58,7 @@ pub struct Stats {
     pub output_rules: usize,
     /// Patterns of all rules.
     pub patterns: usize,
-    /// Automata the output patterns share.
+    /// Automata of the output patterns.
     pub automata: usize,
     /// Bytes of everything compiled.
     pub bytes: u64,
@@ -76,8 +79,7 @@ impl RuleSet {
 
     /// Runs every rule's own examples; returns those that do not hold.
     pub fn self_test(&self) -> Vec<Problem> {
-        // On a copy: running every pattern once would leave every pattern compiled.
-        cases::self_test(&self.clone())
+        cases::self_test(self)
     }
 
     /// What verdicts of this rule set are marked with.

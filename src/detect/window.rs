@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use super::RuleSet;
 use super::automaton::{DEAD, behind};
-use super::output::{Group, OutputEngine};
+use super::late::Recent;
+use super::output::{OutputEngine, OutputPattern};
+
 use crate::types::{Action, Evidence, Finding, Severity, SpanIndex};
 
 /// A buffer that held more than this is given back when empty.
@@ -102,6 +104,8 @@ pub(super) struct Flow {
     blocked: Option<u64>,
     /// The last byte fed.
     before: Option<u8>,
+    /// The last bytes fed, for what is looked for backwards.
+    recent: Recent,
     /// Bytes fed.
     fed: u64,
     /// Bytes that left or were replaced for good.
@@ -125,7 +129,7 @@ struct Candidate {
     /// match is yet to be judged.
     end: u64,
     state: u16,
-    group: u8,
+    pattern: u16,
     /// The look-behind class of its start.
     behind: u8,
 }
@@ -154,6 +158,7 @@ impl Flow {
             enforce,
             blocked: None,
             before: None,
+            recent: Recent::default(),
             fed: 0,
             sent: 0,
             base: 0,
@@ -205,13 +210,14 @@ impl Flow {
         let view = std::mem::take(&mut self.kept);
         let engine = rules.output();
         for mut candidate in std::mem::take(&mut self.live) {
-            let Some(group) = engine.groups.get(usize::from(candidate.group)) else { continue };
-            let last = group.automaton.end(candidate.state);
-            if group.automaton.is_match(last) {
-                self.matched(rules, group, last, &mut candidate);
+            let Some(pattern) = engine.pattern(candidate.pattern) else { continue };
+            if pattern.automaton.is_match(pattern.automaton.end(candidate.state)) {
+                self.matched(rules, pattern, &mut candidate);
             }
-            self.ended(rules, group, &candidate, view.as_bytes());
+            self.ended(rules, pattern, &candidate, view.as_bytes());
         }
+        // What would have had to come cannot any more.
+        self.recent = Recent::default();
         self.release(rules, &view, clear, out);
     }
 
@@ -225,45 +231,87 @@ impl Flow {
     fn advance(&mut self, rules: &RuleSet, view: &[u8], out: &mut Released) {
         let engine = rules.output();
         let fresh = view.get(size(self.fed - self.base)..).unwrap_or_default();
-        let mut before = self.before;
-        for (at, byte) in fresh.iter().enumerate() {
+        let from = self.fed;
+        let mut start = engine.starts.next(self.before, fresh, 0);
+        let mut at = 0;
+        loop {
+            let (next, bits) = start.unwrap_or((fresh.len(), 0));
+            if self.live.is_empty() {
+                (at, self.fed) = (next, from + next as u64);
+            }
+            let text = fresh.get(at..).unwrap_or_default();
+            let Some(byte) = text.first() else { break };
+            let starts = at == next;
+            if starts && engine.starts.is_late(bits) {
+                self.look_back(engine, fresh.get(..at).unwrap_or_default(), *byte);
+            }
             if !self.live.is_empty() {
                 self.step(rules, engine, view, *byte);
                 if self.blocked.is_some() && self.enforce {
                     return;
                 }
                 if self.live.is_empty() && !self.open.is_empty() {
-                    self.close(rules, u64::MAX, out);
+                    let until = self.late_start(engine, fresh.get(..=at).unwrap_or_default());
+                    self.close(rules, until, out);
                 }
             }
-            let class = behind(before);
-            let mut bits = match fresh.get(at + 1) {
-                Some(next) => engine.spawn_pair(class, *byte, *next),
-                None => engine.spawn(class, *byte),
-            };
-            while bits != 0 {
-                let group = bits.trailing_zeros() as u8;
-                bits &= bits - 1;
-                let Some(own) = engine.groups.get(usize::from(group)) else { continue };
-                let state = own.automaton.first(class, *byte);
-                // What comes to nothing within the text at hand leaves no trace: it needs no candidate.
-                if !own.automaton.dies_within(state, fresh.iter().skip(at + 1).take(LOOK_AHEAD)) {
-                    self.live.push(Candidate { start: self.fed, end: 0, state, group, behind: class as u8 });
-                }
+            if starts {
+                let before = at.checked_sub(1).map_or(self.before, |at| fresh.get(at).copied());
+                self.spawn(engine, bits, behind(before), text);
+                start = engine.starts.next(self.before, fresh, at + 1);
             }
-            before = Some(*byte);
+            at += 1;
             self.fed += 1;
         }
-        self.before = before;
+        self.before = fresh.last().copied().or(self.before);
+        if !engine.starts.late().is_empty() {
+            self.recent.push(fresh);
+        }
+    }
+
+    /// A match may start with `text` at `fed`, by what some buckets say.
+    fn spawn(&mut self, engine: &OutputEngine, bits: u64, behind: usize, text: &[u8]) {
+        let Some((byte, rest)) = text.split_first() else { return };
+        let first = self.live.len();
+        for number in engine.starts.patterns(bits, behind, text) {
+            let Some(own) = engine.pattern(number) else { continue };
+            let state = own.automaton.first(behind, *byte);
+            let known = |known: &Candidate| known.pattern == number;
+            // What comes to nothing within the text at hand leaves no trace: it needs no candidate.
+            if state != DEAD
+                && !own.automaton.dies_within(state, rest.iter().take(LOOK_AHEAD))
+                && !self.live.iter().skip(first).any(known)
+            {
+                self.live.push(Candidate { start: self.fed, end: 0, state, pattern: number, behind: behind as u8 });
+            }
+        }
+    }
+
+    /// `byte` comes next, without which certain patterns do not match: whatever can match with it by now becomes live.
+    /// What started before the last such byte became so then.
+    fn look_back(&mut self, engine: &OutputEngine, read: &[u8], byte: u8) {
+        for late in engine.starts.late().iter().filter(|late| late.byte == byte) {
+            for own in late.alive(engine, &self.recent.with(read)) {
+                let start = self.fed - own.back as u64;
+                self.live.push(Candidate { start, end: 0, state: own.state, pattern: own.pattern, behind: own.behind });
+            }
+        }
+    }
+
+    /// Where the first match starts that may be found looking back from a byte to come, `read` just having been read.
+    fn late_start(&self, engine: &OutputEngine, read: &[u8]) -> u64 {
+        let (recent, end) = (self.recent.with(read), self.recent.end() + read.len() as u64);
+        let alive = engine.starts.late().iter().flat_map(|late| late.alive(engine, &recent));
+        alive.map(|own| end - own.back as u64).min().unwrap_or(u64::MAX)
     }
 
     /// Moves every candidate on by one byte, the one at `fed`.
     fn step(&mut self, rules: &RuleSet, engine: &OutputEngine, view: &[u8], byte: u8) {
         let mut quiet = true;
         for candidate in &mut self.live {
-            let Some(group) = engine.groups.get(usize::from(candidate.group)) else { continue };
-            candidate.state = group.automaton.next(candidate.state, byte);
-            quiet &= group.automaton.is_quiet(candidate.state);
+            let Some(pattern) = engine.pattern(candidate.pattern) else { continue };
+            candidate.state = pattern.automaton.next(candidate.state, byte);
+            quiet &= pattern.automaton.is_quiet(candidate.state);
         }
         if quiet {
             if self.live.len() > 1 {
@@ -273,13 +321,13 @@ impl Flow {
         }
         let mut live = std::mem::take(&mut self.live);
         live.retain_mut(|candidate| {
-            let Some(group) = engine.groups.get(usize::from(candidate.group)) else { return false };
-            if group.automaton.is_match(candidate.state) {
-                self.matched(rules, group, candidate.state, candidate);
+            let Some(pattern) = engine.pattern(candidate.pattern) else { return false };
+            if pattern.automaton.is_match(candidate.state) {
+                self.matched(rules, pattern, candidate);
             }
-            let lives = group.automaton.is_live(candidate.state);
+            let lives = pattern.automaton.is_live(candidate.state);
             if !lives {
-                self.ended(rules, group, candidate, view);
+                self.ended(rules, pattern, candidate, view);
             }
             lives
         });
@@ -290,24 +338,19 @@ impl Flow {
     }
 
     /// A match of `candidate` ends before the byte at `fed`.
-    fn matched(&mut self, rules: &RuleSet, group: &Group, state: u16, candidate: &mut Candidate) {
-        if group.kind.judged {
+    fn matched(&mut self, rules: &RuleSet, pattern: &OutputPattern, candidate: &mut Candidate) {
+        if pattern.kind.judged || self.accept(rules, pattern.rule, candidate.start, self.fed) {
             candidate.end = self.fed;
-            return;
-        }
-        for rule in group.told(state) {
-            if self.accept(rules, rule, candidate.start, self.fed) {
-                candidate.end = self.fed;
-            }
         }
     }
 
     /// No further match can come of `candidate`.
-    fn ended(&mut self, rules: &RuleSet, group: &Group, candidate: &Candidate, view: &[u8]) {
-        if group.kind.judged && candidate.end > 0 {
-            for (rule, end) in judge(rules.output(), group, candidate, view, self.base) {
-                self.accept(rules, rule, candidate.start, end);
-            }
+    fn ended(&mut self, rules: &RuleSet, pattern: &OutputPattern, candidate: &Candidate, view: &[u8]) {
+        if pattern.kind.judged
+            && candidate.end > 0
+            && let Some(end) = judge(rules.output(), pattern, candidate, view, self.base)
+        {
+            self.accept(rules, pattern.rule, candidate.start, end);
         }
     }
 
@@ -379,14 +422,14 @@ impl Flow {
         out.blocked = self.blocked.is_some() && self.enforce;
         let (mut first, mut starts, mut hold, mut needed) = (u64::MAX, u64::MAX, self.fed, self.fed);
         for candidate in &self.live {
-            let Some(group) = rules.output().groups.get(usize::from(candidate.group)) else { continue };
+            let Some(pattern) = rules.output().pattern(candidate.pattern) else { continue };
             first = first.min(candidate.start);
-            if group.kind.judged {
+            if pattern.kind.judged {
                 needed = needed.min(candidate.start);
             }
-            if self.enforce && group.kind.enforced {
+            if self.enforce && pattern.kind.enforced {
                 starts = starts.min(candidate.start);
-                let confirmed = candidate.end > 0 && !group.kind.judged;
+                let confirmed = candidate.end > 0 && !pattern.kind.judged;
                 hold = hold.min(if confirmed { candidate.end } else { candidate.start });
             }
         }
@@ -395,7 +438,8 @@ impl Flow {
             (first, starts, hold) = (u64::MAX, starts.min(start), hold.min(start));
         }
         if !self.open.is_empty() {
-            self.close(rules, first, out);
+            let late = if out.blocked { u64::MAX } else { self.late_start(rules.output(), &[]) };
+            self.close(rules, first.min(late), out);
         }
         let hold = self.base + boundary(view, size(hold.saturating_sub(self.base))) as u64;
         if clear && hold == self.fed && self.cuts.is_empty() && !out.blocked {
@@ -443,15 +487,15 @@ impl Flow {
     }
 }
 
-/// Candidates of one group in the same state have the same future: only the first stays. Those to be judged differ in
+/// Candidates of one pattern in the same state have the same future: only the first stays. Those to be judged differ in
 /// their text and all stay.
 fn merge(engine: &OutputEngine, live: &mut Vec<Candidate>) {
     let mut seen = 0_u64;
     let mut at = 0;
     while let Some(own) = live.get(at).copied() {
-        let bit = 1 << ((own.state ^ u16::from(own.group).wrapping_mul(37)) & 63);
-        let judged = engine.groups.get(usize::from(own.group)).is_none_or(|group| group.kind.judged);
-        let same = |known: &Candidate| (known.group, known.state) == (own.group, own.state);
+        let bit = 1 << ((own.state ^ own.pattern.wrapping_mul(37)) & 63);
+        let judged = engine.pattern(own.pattern).is_none_or(|pattern| pattern.kind.judged);
+        let same = |known: &Candidate| (known.pattern, known.state) == (own.pattern, own.state);
         if !judged && seen & bit != 0 && live.iter().take(at).any(same) {
             live.remove(at);
         } else {
@@ -461,45 +505,29 @@ fn merge(engine: &OutputEngine, live: &mut Vec<Candidate>) {
     }
 }
 
-/// The matches of `candidate` that pass their rules' checks: per rule the longest that does, where every end is tried,
-/// or the longest of all if it does.
-fn judge(engine: &OutputEngine, group: &Group, candidate: &Candidate, view: &[u8], base: u64) -> Vec<(usize, u64)> {
-    let mut ends: Vec<(usize, Reverse<u64>)> = Vec::new();
+/// The longest match of `candidate` that passes its rule's checks, where every end is tried, or the longest of all if
+/// it does.
+fn judge(engine: &OutputEngine, pattern: &OutputPattern, candidate: &Candidate, view: &[u8], base: u64) -> Option<u64> {
     let text = view.get(size(candidate.start.saturating_sub(base))..).unwrap_or_default();
-    let Some((head, rest)) = text.split_first() else { return Vec::new() };
-    let mut state = group.automaton.first(usize::from(candidate.behind), *head);
-    let mut at = candidate.start + 1;
-    for byte in rest {
-        if state == DEAD || at > candidate.end {
-            break;
-        }
-        state = group.automaton.next(state, *byte);
-        ends.extend(group.told(state).map(|rule| (rule, Reverse(at))));
-        at += 1;
+    let longest = text.get(..size(candidate.end - candidate.start)).unwrap_or_default();
+    let rule = engine.rules.get(pattern.rule)?;
+    if rule.passes(longest) {
+        return Some(candidate.end);
     }
-    if state != DEAD && at == candidate.end {
-        let last = group.automaton.end(state);
-        ends.extend(group.told(last).map(|rule| (rule, Reverse(at))));
+    if !rule.tries_every_end() {
+        return None;
     }
-    ends.sort_unstable();
-    ends.dedup();
-    let mut accepted: Vec<(usize, u64)> = Vec::new();
-    let mut decided = None;
-    for (rule, Reverse(end)) in ends {
-        if decided == Some(rule) {
-            continue;
-        }
-        let Some(own) = engine.rules.get(rule) else { continue };
-        let matched = text.get(..size(end - candidate.start)).unwrap_or_default();
-        let passes = own.passes(matched);
-        if passes {
-            accepted.push((rule, end));
-        }
-        if passes || !own.tries_every_end() {
-            decided = Some(rule);
+    let (head, rest) = longest.split_first()?;
+    let mut state = pattern.automaton.first(usize::from(candidate.behind), *head);
+    let mut ends = Vec::new();
+    for (length, byte) in (1..).zip(rest) {
+        state = pattern.automaton.next(state, *byte);
+        if pattern.automaton.is_match(state) {
+            ends.push(length);
         }
     }
-    accepted
+    let passes = |length: &usize| longest.get(..*length).is_some_and(|matched| rule.passes(matched));
+    ends.into_iter().rev().find(passes).map(|length| candidate.start + length as u64)
 }
 
 /// The last character boundary at or before `at`.
