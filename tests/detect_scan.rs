@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Patterns of every shape the literals are read from, and their prefilter.
-const PATTERNS: [(&str, &str); 12] = [
+const PATTERNS: [(&str, &str); 19] = [
     (r"(?i)\b(?:ignore|disregard|forget)\s{1,3}(?:all |your ){0,2}(?:rules|orders)\b", "ignore, disregard, forget"),
     (r"(?i)\b(?:it|hr)\s{1,3}department\b", "department"),
     (r"(?i)(?:please )?(?:print|show).{0,12}(?:secret|key word)", "print, show"),
@@ -24,6 +24,13 @@ const PATTERNS: [(&str, &str); 12] = [
     (r"(?:ab|cd){2,3}key", "key"),
     (r"(?i)\bkey[a-z]{0,3}\b[^a-z]{1,4}\bword\b", "key"),
     (r"(?i)orders.{0,200}rules", "orders"),
+    (r"(?i)(?:please| the|\sa)\s{1,3}(?:key|dark)\s{0,9}mode", "mode"),
+    (r"(?i)\b(?:show|open)\s{1,4}the\s{1,2}secret.{0,80}(?:department|system)", "secret"),
+    (r"(?i)(?:é|“)\s{0,3}(?:word|key)", "word, key"),
+    (r"[ \t]{2,20}secret", "secret"),
+    (r"(?i)please\s{1,3}show\s{1,3}the\s{1,3}department\s{1,3}keys", "department keys"),
+    (r"(?i)[a-z]{2,9} {2}rules", "rules"),
+    (r"(?:\n|, )(?:it|hr)[ .]", "it , it., hr , hr."),
 ];
 
 fn document((nth, (pattern, prefilter)): (usize, &(&str, &str))) -> String {
@@ -103,7 +110,8 @@ fn texts() -> impl Strategy<Value = String> {
         "“",
         "\n",
     ];
-    let piece = (prop::sample::select(words), prop::sample::select(vec![" ", " ", "  ", "", ", ", "\n", ". "]));
+    let piece =
+        (prop::sample::select(words), prop::sample::select(vec![" ", " ", "  ", "", ", ", "\n", ". ", "\t", " \n\t "]));
     let pieces = prop::collection::vec(piece, 0..16);
     let filler = prop_oneof![3 => Just(0_usize), 1 => 0..3_000_usize];
     (pieces, filler, filler_at()).prop_map(|(pieces, filler, at)| {

@@ -22,6 +22,9 @@ use crate::types::{Action, Direction, RuleSetHash};
 /// Longest match of a rule that checks its matched text: every start within it is followed separately.
 const MAX_JUDGED: u64 = 4096;
 
+/// Literals met so many times in a thousand bytes are not looked for where rarer ones will do.
+const OFTEN: f64 = 2.0;
+
 /// What compiling has made so far.
 struct Compiler<'a> {
     budget: &'a Budget,
@@ -112,7 +115,9 @@ impl Compiler<'_> {
                     problem("a repetition has no upper bound; write `{0,60}` instead of `*`".into());
                     continue;
                 };
-                let ways = ways(&loaded.prefilter, hir, longest).unwrap_or_else(|message| {
+                // What rules a match out is looked for where one was found.
+                let ways = if negative { Ok(Vec::new()) } else { ways(&loaded.prefilter, hir, longest) };
+                let ways = ways.unwrap_or_else(|message| {
                     gap = Some(format!("{name} {message}"));
                     Vec::new()
                 });
@@ -250,22 +255,20 @@ impl Compiler<'_> {
 }
 
 /// The ways a pattern can match, with the sets of literals each needs: read off the pattern, or the rule's own literals
-/// where nothing can be. A match without any of these, where there is one, is the error.
+/// where nothing can be, or only what is met much more often. A match without any of these, where there is one, is the
+/// error.
 fn ways(prefilter: &[String], hir: &Hir, longest: usize) -> Result<Vec<Vec<Set>>, String> {
     let read = required(hir);
-    if !read.is_empty() {
+    let own = Set { texts: prefilter.iter().map(|text| literal::read(text)).collect(), least: 0, most: longest };
+    let often: f64 = read.iter().filter_map(|way| way.first()).map(Set::frequency).sum();
+    if !read.is_empty() && (often < OFTEN || often < own.frequency() * 4.0) {
         return Ok(read);
     }
-    match Literals::new(prefilter).and_then(|own| own.uncovered(hir))? {
-        None => {
-            // The beginning of a literal is where the literal is.
-            Ok(vec![vec![Set {
-                texts: prefilter.iter().map(|text| literal::read(text)).collect(),
-                least: 0,
-                most: longest,
-            }]])
-        }
-        Some(example) => Err(format!("matches `{example}`")),
+    match Literals::new(prefilter).and_then(|own| own.uncovered(hir)) {
+        Ok(None) => Ok(vec![vec![own]]),
+        Ok(Some(_)) | Err(_) if !read.is_empty() => Ok(read),
+        Ok(Some(example)) => Err(format!("matches `{example}`")),
+        Err(message) => Err(message),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::frequency::expected;
-use super::words::fold;
+use super::words::{FOREIGN, fold};
 
 /// Shortest literal worth looking for.
 const SHORTEST: usize = 3;
@@ -36,6 +36,13 @@ pub(super) struct Set {
     pub(super) least: usize,
     /// Most bytes.
     pub(super) most: usize,
+}
+
+impl Set {
+    /// How often one of it is met in a thousand bytes of ordinary text, roughly.
+    pub(super) fn frequency(&self) -> f64 {
+        self.texts.iter().map(|text| expected(text.as_bytes())).sum()
+    }
 }
 
 /// A set while it is read off.
@@ -73,11 +80,15 @@ pub(super) fn required(hir: &Hir) -> Vec<Vec<Set>> {
             let first = branch.remove(at);
             branch.insert(0, first);
         }
-        branch.truncate(MOST_SETS);
-        // What occurs nearly everywhere rules nothing out; the first is needed all the same.
-        while branch.len() > 1 && branch.last().is_some_and(|last| frequency(&last.texts) > TOO_OFTEN) {
-            branch.pop();
-        }
+        // What occurs nearly everywhere rules nothing out; the first is needed all the same. One that tells where a
+        // match begins may be met more often: it spares a search.
+        let mut nth = 0;
+        branch.retain(|own| {
+            nth += 1;
+            let often = frequency(&own.texts);
+            let tells = nth <= MOST_SETS && often <= TOO_OFTEN || own.least == own.most && often <= TOO_OFTEN * 3.0;
+            nth == 1 || tells
+        });
     }
     branches.into_iter().map(|branch| branch.into_iter().map(finished).collect()).collect()
 }
@@ -289,7 +300,7 @@ fn usable(found: Found) -> Option<Found> {
     if texts.iter().any(|text| text.starts_with(b" ")) {
         most = most.saturating_add(span);
     }
-    let plain = |byte: &&u8| byte.is_ascii() && !byte.is_ascii_control();
+    let plain = |byte: &&u8| byte.is_ascii() && (!byte.is_ascii_control() || **byte == FOREIGN);
     let shortened = |text: &Vec<u8>| text.trim_ascii_start().iter().take_while(plain).take(LONGEST).copied().collect();
     let short: Texts = texts.iter().map(shortened).collect();
     if short.is_empty() || short.iter().any(|text: &Vec<u8>| text.len() < SHORTEST) {

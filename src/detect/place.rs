@@ -117,7 +117,7 @@ impl Places {
 
     /// Where matches can start, and the rules to look at, in order.
     pub(super) fn look(&self, scene: &Scene<'_>) -> (Windows, Vec<usize>) {
-        let mut windows = Windows { found: Vec::new(), last: vec![0; self.triggers.len()] };
+        let mut windows = Windows::new(self.triggers.len());
         for (nth, hit) in scene.hits.iter().enumerate() {
             let Some(literal) = self.literals.get(usize::from(hit.literal)) else { continue };
             for at in &literal.triggers {
@@ -133,9 +133,8 @@ impl Places {
             }
         }
         let mut rules = Bits::new(self.triggers.len());
-        let looked_at = windows.found.iter().filter_map(|(trigger, ..)| self.triggers.get(usize::from(*trigger)));
+        let looked_at = windows.found.iter().filter_map(|own| self.triggers.get(usize::from(own.trigger)));
         looked_at.for_each(|trigger| rules.set(trigger.rule));
-        windows.found.sort_unstable();
         let rules = rules.ones().collect();
         (windows, rules)
     }
@@ -218,21 +217,37 @@ fn short(number: usize) -> Result<u16, String> {
     u16::try_from(number).map_err(|_| "more than 65,535 of a kind".to_owned())
 }
 
-/// Where matches can start: trigger, first and last such byte.
+/// Where matches can start.
 pub(super) struct Windows {
-    found: Vec<(u16, u32, u32)>,
-    /// By trigger: its last entry's position, plus one.
-    last: Vec<u32>,
+    found: Vec<Window>,
+    /// By trigger: its latest window's position, plus one.
+    latest: Vec<u32>,
+}
+
+/// Where a trigger's match can start.
+struct Window {
+    trigger: u16,
+    first: u32,
+    last: u32,
+    /// The trigger's window before this one, as its position plus one.
+    before: u32,
 }
 
 impl Windows {
-    /// Lengthens the trigger's last range by one that overlaps it.
+    fn new(triggers: usize) -> Self {
+        Self { found: Vec::new(), latest: vec![0; triggers] }
+    }
+
+    fn latest(&self, trigger: u16) -> u32 {
+        self.latest.get(usize::from(trigger)).copied().unwrap_or(0)
+    }
+
+    /// Lengthens the trigger's latest window by one that overlaps it.
     fn extend(&mut self, trigger: u16, (first, last): (u32, u32)) -> bool {
-        let latest = self.last.get(usize::from(trigger)).and_then(|latest| latest.checked_sub(1));
+        let latest = self.latest(trigger).checked_sub(1);
         match latest.and_then(|latest| self.found.get_mut(latest as usize)) {
-            Some((_, start, end)) if first <= *end && *start <= last => {
-                *start = first.min(*start);
-                *end = last.max(*end);
+            Some(own) if first <= own.last && own.first <= last => {
+                (own.first, own.last) = (first.min(own.first), last.max(own.last));
                 true
             }
             Some(_) | None => false,
@@ -240,8 +255,9 @@ impl Windows {
     }
 
     fn push(&mut self, trigger: u16, (first, last): (u32, u32)) {
-        self.found.push((trigger, first, last));
-        if let Some(latest) = self.last.get_mut(usize::from(trigger)) {
+        let before = self.latest(trigger);
+        self.found.push(Window { trigger, first, last, before });
+        if let Some(latest) = self.latest.get_mut(usize::from(trigger)) {
             *latest = self.found.len() as u32;
         }
     }
@@ -250,9 +266,11 @@ impl Windows {
     pub(super) fn of(&self, triggers: &[u16]) -> Vec<(usize, usize)> {
         let mut all: Vec<(usize, usize)> = Vec::new();
         for trigger in triggers {
-            let first = self.found.partition_point(|(own, ..)| own < trigger);
-            let own = self.found.get(first..).unwrap_or_default().iter().take_while(|(own, ..)| own == trigger);
-            all.extend(own.map(|(_, first, last)| (*first as usize, *last as usize)));
+            let mut next = self.latest(*trigger);
+            while let Some(own) = next.checked_sub(1).and_then(|at| self.found.get(at as usize)) {
+                all.push((own.first as usize, own.last as usize));
+                next = own.before;
+            }
         }
         all.sort_unstable();
         let mut joined: Vec<(usize, usize)> = Vec::with_capacity(all.len());

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex_automata::{Anchored, Input, meta};
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::literal::rare_bytes;
 use super::pattern::{compile_lazily, compile_relaxed, is_relaxable};
@@ -26,8 +26,7 @@ pub(super) struct Pattern {
     /// Bytes compiled.
     memory: usize,
     longest: usize,
-    /// The bytes a match can begin with.
-    first: Box<[bool; 256]>,
+    beginnings: Beginnings,
     /// Bytes of which a match contains one.
     rare: Option<Box<[bool; 256]>>,
     /// A match is by one of these. Without any, the whole text is searched.
@@ -67,7 +66,7 @@ impl Pattern {
             relaxed: is_relaxable(hir).then(OnceLock::new),
             memory: compile_lazily(source, limit)?.memory_usage(),
             longest,
-            first: Box::new(first_bytes(hir)),
+            beginnings: Beginnings::of(hir),
             rare: rare_bytes(hir).map(Box::new),
             ways,
             triggers: Vec::new(),
@@ -93,8 +92,9 @@ impl Pattern {
 
     /// Tells of matches that start in `first..=last`. True when the visitor says stop.
     pub(super) fn search(&self, text: &[u8], (first, last): (usize, usize), visit: &mut Visit<'_>) -> bool {
-        if last - first <= FEW_STARTS {
-            (first..=last).any(|start| self.at(text, start, visit))
+        let starts = last - first;
+        if starts <= FEW_STARTS || self.beginnings.cost(starts) <= starts.saturating_add(self.longest) {
+            (first..=last).any(|start| self.beginnings.may_be(text, start) && self.at(text, start, visit))
         } else {
             self.within(text, first..last.saturating_add(self.longest).min(text.len()), visit)
         }
@@ -103,7 +103,7 @@ impl Pattern {
     /// Tries a single start: most end after a few bytes.
     fn at(&self, text: &[u8], start: usize, visit: &mut Visit<'_>) -> bool {
         let end = start.saturating_add(self.longest).min(text.len());
-        if start >= end || !contains(&self.first, text.get(start..=start).unwrap_or_default()) {
+        if start >= end {
             return false;
         }
         let input = Input::new(text).span(start..end).anchored(Anchored::Yes);
@@ -141,18 +141,83 @@ fn contains(bytes: &[bool; 256], part: &[u8]) -> bool {
     part.iter().any(|byte| bytes.get(usize::from(*byte)).is_some_and(|own| *own))
 }
 
-/// The bytes a match can begin with.
-fn first_bytes(hir: &Hir) -> [bool; 256] {
-    let mut extractor = regex_syntax::hir::literal::Extractor::new();
-    extractor.kind(regex_syntax::hir::literal::ExtractKind::Prefix).limit_total(2_000).limit_literal_len(1);
-    let mut first = [false; 256];
-    let seq = extractor.extract(hir);
-    let Some(literals) = seq.literals() else { return [true; 256] };
-    for literal in literals {
-        match literal.as_bytes().first().and_then(|byte| first.get_mut(usize::from(*byte))) {
-            Some(slot) => *slot = true,
-            None => return [true; 256],
+/// What a match can begin with: a small set of hashes of its first bytes.
+#[derive(Debug, Clone)]
+struct Beginnings {
+    /// Bytes hashed; none where a match can begin with anything.
+    len: usize,
+    hashes: [u64; 8],
+    /// A match begins where a word does.
+    word: bool,
+}
+
+impl Beginnings {
+    /// Most bytes hashed.
+    const LONGEST: usize = 3;
+
+    fn of(hir: &Hir) -> Self {
+        let mut extractor = regex_syntax::hir::literal::Extractor::new();
+        extractor.kind(regex_syntax::hir::literal::ExtractKind::Prefix);
+        extractor.limit_total(4_000).limit_repeat(4).limit_literal_len(Self::LONGEST);
+        let seq = extractor.extract(hir);
+        let literals = seq.literals().unwrap_or_default();
+        let len = literals.iter().map(|literal| literal.as_bytes().len()).min().unwrap_or(0);
+        let mut own = Self { len, hashes: [0; 8], word: false };
+        if len == 0 {
+            own.hashes = [1, 0, 0, 0, 0, 0, 0, 0];
+        }
+        own.word = begins_word(hir) && literals.iter().all(|own| own.as_bytes().first().is_some_and(is_word));
+        for literal in literals {
+            let hash = Self::hash(literal.as_bytes(), len);
+            own.hashes.get_mut(hash >> 6).into_iter().for_each(|word| *word |= 1 << (hash & 63));
+        }
+        own
+    }
+
+    /// What asking for so many starts costs, in bytes that an automaton could search instead.
+    const fn cost(&self, starts: usize) -> usize {
+        match self.len {
+            0 | 1 => usize::MAX,
+            _ if self.word => starts.saturating_mul(2),
+            _ => starts.saturating_mul(4),
         }
     }
-    first
+
+    /// Whether a match can begin here.
+    fn may_be(&self, text: &[u8], at: usize) -> bool {
+        if self.word && at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_word) {
+            return false;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let hash = Self::hash(rest, self.len);
+        rest.len() >= self.len && self.hashes.get(hash >> 6).is_some_and(|word| word >> (hash & 63) & 1 != 0)
+    }
+
+    /// Of the first bytes, whatever the case.
+    fn hash(bytes: &[u8], len: usize) -> usize {
+        let first = bytes.first_chunk().copied().unwrap_or_else(|| {
+            let mut first = [0; 4];
+            first.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+            first
+        });
+        let folded = (u32::from_le_bytes(first) | 0x2020_2020) & (u32::MAX >> (32 - 8 * len as u32).min(31));
+        // No byte, no bits.
+        if len == 0 { 0 } else { (folded.wrapping_mul(0x9e37_79b1) >> 23) as usize }
+    }
+}
+
+const fn is_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'_'
+}
+
+/// Whether every match begins at the boundary of a word.
+fn begins_word(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Look(look) => matches!(look, Look::WordAscii | Look::WordStartAscii),
+        HirKind::Capture(own) => begins_word(&own.sub),
+        HirKind::Concat(parts) => parts.first().is_some_and(begins_word),
+        HirKind::Alternation(parts) => parts.iter().all(begins_word),
+        HirKind::Repetition(own) => own.min > 0 && begins_word(&own.sub),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) => false,
+    }
 }

@@ -38,12 +38,12 @@ struct Table {
     entries: Vec<Entry>,
 }
 
-/// A literal, compared with the text around a piece of it.
+/// A literal, compared with the text around a piece of it. Small, so that those behind a hash share a cache line.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    text: u128,
-    mask: u128,
+    text: [u8; WIDTH],
     literal: u16,
+    len: u8,
     /// Bytes of the literal before the place where it is compared.
     before: u8,
 }
@@ -95,12 +95,15 @@ impl Table {
     }
 }
 
-/// What a byte reads as: letters without case, white space as a space, control characters and other scripts as one.
+/// What a byte of another script reads as.
+pub(super) const FOREIGN: u8 = 2;
+
+/// What a byte reads as: letters without case, white space as a space, control characters as one, other scripts as one.
 pub(super) const fn fold(byte: u8) -> u8 {
     match byte {
         b'\t'..=b'\r' => b' ',
         0..b' ' | 0x7f => 1,
-        0x80.. => 0x80,
+        0x80.. => FOREIGN,
         _ => byte.to_ascii_lowercase(),
     }
 }
@@ -171,7 +174,7 @@ impl Words {
             let nth = u16::try_from(nth).map_err(|_| format!("{} prefilter literals are too many", literals.len()))?;
             let entry = Entry::new(nth, literal.as_bytes())?;
             match literal.bytes().position(is_odd).filter(|_| literal.len() < PIECE) {
-                Some(odd) => short.push((hash(entry.text as u32), Entry { before: odd as u8, ..entry })),
+                Some(odd) => short.push((hash(piece(&entry.text, 0)), Entry { before: odd as u8, ..entry })),
                 None => long.extend(entry.by_piece(literal.as_bytes())),
             }
         }
@@ -262,7 +265,7 @@ fn odd(part: &[u8; STEP + PIECE - 1]) -> u64 {
 
 /// Neither a small letter, nor a space, nor of another script: a digit, a sign.
 const fn is_odd(byte: u8) -> bool {
-    !(byte.wrapping_sub(b'a') < 26 || byte == b' ' || byte >= 0x80 || byte == 0)
+    !(byte.wrapping_sub(b'a') < 26 || byte == b' ' || byte <= FOREIGN)
 }
 
 fn piece(low: &[u8], at: usize) -> u32 {
@@ -283,8 +286,7 @@ impl Entry {
         }
         let mut text = [0; WIDTH];
         text.iter_mut().zip(literal).for_each(|(slot, byte)| *slot = *byte);
-        let mask = u128::MAX >> (8 * (WIDTH - literal.len()));
-        Ok(Self { text: u128::from_le_bytes(text), mask, literal: nth, before: 0 })
+        Ok(Self { text, literal: nth, len: literal.len() as u8, before: 0 })
     }
 
     /// With the hash of its rarest piece; of every piece that can be there where the literal is shorter.
@@ -294,15 +296,18 @@ impl Entry {
             return vec![(hash(u32::from_le_bytes(*piece)), Self { before: at as u8, ..self })];
         }
         // A zero is behind the end of the text.
-        let behind = (0..=u8::MAX).filter(|byte| *byte == 0 || fold(*byte) == *byte);
-        behind.map(|byte| (hash(self.text as u32 | u32::from(byte) << 24), self)).collect()
+        let mut behind: Vec<u8> = (0..=u8::MAX).map(fold).chain([0]).collect();
+        behind.sort_unstable();
+        behind.dedup();
+        behind.into_iter().map(|byte| (hash(piece(&self.text, 0) | u32::from(byte) << 24), self)).collect()
     }
 
     /// Notes the literal where the text around a position is its.
     fn compare(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
         let before = usize::from(self.before);
         let Some(text) = low.get(here + WIDTH - before..).and_then(|rest| rest.first_chunk()) else { return };
-        if (u128::from_le_bytes(*text) ^ self.text) & self.mask == 0 {
+        let mask = u128::MAX >> (8 * (WIDTH - usize::from(self.len)));
+        if (u128::from_le_bytes(*text) ^ u128::from_le_bytes(self.text)) & mask == 0 {
             // A literal contains no zero: it cannot begin before the text.
             found.push(Hit { literal: self.literal, start: (here - before) as u32 });
         }
@@ -338,8 +343,21 @@ mod tests {
 
     #[test]
     fn every_occurrence_is_found_in_order() {
-        let literals =
-            ["dan", "ignore", "nor", "instruct", "](http", "4111", "the ", "nore", "](", "11", "the inst", "nore the"];
+        let literals = [
+            "dan",
+            "ignore",
+            "nor",
+            "instruct",
+            "](http",
+            "4111",
+            "the ",
+            "nore",
+            "](",
+            "11",
+            "the inst",
+            "nore the",
+            "\u{2}\u{2} !",
+        ];
         let owned: Vec<String> = literals.map(String::from).to_vec();
         let words = Words::new(&owned).unwrap();
         for pieces in [
