@@ -94,7 +94,18 @@ impl Pattern {
     pub(super) fn search(&self, text: &[u8], (first, last): (usize, usize), visit: &mut Visit<'_>) -> bool {
         let starts = last - first;
         if starts <= FEW_STARTS || self.beginnings.cost(starts) <= starts.saturating_add(self.longest) {
-            (first..=last).any(|start| self.beginnings.may_be(text, start) && self.at(text, start, visit))
+            let mut behind_word = first.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_word);
+            for (start, byte) in (first..=last).zip(text.get(first..).unwrap_or_default()) {
+                let begins_word = is_word(byte) && !behind_word;
+                behind_word = is_word(byte);
+                if (begins_word || !self.beginnings.word)
+                    && self.beginnings.may_be(text, start)
+                    && self.at(text, start, visit)
+                {
+                    return true;
+                }
+            }
+            false
         } else {
             self.within(text, first..last.saturating_add(self.longest).min(text.len()), visit)
         }
@@ -183,11 +194,8 @@ impl Beginnings {
         }
     }
 
-    /// Whether a match can begin here.
+    /// Whether a match can begin with what is here.
     fn may_be(&self, text: &[u8], at: usize) -> bool {
-        if self.word && at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_word) {
-            return false;
-        }
         let rest = text.get(at..).unwrap_or_default();
         let hash = Self::hash(rest, self.len);
         rest.len() >= self.len && self.hashes.get(hash >> 6).is_some_and(|word| word >> (hash & 63) & 1 != 0)
@@ -206,9 +214,20 @@ impl Beginnings {
     }
 }
 
-const fn is_word(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || *byte == b'_'
+fn is_word(byte: &u8) -> bool {
+    WORD.get(usize::from(*byte)) == Some(&true)
 }
+
+/// Which bytes are part of words, as `\b` understands them.
+#[expect(clippy::indexing_slicing, reason = "a wrong index would not compile")]
+static WORD: [bool; 256] = {
+    let (mut word, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        word[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_');
+        byte += 1;
+    }
+    word
+};
 
 /// Whether every match begins at the boundary of a word.
 fn begins_word(hir: &Hir) -> bool {

@@ -26,7 +26,11 @@ pub(super) struct Words {
     long: Table,
     /// By all of the literal, where the digit or sign in it is.
     short: Table,
+    masks: Masks,
 }
+
+/// By length: the bits of so many first bytes.
+type Masks = [u128; WIDTH + 1];
 
 /// Literals by the hash of a piece.
 #[derive(Debug)]
@@ -178,7 +182,8 @@ impl Words {
                 None => long.extend(entry.by_piece(literal.as_bytes())),
             }
         }
-        Ok(Self { long: Table::new(long)?, short: Table::new(short)? })
+        let mask = |len| u128::MAX.checked_shr(8 * (WIDTH - len) as u32).unwrap_or(0);
+        Ok(Self { long: Table::new(long)?, short: Table::new(short)?, masks: std::array::from_fn(mask) })
     }
 
     /// Bytes held.
@@ -220,7 +225,7 @@ impl Words {
     /// Compares the literals behind a position's piece; `low` has `WIDTH` bytes before the text.
     fn compare(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
         for entry in self.long.entries(hash(piece(low, here + WIDTH))) {
-            entry.compare(low, here, found);
+            entry.compare(&self.masks, low, here, found);
         }
     }
 
@@ -233,7 +238,7 @@ impl Words {
             for hash in three.into_iter().chain([piece & TWO]).map(hash) {
                 if self.short.lets(hash) != 0 {
                     let own = self.short.entries(hash).iter().filter(|entry| usize::from(entry.before) == before);
-                    own.for_each(|entry| entry.compare(low, here, found));
+                    own.for_each(|entry| entry.compare(&self.masks, low, here, found));
                 }
             }
         }
@@ -303,10 +308,10 @@ impl Entry {
     }
 
     /// Notes the literal where the text around a position is its.
-    fn compare(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
+    fn compare(&self, masks: &Masks, low: &[u8], here: usize, found: &mut Vec<Hit>) {
         let before = usize::from(self.before);
         let Some(text) = low.get(here + WIDTH - before..).and_then(|rest| rest.first_chunk()) else { return };
-        let mask = u128::MAX >> (8 * (WIDTH - usize::from(self.len)));
+        let mask = masks.get(usize::from(self.len)).copied().unwrap_or(0);
         if (u128::from_le_bytes(*text) ^ u128::from_le_bytes(self.text)) & mask == 0 {
             // A literal contains no zero: it cannot begin before the text.
             found.push(Hit { literal: self.literal, start: (here - before) as u32 });
