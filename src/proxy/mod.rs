@@ -13,6 +13,7 @@ mod headers;
 mod identify;
 mod inspect;
 mod inspector;
+mod keys;
 pub mod listen;
 mod panics;
 mod receive;
