@@ -33,6 +33,13 @@ struct Rates {
     user: Option<RateLimits<Arc<str>>>,
 }
 
+/// What a request holds before it is known whose it is.
+pub(super) struct Entered {
+    address: Option<Slot<IpAddr>>,
+    running: Running,
+    standing: Option<Standing>,
+}
+
 /// What a request holds while it runs.
 pub struct Admitted {
     _address: Option<Slot<IpAddr>>,
@@ -63,27 +70,38 @@ impl Gate {
         }
     }
 
-    /// Lets one request of `caller` in.
+    /// Takes note of one request from `address`, before anything else is known of it: whatever it is refused for
+    /// afterwards, it has used up some of what its address may send.
     ///
     /// # Errors
     /// A refusal that says when to come back.
-    pub(super) fn admit(&self, limits: &Limits, caller: &Caller) -> Result<Admitted, Refusal> {
+    pub(super) fn enter(&self, limits: &Limits, address: Option<IpAddr>) -> Result<Entered, Refusal> {
         let running = Running::enter(&self.in_flight);
         if limits.max_in_flight > 0 && self.in_flight.load(Ordering::Relaxed) > limits.max_in_flight {
             self.metrics.limited("in_flight");
             return Err(Refusal::overloaded());
         }
-        let network = caller.address.map(network);
+        let network = address.map(network);
         let rates = self.rates_for(limits);
         let mut standing = None;
         if let (Some(rate), Some(address)) = (&rates.address, network) {
             standing = Some(self.take("address", rate.take(&address))?);
         }
+        let slot = self.slot("address", limits.per_address.concurrent, network, &self.addresses)?;
+        Ok(Entered { address: slot, running, standing })
+    }
+
+    /// Lets one request of `caller` in.
+    ///
+    /// # Errors
+    /// A refusal that says when to come back.
+    pub(super) fn admit(&self, limits: &Limits, caller: &Caller, entered: Entered) -> Result<Admitted, Refusal> {
+        let Entered { address, running, mut standing } = entered;
+        let rates = self.rates_for(limits);
         if let (Some(rate), Some(user)) = (&rates.user, &caller.user) {
             let user = self.take("user", rate.take(user))?;
             standing = standing.filter(|address: &Standing| address.remaining < user.remaining).or(Some(user));
         }
-        let address = self.slot("address", limits.per_address.concurrent, network, &self.addresses)?;
         let user = self.slot("user", limits.per_user.concurrent, caller.user.clone(), &self.users)?;
         Ok(Admitted {
             _address: address,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, SERVER};
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use super::deadline::until;
 use super::decode;
 use super::forward::Answer;
 use super::inspector::{Fed, Inspector};
+use super::keys::Scrubber;
 use super::record::{Flight, micros_since};
 use super::refuse::{self, Refusal};
 use super::relay::{Relay, Way};
@@ -33,6 +34,8 @@ pub(super) struct Relayed {
 }
 
 enum Payload {
+    /// The answer is its head.
+    Nothing,
     Whole(Bytes, Admitted),
     Stream(Box<Relay>),
 }
@@ -72,17 +75,24 @@ pub(super) async fn relay(
     let family = plan.dialect.api_family();
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
-    let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce);
-    scrub_headers(&plan, &mut headers);
+    let keys = Scrubber::new(plan.upstream.api_key.as_ref());
+    let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce, keys.clone());
+    scrub_headers(&keys, &mut headers);
     if inspects {
         clean_headers(&mut inspector, &mut headers, plan.mode == Mode::Enforce);
+    }
+    if plan.head_only || matches!(status.as_u16(), 204 | 304) {
+        if let Some((verdict, enforced)) = inspector.verdict() {
+            flight.output(verdict, enforced.min(Decision::Redact));
+        }
+        return Ok(Relayed { status, headers, family, payload: Payload::Nothing });
     }
     let way = match kind {
         Kind::Exempt if status.is_success() => Way::Exempt,
         Kind::Exempt => {
             // Errors quote keys: they are read whole to take ours out, even where nothing is inspected.
-            let context = Whole { snapshot, plan: &plan, status, deadline };
-            let text = context.scrubbed(context.collect(body, flight).await?);
+            let context = Whole { snapshot, plan: &plan, keys, status, deadline };
+            let text = context.keys.whole(context.collect(body, flight).await?);
             flight.note(|record| record.response_bytes.exempt = text.len() as u64);
             return Ok(Relayed { status, headers, family, payload: Payload::Whole(text, admitted) });
         }
@@ -90,14 +100,14 @@ pub(super) async fn relay(
             Way::Events(Box::new(wire::Stream::new(plan.dialect, super::json_limits(&snapshot.settings))))
         }
         Kind::Events | Kind::Json | Kind::Other => {
-            let context = Whole { snapshot, plan: &plan, status, deadline };
+            let context = Whole { snapshot, plan: &plan, keys, status, deadline };
             let text = context.collect(body, flight).await?;
             let text =
                 if kind == Kind::Json { context.inspect(inspector, text, flight)? } else { context.not_json(&text)? };
             return Ok(Relayed { status, headers, family, payload: Payload::Whole(text, admitted) });
         }
     };
-    let relay = Relay::new(snapshot, plan, way, inspector, body, deadline, cut.clone(), admitted);
+    let relay = Relay::new(snapshot, plan, way, inspector, keys.of_bytes(), body, deadline, cut.clone(), admitted);
     Ok(Relayed { status, headers, family, payload: Payload::Stream(Box::new(relay)) })
 }
 
@@ -107,6 +117,7 @@ impl Relayed {
         let id = flight.id();
         flight.note(|record| record.status = self.status.as_u16());
         let body = match self.payload {
+            Payload::Nothing => Body::nothing(flight),
             Payload::Whole(bytes, admitted) => Body::full(bytes).carrying(flight, Some(admitted)),
             Payload::Stream(relay) => Body::relay(*relay, flight),
         };
@@ -157,14 +168,9 @@ fn clean_headers(inspector: &mut Inspector, headers: &mut HeaderMap, enforce: bo
 }
 
 /// Removes headers that quote the provider's key, whatever the mode.
-fn scrub_headers(plan: &Plan, headers: &mut HeaderMap) {
-    let Some(key) = plan.upstream.api_key.as_ref().map(|key| key.expose().as_bytes()).filter(|key| !key.is_empty())
-    else {
-        return;
-    };
-    let quotes = |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), key).is_some();
+fn scrub_headers(keys: &Scrubber, headers: &mut HeaderMap) {
     let found: Vec<HeaderName> =
-        headers.iter().filter(|(_, value)| quotes(value)).map(|(name, _)| name.clone()).collect();
+        headers.iter().filter(|(_, value)| keys.finds(value.as_bytes())).map(|(name, _)| name.clone()).collect();
     for name in found {
         headers.remove(name);
     }
@@ -174,6 +180,7 @@ fn scrub_headers(plan: &Plan, headers: &mut HeaderMap) {
 struct Whole<'a> {
     snapshot: &'a Snapshot,
     plan: &'a Plan,
+    keys: Scrubber,
     status: StatusCode,
     deadline: Instant,
 }
@@ -284,29 +291,10 @@ impl Whole<'_> {
             }
             Some(_) => {
                 flight.end(crate::types::Outcome::AnswerBlocked, Some("content_filter"));
-                Ok(self.scrubbed(Bytes::from(rebuilt.unwrap_or_default())))
+                Ok(self.keys.whole(Bytes::from(rebuilt.unwrap_or_default())))
             }
-            None => Ok(self.scrubbed(rebuilt.map_or(text, Bytes::from))),
+            None => Ok(self.keys.whole(rebuilt.map_or(text, Bytes::from))),
         }
-    }
-
-    /// The provider's key never travels to a client, whatever an error message quotes.
-    fn scrubbed(&self, text: Bytes) -> Bytes {
-        let Some(key) = self.plan.upstream.api_key.as_ref().map(|key| key.expose().as_bytes()) else { return text };
-        if key.is_empty() || memchr::memmem::find(&text, key).is_none() {
-            return text;
-        }
-        let mut clean = BytesMut::with_capacity(text.len());
-        let mut rest: &[u8] = &text;
-        while let Some((before, after)) =
-            memchr::memmem::find(rest, key).and_then(|at| Some((rest.get(..at)?, rest.get(at + key.len()..)?)))
-        {
-            clean.extend_from_slice(before);
-            clean.extend_from_slice(b"[REDACTED]");
-            rest = after;
-        }
-        clean.extend_from_slice(rest);
-        clean.freeze()
     }
 }
 

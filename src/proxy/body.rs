@@ -15,6 +15,8 @@ use super::relay::Relay;
 pub struct Body(Kind);
 
 enum Kind {
+    /// None, by what was asked or answered. Its length is not told: it would be taken for that of another answer.
+    Nothing,
     /// A whole text, and what must live until it is sent.
     Full { bytes: Option<Bytes>, rest: Option<Box<Rest>> },
     /// A stream under inspection.
@@ -38,6 +40,12 @@ impl Body {
         Self(Kind::Full { bytes: Some(bytes), rest: None })
     }
 
+    /// The answer ends with its head, and `flight` with it: nobody polls a body that is not sent.
+    pub(super) fn nothing(mut flight: Flight) -> Self {
+        flight.served();
+        Self(Kind::Nothing)
+    }
+
     /// A stream.
     pub(super) fn relay(mut relay: Relay, flight: Flight) -> Self {
         relay.board(flight);
@@ -53,7 +61,7 @@ impl Body {
                 }
                 Self(Kind::Full { bytes, rest: Some(Box::new(Rest { flight, _admitted: admitted })) })
             }
-            Kind::Relay(_) => self,
+            Kind::Nothing | Kind::Relay(_) => self,
         }
     }
 }
@@ -64,6 +72,7 @@ impl HttpBody for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.0 {
+            Kind::Nothing => Poll::Ready(None),
             Kind::Full { bytes, rest } => {
                 let taken = bytes.take().filter(|bytes| !bytes.is_empty());
                 if let Some(mut rest) = rest.take() {
@@ -84,14 +93,14 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full { bytes, .. } => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Kind::Relay(_) => false,
+            Kind::Nothing | Kind::Relay(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Relay(_) => SizeHint::default(),
+            Kind::Nothing | Kind::Relay(_) => SizeHint::default(),
         }
     }
 }

@@ -114,7 +114,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The head of an answer; redirects and protocol switches are refused, never followed.
 fn receive(head: response::Parts, body: LineBody, deadline: Instant) -> Result<Answer, Refusal> {
-    if head.status.is_redirection() {
+    // 304 sends nobody elsewhere.
+    if head.status.is_redirection() && head.status.as_u16() != 304 {
         return Err(Refusal::upstream_invalid("The upstream answered with a redirect, which is not followed."));
     }
     if head.status.is_informational() {

@@ -1,5 +1,6 @@
 //! Address, key, header and certificate -> `Caller`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
@@ -16,18 +17,23 @@ pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// Longest user name taken from a trusted header.
 const MAX_USER: usize = 256;
 
-/// Who asks.
+/// Where a request comes from, as far as those in between are believed.
+pub(super) fn address(snapshot: &Snapshot, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
+    client_address(peer, headers, &snapshot.trusted)
+}
+
+/// Who asks, from `address`.
 ///
 /// # Errors
 /// When a key is required and none of ours was presented.
-pub(super) fn caller(snapshot: &Snapshot, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub(super) fn caller(
+    snapshot: &Snapshot,
+    peer: &Peer,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<Caller, Refusal> {
     let identity = &snapshot.settings.identity;
-    let mut caller = Caller {
-        address: client_address(peer, headers, &snapshot.trusted),
-        key: None,
-        user: None,
-        kind: CallerKind::Anonymous,
-    };
+    let mut caller = Caller { address, key: None, user: None, kind: CallerKind::Anonymous };
     if let Some(subject) = peer.tls.as_ref().and_then(|tls| tls.client_subject.clone()) {
         caller.user = Some(subject);
         caller.kind = CallerKind::Certificate;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::keys::{self, Scrub, Scrubber};
 use crate::detect::{self, Released, RuleSet, Thresholds, Window};
 use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
 
@@ -9,11 +10,19 @@ use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
 pub(super) struct Inspector {
     rules: Arc<RuleSet>,
     enforce: bool,
-    windows: Vec<(Channel, Window)>,
+    keys: Scrubber,
+    lanes: Vec<Lane>,
     next_span: u32,
     findings: Vec<Finding>,
     scratch: Released,
     redacted: bool,
+}
+
+/// The text of one channel.
+struct Lane {
+    channel: Channel,
+    window: Window,
+    scrub: Scrub,
 }
 
 /// What may go on of a text that was fed.
@@ -27,13 +36,34 @@ pub(super) enum Fed {
     Blocked(String),
 }
 
+impl Fed {
+    /// What goes on of `text`.
+    fn or<'t>(&'t self, text: &'t str) -> &'t str {
+        match self {
+            Self::Unchanged => text,
+            Self::Instead(text) | Self::Blocked(text) => text,
+        }
+    }
+
+    /// The same with `clean` going on in its place, if it differs.
+    fn with(self, clean: Option<String>) -> Self {
+        match (self, clean) {
+            (fed, None) => fed,
+            (Self::Blocked(_), Some(clean)) => Self::Blocked(clean),
+            (Self::Unchanged | Self::Instead(_), Some(clean)) => Self::Instead(clean),
+        }
+    }
+}
+
 impl Inspector {
-    /// Nothing seen yet. Without `enforce` everything is reported and nothing held or changed.
-    pub(super) fn new(rules: Arc<RuleSet>, enforce: bool) -> Self {
+    /// Nothing seen yet. Without `enforce` everything is reported and nothing held or changed, but for what `keys`
+    /// takes out.
+    pub(super) fn new(rules: Arc<RuleSet>, enforce: bool, keys: Scrubber) -> Self {
         Self {
             rules,
             enforce,
-            windows: Vec::new(),
+            keys,
+            lanes: Vec::new(),
             next_span: 0,
             findings: Vec::new(),
             scratch: Released::default(),
@@ -43,38 +73,57 @@ impl Inspector {
 
     /// The next piece of a channel's text.
     pub(super) fn feed(&mut self, channel: Channel, text: &str) -> Fed {
-        let index = match self.windows.iter().position(|(known, _)| *known == channel) {
+        let index = match self.lanes.iter().position(|lane| lane.channel == channel) {
             Some(index) => index,
             None => {
                 let span = self.span();
-                self.windows.push((channel, Window::new(Arc::clone(&self.rules), span, self.enforce)));
-                self.windows.len() - 1
+                let window = Window::new(Arc::clone(&self.rules), span, self.enforce);
+                self.lanes.push(Lane { channel, window, scrub: self.keys.of_text() });
+                self.lanes.len() - 1
             }
         };
-        if let Some((_, window)) = self.windows.get_mut(index) {
-            window.feed(text, &mut self.scratch);
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.window.feed(text, &mut self.scratch);
         }
-        self.taken()
+        let fed = self.taken();
+        let Some(lane) = self.lanes.get_mut(index) else { return fed };
+        let clean = lane.scrub.text(fed.or(text));
+        self.redacted |= clean.as_ref().is_some_and(|clean| clean.contains(keys::MARK));
+        fed.with(clean)
     }
 
     /// A channel ends: what it still held, or nothing.
     pub(super) fn finish(&mut self, channel: Channel) -> Fed {
-        let Some(index) = self.windows.iter().position(|(known, _)| *known == channel) else { return Fed::Unchanged };
-        let (_, mut window) = self.windows.swap_remove(index);
-        window.finish(&mut self.scratch);
-        self.taken()
+        let Some(index) = self.lanes.iter().position(|lane| lane.channel == channel) else { return Fed::Unchanged };
+        let mut lane = self.lanes.swap_remove(index);
+        lane.window.finish(&mut self.scratch);
+        let fed = self.taken();
+        if matches!(fed, Fed::Blocked(_)) {
+            return fed;
+        }
+        let rest = fed.or("");
+        let mut rest = lane.scrub.text(rest).unwrap_or_else(|| rest.to_owned());
+        rest.push_str(&lane.scrub.finish_text());
+        self.redacted |= rest.contains(keys::MARK);
+        if rest.is_empty() { fed } else { Fed::Instead(rest) }
     }
 
     /// A text that is complete in itself.
     pub(super) fn whole(&mut self, text: &str) -> Fed {
         let span = self.span();
         self.scratch = detect::inspect_output(&self.rules, span, text, self.enforce);
-        self.taken()
+        let fed = self.taken();
+        if !self.keys.finds(fed.or(text).as_bytes()) {
+            return fed;
+        }
+        self.redacted = true;
+        let clean = self.keys.whole_text(fed.or(text));
+        fed.with(Some(clean))
     }
 
     /// Bytes held back now, all channels together.
     pub(super) fn held(&self) -> usize {
-        self.windows.iter().map(|(_, window)| window.held()).sum()
+        self.lanes.iter().map(|lane| lane.window.held() + lane.scrub.held()).sum()
     }
 
     /// The verdict on everything seen, and what of it was carried out.

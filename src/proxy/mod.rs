@@ -13,6 +13,7 @@ mod headers;
 mod identify;
 mod inspect;
 mod inspector;
+mod keys;
 pub mod listen;
 mod panics;
 mod receive;
@@ -106,12 +107,16 @@ impl Proxy {
         family: ApiFamily,
         flight: &mut Flight,
     ) -> Result<Relayed, Refusal> {
-        listen::check_semantics(&head).map_err(|bad| Refusal::bad_head(bad.status, bad.code, bad.message))?;
+        let address = identify::address(snapshot, peer, &head.headers);
+        flight.note(|record| record.caller.address = address);
+        let entered = self.shared.gate.enter(&snapshot.settings.limits, address)?;
+        listen::check_size(&head, &snapshot.settings.http).map_err(Refusal::bad_head)?;
+        listen::check_semantics(&head).map_err(Refusal::bad_head)?;
         let plan = route::plan(snapshot, &head, family)?;
         flight.planned(&plan);
-        let caller = identify::caller(snapshot, peer, &head.headers)?;
+        let caller = identify::caller(snapshot, peer, address, &head.headers)?;
         flight.note(|record| record.caller = caller.clone());
-        let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller)?;
+        let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller, entered)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
         inspect::query(snapshot, &plan, flight, head.uri.query())?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;

@@ -125,7 +125,7 @@ async fn collect(
 /// Why a body broke off: the listener knows when its framing was wrong.
 fn cut(error: &hyper::Error) -> Refusal {
     match listen::body_refusal(error) {
-        Some(bad) => Refusal::bad_head(bad.status, bad.code, bad.message),
+        Some(bad) => Refusal::bad_head(bad),
         None => Refusal::body_cut(),
     }
 }

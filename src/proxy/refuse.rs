@@ -9,6 +9,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
 use super::body::Body;
+use super::listen::Refuse;
 use crate::types::{ApiFamily, Outcome, RequestId, Verdict};
 use crate::wire::{BadBody, BadBodyKind, errors};
 
@@ -104,8 +105,9 @@ impl Refusal {
     // The head.
 
     /// A head that is ambiguous or malformed.
-    pub(super) fn bad_head(status: u16, code: &'static str, message: &'static str) -> Self {
-        Self::invalid(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), code, message).closing()
+    pub(super) fn bad_head(bad: Refuse) -> Self {
+        let status = StatusCode::from_u16(bad.status).unwrap_or(StatusCode::BAD_REQUEST);
+        Self::invalid(status, bad.code, bad.message).closing()
     }
 
     /// A path written to be read two ways.

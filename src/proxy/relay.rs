@@ -15,6 +15,7 @@ use super::admit::Admitted;
 use super::body::Cut;
 use super::events::{Events, Fault};
 use super::inspector::Inspector;
+use super::keys::Scrub;
 use super::record::{Flight, micros_since};
 use super::route::Plan;
 use super::upstream::AnswerBody;
@@ -38,6 +39,7 @@ pub(super) struct Relay {
     body: AnswerBody,
     events: Option<Events>,
     out: BytesMut,
+    keys: Scrub,
     state: State,
     clock: Clock,
     flight: Option<Flight>,
@@ -78,6 +80,7 @@ impl Relay {
         plan: Plan,
         way: Way,
         inspector: Inspector,
+        keys: Scrub,
         body: AnswerBody,
         deadline: Instant,
         cut: CancellationToken,
@@ -104,6 +107,7 @@ impl Relay {
             body,
             events,
             out: BytesMut::new(),
+            keys,
             state: State::Open,
             clock,
             flight: None,
@@ -123,11 +127,16 @@ impl Relay {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
         loop {
-            if this.out.len() >= ENOUGH || (this.state != State::Open && !this.out.is_empty()) {
-                return Poll::Ready(Some(Ok(this.frame())));
+            if (this.out.len() >= ENOUGH || (this.state != State::Open && !this.out.is_empty()))
+                && let Some(frame) = this.frame()
+            {
+                return Poll::Ready(Some(Ok(frame)));
             }
             match this.state {
                 State::Last => {
+                    if let Some(frame) = this.rest() {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
                     this.close();
                     return Poll::Ready(None);
                 }
@@ -141,8 +150,12 @@ impl Relay {
                 Poll::Ready(Some(Ok(piece))) => this.take(&piece),
                 Poll::Ready(Some(Err(_))) => this.fail("upstream_broke_off", "The upstream's answer broke off."),
                 Poll::Ready(None) => this.end(),
-                Poll::Pending if !this.out.is_empty() => return Poll::Ready(Some(Ok(this.frame()))),
                 Poll::Pending => {
+                    if !this.out.is_empty()
+                        && let Some(frame) = this.frame()
+                    {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
                     if this.waited_too_long(context) {
                         continue;
                     }
@@ -152,9 +165,21 @@ impl Relay {
         }
     }
 
-    fn frame(&mut self) -> Frame<Bytes> {
-        self.sent += self.out.len() as u64;
-        Frame::data(self.out.split().freeze())
+    /// What may leave of `out`: nothing, when all of it may be the beginning of the provider's key.
+    fn frame(&mut self) -> Option<Frame<Bytes>> {
+        let piece = self.keys.piece(self.out.split().freeze());
+        self.sending(piece)
+    }
+
+    /// What waited and turned out to be no key.
+    fn rest(&mut self) -> Option<Frame<Bytes>> {
+        let rest = self.keys.finish();
+        self.sending(rest)
+    }
+
+    fn sending(&mut self, piece: Bytes) -> Option<Frame<Bytes>> {
+        self.sent += piece.len() as u64;
+        (!piece.is_empty()).then(|| Frame::data(piece))
     }
 
     /// A piece of the answer as the network cut it.

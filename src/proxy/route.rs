@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::Method;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) security: SecurityMode,
     /// Whether the method is one that comes without a body.
     pub(super) bodiless: bool,
+    /// Whether only the head of the answer is asked for.
+    pub(super) head_only: bool,
 }
 
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -57,6 +60,7 @@ pub(super) fn plan(snapshot: &Snapshot, head: &Parts, family: ApiFamily) -> Resu
         mode: if planned.action == RouteAction::Pass { Mode::Off } else { planned.mode },
         security: planned.security,
         bodiless: super::bodiless(&head.method),
+        head_only: head.method == Method::HEAD,
     })
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::nanos::Nanos;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
+use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 /// One rate: requests per minute and how many may come at once.
@@ -30,27 +31,28 @@ pub struct Standing {
     pub reset: Duration,
 }
 
-/// A rate held for each of many keys. Keys beyond `max_tracked` share one allowance, so that inventing keys gains
-/// nothing and memory stays bounded.
+/// A rate held for each of many keys. New keys beyond `max_tracked` share one allowance, so that inventing keys gains
+/// nothing, memory stays bounded, and keys that are known keep their own.
 pub struct RateLimits<K: Hash + Eq + Clone> {
     rate: Rate,
-    max_tracked: usize,
-    keyed: RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>,
-    overflow: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+    keyed: RateLimiter<K, Bounded<K>, DefaultClock, StateInformationMiddleware>,
     clock: DefaultClock,
+}
+
+/// What each key has used, for a bounded number of keys, and what all others have used together.
+struct Bounded<K: Hash + Eq + Clone> {
+    known: DashMapStateStore<K>,
+    others: InMemoryState,
+    max_tracked: usize,
 }
 
 impl<K: Hash + Eq + Clone> RateLimits<K> {
     /// No key has used anything yet.
     pub fn new(rate: Rate, max_tracked: usize) -> Self {
         let quota = Quota::per_minute(rate.per_minute).allow_burst(rate.burst);
-        Self {
-            rate,
-            max_tracked,
-            keyed: RateLimiter::dashmap(quota).with_middleware(),
-            overflow: RateLimiter::direct(quota).with_middleware(),
-            clock: DefaultClock::default(),
-        }
+        let store = Bounded { known: DashMapStateStore::default(), others: InMemoryState::default(), max_tracked };
+        let clock = DefaultClock::default();
+        Self { rate, keyed: RateLimiter::new(quota, store, clock.clone()), clock }
     }
 
     /// Takes one request from the allowance of `key`.
@@ -58,9 +60,7 @@ impl<K: Hash + Eq + Clone> RateLimits<K> {
     /// # Errors
     /// How long until a request fits again, when the allowance is used up.
     pub fn take(&self, key: &K) -> Result<Standing, Duration> {
-        let full = self.keyed.len() >= self.max_tracked;
-        let taken = if full { self.overflow.check() } else { self.keyed.check_key(key) };
-        match taken {
+        match self.keyed.check_key(key) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 let used = self.rate.burst.get().saturating_sub(remaining);
@@ -80,6 +80,39 @@ impl<K: Hash + Eq + Clone> RateLimits<K> {
     /// Keys remembered.
     pub fn tracked(&self) -> usize {
         self.keyed.len()
+    }
+}
+
+impl<K: Hash + Eq + Clone> StateStore for Bounded<K> {
+    type Key = K;
+
+    fn measure_and_replace<T, F, E>(&self, key: &K, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        if self.known.contains_key(key) || self.known.len() < self.max_tracked {
+            self.known.measure_and_replace(key, measure)
+        } else {
+            self.others.measure_and_replace(&NotKeyed::NonKey, measure)
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Bounded<K> {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.known.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.known.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 }
 
@@ -108,5 +141,14 @@ mod tests {
         let passed = (1..100).filter(|key| limits.take(key).is_ok()).count();
         assert_eq!(passed, 2);
         assert_eq!(limits.tracked(), 1);
+    }
+
+    #[test]
+    fn a_known_key_keeps_its_own_allowance_when_the_table_is_full() {
+        let limits = RateLimits::new(rate(60, 2), 1);
+        assert_eq!(limits.take(&0).unwrap().remaining, 1);
+        assert_eq!((1..100).filter(|key| limits.take(key).is_ok()).count(), 2);
+        assert_eq!(limits.take(&0).unwrap().remaining, 0, "what others used is not its own");
+        assert!(limits.take(&0).is_err());
     }
 }

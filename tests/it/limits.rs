@@ -1,7 +1,13 @@
 //! Rates and concurrency: told in the headers, refused with a time to come back.
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
 use crate::support::answers;
-use crate::support::client::{ask, open};
+use crate::support::client::{Answer, ask, collect, open, post};
 use crate::support::gateway::Setup;
 use crate::support::mock::{Act, Mock};
 use crate::support::{until, within};
@@ -47,7 +53,7 @@ async fn requests_at_once_are_capped_and_a_place_comes_free_again() {
     for answer in running {
         let answer = within(5, answer).await.unwrap();
         assert_eq!(answer.status(), 200);
-        crate::support::client::collect(answer).await;
+        collect(answer).await;
     }
     mock.play(answers::json_body(200, &answers::chat("ok")));
     assert_eq!(gateway.send(ask("hello")).await.status, 200);
@@ -81,4 +87,63 @@ async fn spoofed_addresses_do_not_buy_a_new_rate() {
     assert_eq!(gateway.send(from("192.0.2.1")).await.status, 200);
     assert_eq!(gateway.send(from("192.0.2.2")).await.status, 429);
     assert_eq!(gateway.exactly(2).await[1]["caller"]["address"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn guessing_keys_and_paths_uses_up_the_rate_of_the_address() {
+    let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
+    let sections = format!(
+        "[limits.per_address]\nrequests_per_minute = 1\nburst = 3\n\
+         [identity]\nrequire_key = true\nkeys = [{{ name = \"team-a\", sha256 = \"{}\" }}]",
+        "0".repeat(64)
+    );
+    let gateway = Setup::before(mock.address).section(&sections).start().await;
+    gateway.send(ask("hello")).await.assert_error(401, "invalid_api_key");
+    gateway.send(post("/v1/files", "{}")).await.assert_error(403, "endpoint_not_allowed");
+    gateway.send(post("/v1//chat/../completions", "{}")).await.assert_error(400, "invalid_path");
+    let got = gateway.send(ask("hello")).await;
+    got.assert_error(429, "rate_limit_exceeded");
+    assert!(got.header("retry-after").is_some());
+    for record in gateway.exactly(4).await {
+        assert_eq!(record["caller"]["address"], "127.0.0.1", "{record}");
+    }
+}
+
+/// Sends one request over HTTP/2 in clear.
+async fn over_http2(address: std::net::SocketAddr, request: Request<Full<Bytes>>) -> Answer {
+    within(20, async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+        tokio::spawn(connection);
+        collect(sender.send_request(request).await.unwrap()).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn http2_has_the_same_limits_on_heads_as_http1() {
+    let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
+    let gateway = Setup::before(mock.address).section("[http]\nmax_headers = 20\nmax_target = \"1KiB\"").start().await;
+    let request = |path: &str, fields: usize| {
+        let mut request =
+            Request::post(format!("http://gateway.test{path}")).header("content-type", "application/json");
+        // With its type and its length.
+        for number in 2..fields {
+            request = request.header(format!("x-field-{number}"), "1");
+        }
+        request.body(Full::new(Bytes::from_static(br#"{"model":"m","messages":[]}"#))).unwrap()
+    };
+    let long = "a".repeat(1024);
+    assert_eq!(over_http2(gateway.address, request("/v1/chat/completions", 20)).await.status, 200);
+    over_http2(gateway.address, request("/v1/chat/completions", 21)).await.assert_error(431, "too_many_headers");
+    over_http2(gateway.address, request(&format!("/v1/chat/completions?{long}"), 2))
+        .await
+        .assert_error(414, "target_too_long");
+    for (path, fields, status) in [("/v1/messages".to_owned(), 21, 431), (format!("/v1/messages?{long}"), 2, 414)] {
+        let got = over_http2(gateway.address, request(&path, fields)).await;
+        assert_eq!((got.status, &got.json()["type"]), (status, &"error".into()), "{path}: {}", got.text());
+    }
+    assert_eq!(mock.count(), 1);
+    gateway.exactly(5).await;
 }

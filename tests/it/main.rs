@@ -14,6 +14,7 @@ mod support;
 
 mod bodies;
 mod chaos;
+mod exempt;
 mod hostile;
 mod limits;
 mod rehearsal;

@@ -123,7 +123,9 @@ impl Framing {
 }
 
 const HEAD_TOO_LARGE: Refuse = Refuse::new(431, "headers_too_large", "the request head is too large");
-const TARGET_TOO_LONG: Refuse = Refuse::new(414, "target_too_long", "the request target is too long");
+pub(super) const TARGET_TOO_LONG: Refuse = Refuse::new(414, "target_too_long", "the request target is too long");
+pub(super) const TOO_MANY_HEADERS: Refuse =
+    Refuse::new(431, "too_many_headers", "the request has too many header fields");
 
 impl Head {
     /// What can be said of a line before its end has come: so that nonsense is answered, not waited for.
@@ -187,7 +189,7 @@ impl Head {
     fn read_field(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), Refuse> {
         self.fields += 1;
         if self.fields > limits.max_headers {
-            return Err(Refuse::new(431, "too_many_headers", "the request has too many header fields"));
+            return Err(TOO_MANY_HEADERS);
         }
         let colon = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();

@@ -41,7 +41,7 @@ pub use forwarded::client_address;
 pub use guard::body_refusal;
 pub use refuse::Refuse;
 pub(super) use refuse::request_id;
-pub use semantics::check_semantics;
+pub use semantics::{check_semantics, check_size};
 pub use shutdown::Shutdown;
 pub use tls::{TlsError, TlsMaterial, TlsState};
 

@@ -7,7 +7,9 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Method, Version};
 
+use super::framing::{TARGET_TOO_LONG, TOO_MANY_HEADERS};
 use super::refuse::Refuse;
+use crate::config::settings::Http;
 
 /// A credential that came twice would be checked in one place and used in another.
 const ONCE: [HeaderName; 3] = [AUTHORIZATION, HeaderName::from_static("x-api-key"), hyper::header::CONTENT_TYPE];
@@ -35,6 +37,21 @@ pub fn check_semantics(request: &Parts) -> Result<(), Refuse> {
         return Err(Refuse::new(417, "expectation_failed", "the only expectation served here is 100-continue"));
     }
     if request.version == Version::HTTP_2 { check_http2(&request.headers) } else { Ok(()) }
+}
+
+/// The limits on heads for a request that came by HTTP/2: those of HTTP/1 are checked before a head is read.
+///
+/// # Errors
+/// 431 for too many fields, 414 for a target that is too long, as for HTTP/1.
+pub fn check_size(request: &Parts, http: &Http) -> Result<(), Refuse> {
+    if request.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target as u64 > http.max_target.get() {
+        return Err(TARGET_TOO_LONG);
+    }
+    if request.headers.len() > http.max_headers { Err(TOO_MANY_HEADERS) } else { Ok(()) }
 }
 
 fn check_method(method: &Method) -> Result<(), Refuse> {
