@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Patterns of every shape the literals are read from, and their prefilter.
-const PATTERNS: [(&str, &str); 19] = [
+const PATTERNS: [(&str, &str); 23] = [
     (r"(?i)\b(?:ignore|disregard|forget)\s{1,3}(?:all |your ){0,2}(?:rules|orders)\b", "ignore, disregard, forget"),
     (r"(?i)\b(?:it|hr)\s{1,3}department\b", "department"),
     (r"(?i)(?:please )?(?:print|show).{0,12}(?:secret|key word)", "print, show"),
@@ -30,6 +30,10 @@ const PATTERNS: [(&str, &str); 19] = [
     (r"[ \t]{2,20}secret", "secret"),
     (r"(?i)please\s{1,3}show\s{1,3}the\s{1,3}department\s{1,3}keys", "department keys"),
     (r"(?i)[a-z]{2,9} {2}rules", "rules"),
+    (r"(?i)ignore\n\nrules", "ignore rules"),
+    (r"(?i)\b[^a-z]{1,3}secret", "secret"),
+    (r"(?i)\b.{0,5}department", "department"),
+    (r"(?i)the.{0,200}(?:doors|secret).{0,30}mode", "doors, secret"),
     (r"(?:\n|, )(?:it|hr)[ .]", "it , it., hr , hr."),
 ];
 

@@ -225,7 +225,7 @@ fn after(at: (usize, usize), part: &Hir) -> (usize, usize) {
 fn exact(hir: &Hir) -> Option<Texts> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Some(Texts::from([Vec::new()])),
-        HirKind::Literal(literal) => Some(Texts::from([literal.0.iter().copied().map(fold).collect()])),
+        HirKind::Literal(literal) => Some(Texts::from([closed_up(&literal.0)])),
         HirKind::Class(_) => {
             let mut texts = Texts::new();
             let ranges = match hir.kind() {
@@ -273,6 +273,13 @@ fn exact(hir: &Hir) -> Option<Texts> {
             (all.len() <= MOST).then_some(all)
         }
     }
+}
+
+/// Bytes as they are read: folded, each run of white space one space.
+fn closed_up(bytes: &[u8]) -> Vec<u8> {
+    let mut text: Vec<u8> = bytes.iter().copied().map(fold).collect();
+    text.dedup_by(|next, before| *next == b' ' && *before == b' ');
+    text
 }
 
 /// Whether it is white space and nothing else.
@@ -405,6 +412,7 @@ mod tests {
     fn white_space_of_any_length_is_one_space_and_begins_no_literal() {
         assert_eq!(branches("(?:word ){1,9}x"), ["word @0-0"]);
         assert_eq!(branches(r"x\s{1,4}the {2}key"), ["x the key@0-0"]);
+        assert_eq!(branches("ignore\r\n  rules"), ["ignore rules@0-0"]);
         assert_eq!(branches("(?: the| a) {1,3}(?:secret|key)"), ["a key|a secret|the key|the secret@0-13"]);
         assert_eq!(branches(r"\s{2,90}secret"), ["secret@0-96"]);
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::condition::{Condition, is_negative};
+use super::literal;
 use super::problem::Problem;
 use super::rule::{Override, RawRule, Roles, Rule, Source};
 use super::validate::Validator;
+use super::words::is_odd;
 use crate::types::{Family, Role, RuleId};
 
 /// Shortest prefilter literal: below it every other sentence would be a candidate.
@@ -189,9 +191,13 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
     }
     for literal in &prefilter {
         let lower = literal.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-        let telling = literal.len() + usize::from(!literal.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let read = literal::read(literal);
+        let telling = read.len() + usize::from(read.bytes().any(is_odd));
         if telling < MIN_LITERAL || !lower {
-            let least = format!("{MIN_LITERAL} bytes or more ({} with a sign in it)", MIN_LITERAL - 1);
+            let least = format!(
+                "{MIN_LITERAL} bytes or more ({} with a digit or sign in it, white space at its beginning not counted)",
+                MIN_LITERAL - 1
+            );
             wrong("detection.prefilter", format!("`{literal}` must be lower-case ASCII, {least}"));
         }
     }

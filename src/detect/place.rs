@@ -147,6 +147,11 @@ impl Places {
         let first = start.saturating_sub(length(trigger.own.most));
         match &trigger.exact {
             Some(exact) if first < last => {
+                // What an earlier literal led to is known.
+                let first = first.max(windows.judge(at, last));
+                if first > last {
+                    return;
+                }
                 let ahead = length(exact.least);
                 self.around(scene, nth, (i64::from(first + ahead), i64::from(last + ahead)), |hit, literal| {
                     if literal.sets.contains(&exact.set)
@@ -222,6 +227,8 @@ pub(super) struct Windows {
     found: Vec<Window>,
     /// By trigger: its latest window's position, plus one.
     latest: Vec<u32>,
+    /// By trigger: where the starts begin that were not yet looked at one by one.
+    judged: Vec<u32>,
 }
 
 /// Where a trigger's match can start.
@@ -235,11 +242,17 @@ struct Window {
 
 impl Windows {
     fn new(triggers: usize) -> Self {
-        Self { found: Vec::new(), latest: vec![0; triggers] }
+        Self { found: Vec::new(), latest: vec![0; triggers], judged: vec![0; triggers] }
     }
 
     fn latest(&self, trigger: u16) -> u32 {
         self.latest.get(usize::from(trigger)).copied().unwrap_or(0)
+    }
+
+    /// Notes that a trigger's starts are looked at one by one until `last`; from where on they were not before.
+    fn judge(&mut self, trigger: u16, last: u32) -> u32 {
+        let judged = self.judged.get_mut(usize::from(trigger));
+        judged.map_or(0, |judged| std::mem::replace(judged, last.saturating_add(1).max(*judged)))
     }
 
     /// Lengthens the trigger's latest window by one that overlaps it.

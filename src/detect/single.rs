@@ -177,7 +177,8 @@ impl Beginnings {
         if len == 0 {
             own.hashes = [1, 0, 0, 0, 0, 0, 0, 0];
         }
-        own.word = begins_word(hir) && literals.iter().all(|own| own.as_bytes().first().is_some_and(is_word));
+        own.word =
+            len > 0 && begins_word(hir) && literals.iter().all(|own| own.as_bytes().first().is_some_and(is_word));
         for literal in literals {
             let hash = Self::hash(literal.as_bytes(), len);
             own.hashes.get_mut(hash >> 6).into_iter().for_each(|word| *word |= 1 << (hash & 63));

@@ -269,7 +269,7 @@ fn odd(part: &[u8; STEP + PIECE - 1]) -> u64 {
 }
 
 /// Neither a small letter, nor a space, nor of another script: a digit, a sign.
-const fn is_odd(byte: u8) -> bool {
+pub(super) const fn is_odd(byte: u8) -> bool {
     !(byte.wrapping_sub(b'a') < 26 || byte == b' ' || byte <= FOREIGN)
 }
 
@@ -283,7 +283,8 @@ const fn hash(piece: u32) -> u32 {
 
 impl Entry {
     fn new(nth: u16, literal: &[u8]) -> Result<Self, String> {
-        if !(2..=WIDTH).contains(&literal.len()) || literal.contains(&0) || literal.starts_with(b" ") {
+        let short = literal.len() < PIECE - 1 && !literal.iter().any(|byte| is_odd(*byte));
+        if short || !(2..=WIDTH).contains(&literal.len()) || literal.contains(&0) || literal.starts_with(b" ") {
             let literal = literal.escape_ascii();
             return Err(format!(
                 "a prefilter literal must be 2 to {WIDTH} bytes and not begin with a space: `{literal}`"
@@ -388,6 +389,8 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_is_refused() {
         assert!(Words::new(&["a".into()]).is_err());
+        assert!(Words::new(&["ai".into()]).is_err());
+        assert!(Words::new(&["a ".into()]).is_err());
         assert!(Words::new(&[" ab".into()]).is_err());
         assert!(Words::new(&["eighteen bytes long".into()]).is_err());
     }
