@@ -67,7 +67,6 @@ const LONGEST: usize = 600;
 /// Files that are better whole than split, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[
     ("src/config/settings.rs", "one struct per table of gateway.toml: it is read side by side with that file"),
-    ("src/detect/input.rs", "one pass over a prompt: literals, positions and patterns share the same tables"),
     ("src/detect/literal.rs", "what a pattern's literals prove about its matches: one recursive argument"),
     ("src/detect/window.rs", "one algorithm, byte by byte: its steps share every field and are read together"),
     ("src/proxy/listen/guard.rs", "one state machine between socket and hyper: its two sides share every field"),

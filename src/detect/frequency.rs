@@ -60,6 +60,20 @@ fn by_letters(text: &[u8]) -> f64 {
     1_000.0 * (-f64::from(thirds) / 3.0).exp2()
 }
 
+/// Roughly what share of ordinary text a byte is.
+pub(super) fn share(byte: u8) -> f64 {
+    const OFTEN: &[u8; 26] = b"etaoinshrdlucmfwypvbgkjxqz";
+    let rank = |letter: u8| OFTEN.iter().position(|own| *own == letter).unwrap_or(25) as i32;
+    match byte {
+        b' ' => 0.17,
+        b'a'..=b'z' => 0.1 * 0.87_f64.powi(rank(byte)),
+        b'A'..=b'Z' => 0.004 * 0.87_f64.powi(rank(byte.to_ascii_lowercase())),
+        b'\n' | b',' | b'.' => 0.01,
+        b'0'..=b'9' | b'"' | b'\'' | b'-' | b'(' | b')' | b':' => 0.002,
+        _ => 0.0005,
+    }
+}
+
 /// Letters, white space, everything else.
 const fn class(byte: u8) -> u8 {
     match byte {

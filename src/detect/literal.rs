@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regex_syntax::hir::{Hir, HirKind};
 
-use super::frequency::expected;
+use super::frequency::{expected, share};
 use super::words::{FOREIGN, fold};
 
 /// Shortest literal worth looking for.
@@ -21,6 +21,8 @@ const MOST_SETS: usize = 4;
 const TOO_OFTEN: f64 = 1.0;
 /// So many places where a match could start are tried one by one.
 const FEW_STARTS: usize = 16;
+/// Bytes are rare when they are together no larger a share of ordinary text: all digits are, and some signs beside them.
+const RARE: f64 = 0.032;
 /// Most branches of one pattern.
 const MOST_BRANCHES: usize = 12;
 
@@ -327,7 +329,7 @@ fn usable(found: Found) -> Option<Found> {
 pub(super) fn rare_bytes(hir: &Hir) -> Option<[bool; 256]> {
     match hir.kind() {
         HirKind::Literal(literal) => {
-            let rarest = literal.0.iter().copied().min_by_key(|byte| weight(*byte))?;
+            let rarest = literal.0.iter().copied().min_by(|a, b| share(*a).total_cmp(&share(*b)))?;
             let mut bytes = [false; 256];
             *bytes.get_mut(usize::from(rarest))? = true;
             if rarest.is_ascii_alphabetic() { None } else { rare(bytes) }
@@ -343,7 +345,7 @@ pub(super) fn rare_bytes(hir: &Hir) -> Option<[bool; 256]> {
         }
         HirKind::Capture(capture) => rare_bytes(&capture.sub),
         HirKind::Repetition(repetition) if repetition.min > 0 => rare_bytes(&repetition.sub),
-        HirKind::Concat(parts) => parts.iter().filter_map(rare_bytes).min_by_key(total),
+        HirKind::Concat(parts) => parts.iter().filter_map(rare_bytes).min_by(|a, b| total(a).total_cmp(&total(b))),
         HirKind::Alternation(parts) => {
             let mut all = [false; 256];
             for part in parts {
@@ -357,22 +359,11 @@ pub(super) fn rare_bytes(hir: &Hir) -> Option<[bool; 256]> {
 }
 
 fn rare(bytes: [bool; 256]) -> Option<[bool; 256]> {
-    (total(&bytes) <= 24).then_some(bytes)
+    (total(&bytes) <= RARE).then_some(bytes)
 }
 
-fn total(bytes: &[bool; 256]) -> u32 {
-    (0..=u8::MAX).zip(bytes).filter(|(_, own)| **own).map(|(byte, _)| weight(byte)).sum()
-}
-
-/// How often a byte is met in a thousand of ordinary text, at least 1 for what is met at all.
-const fn weight(byte: u8) -> u32 {
-    match byte {
-        b' ' => 170,
-        b'a'..=b'z' | b'A'..=b'Z' => 30,
-        b'\n' | b',' | b'.' => 10,
-        b'-' | b'\'' | b'"' | b'0' | b'1' => 3,
-        _ => 1,
-    }
+fn total(bytes: &[bool; 256]) -> f64 {
+    (0..=u8::MAX).zip(bytes).filter(|(_, own)| **own).map(|(byte, _)| share(byte)).sum()
 }
 
 /// How often one of a set is met in a thousand bytes of ordinary English, roughly.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::automaton::{Automaton, BEHIND_LEN, DEAD, behind};
+use super::frequency::share;
 use super::late::{Late, REACH};
 use super::output::OutputPattern;
 
@@ -244,7 +245,7 @@ impl Bytes {
 
     /// How often one of them stands somewhere in ordinary text.
     fn weight(&self) -> f64 {
-        if *self == Self::ALL { 1.0 } else { (0..=u8::MAX).filter(|byte| self.has(*byte)).map(weight).sum() }
+        if *self == Self::ALL { 1.0 } else { (0..=u8::MAX).filter(|byte| self.has(*byte)).map(share).sum() }
     }
 }
 
@@ -267,20 +268,6 @@ impl Way {
         const BEHIND: [f64; BEHIND_LEN] = [0.0, 0.79, 0.01, 0.0, 0.2];
         let behind: f64 = self.behind.iter().zip(BEHIND).filter(|(own, _)| **own).map(|(_, weight)| weight).sum();
         self.places.iter().take(QUICK).fold(behind, |product, place| product * place.weight())
-    }
-}
-
-/// Roughly how often a byte occurs in ordinary text.
-fn weight(byte: u8) -> f64 {
-    const OFTEN: &[u8; 26] = b"etaoinshrdlucmfwypvbgkjxqz";
-    let rank = |letter: u8| OFTEN.iter().position(|own| *own == letter).unwrap_or(25) as i32;
-    match byte {
-        b' ' => 0.17,
-        b'a'..=b'z' => 0.1 * 0.87_f64.powi(rank(byte)),
-        b'A'..=b'Z' => 0.004 * 0.87_f64.powi(rank(byte.to_ascii_lowercase())),
-        b'\n' | b',' | b'.' => 0.01,
-        b'0'..=b'9' | b'"' | b'\'' | b'-' | b'(' | b')' | b':' => 0.002,
-        _ => 0.0005,
     }
 }
 
@@ -341,8 +328,8 @@ fn follow(automaton: &Automaton, from: u16, places: &mut [Bytes]) {
 
 /// The rarest byte that every match reads soon enough.
 fn rare_byte(automaton: &Automaton) -> Option<u8> {
-    let mut bytes: Vec<u8> = (0..0x80).filter(|byte| weight(*byte) < BROAD).collect();
-    bytes.sort_by(|a, b| weight(*a).total_cmp(&weight(*b)));
+    let mut bytes: Vec<u8> = (0..0x80).filter(|byte| share(*byte) < BROAD).collect();
+    bytes.sort_by(|a, b| share(*a).total_cmp(&share(*b)));
     bytes.into_iter().find(|byte| automaton.must_read(*byte, REACH))
 }
 

@@ -287,7 +287,8 @@ impl Entry {
         if short || !(2..=WIDTH).contains(&literal.len()) || literal.contains(&0) || literal.starts_with(b" ") {
             let literal = literal.escape_ascii();
             return Err(format!(
-                "a prefilter literal must be 2 to {WIDTH} bytes and not begin with a space: `{literal}`"
+                "a prefilter literal must be 3 to {WIDTH} bytes, or 2 with a digit or sign, and not begin with a space: \
+                 `{literal}`"
             ));
         }
         let mut text = [0; WIDTH];

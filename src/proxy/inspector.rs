@@ -98,14 +98,15 @@ impl Inspector {
         let mut lane = self.lanes.swap_remove(index);
         lane.window.finish(&mut self.scratch);
         let fed = self.taken();
-        if matches!(fed, Fed::Blocked(_)) {
-            return fed;
-        }
         let rest = fed.or("");
         let mut rest = lane.scrub.text(rest).unwrap_or_else(|| rest.to_owned());
         rest.push_str(&lane.scrub.finish_text());
         self.redacted |= rest.contains(keys::MARK);
-        if rest.is_empty() { fed } else { Fed::Instead(rest) }
+        match fed {
+            Fed::Blocked(_) => Fed::Blocked(rest),
+            Fed::Unchanged | Fed::Instead(_) if rest.is_empty() => fed,
+            Fed::Unchanged | Fed::Instead(_) => Fed::Instead(rest),
+        }
     }
 
     /// A text that is complete in itself.
