@@ -25,14 +25,17 @@ fn verdict(findings: u32) -> Verdict {
         title: Arc::from("Instruction override in user text"),
         family: Family::PromptInjection,
         severity: Severity::High,
-        score: 5,
+        score: 5.0,
         action: Action::Block,
         threats: Arc::from([Arc::from("LLM01:2025"), Arc::from("AML.T0051.000")]),
         evidence: Evidence { span: SpanIndex(1), start, end: start + 30 },
+        doubts: Vec::new(),
     };
     Verdict {
         decision: if findings > 0 { Decision::Flag } else { Decision::Allow },
         risk: 0.1,
+        false_positive: 0.0,
+        recommended: Default::default(),
         findings: (0..findings).map(finding).collect(),
         steps: Vec::new(),
         rule_set: RuleSetHash(Arc::from("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")),

@@ -8,5 +8,6 @@ pub mod detect;
 pub mod proxy;
 pub mod quota;
 pub mod telemetry;
+pub mod train;
 pub mod types;
 pub mod wire;

@@ -105,14 +105,17 @@ fn rendered() -> BTreeSet<String> {
         title: Arc::from("title"),
         family: Family::Secrets,
         severity: Severity::High,
-        score: 5,
+        score: 5.0,
         action: Action::Block,
         threats: Arc::from([]),
         evidence: Evidence { span: SpanIndex(0), start: 0, end: 4 },
+        doubts: Vec::new(),
     };
     let verdict = Verdict {
         decision: Decision::Block,
         risk: 1.0,
+        false_positive: 0.0,
+        recommended: Default::default(),
         findings: vec![finding],
         steps: Vec::new(),
         rule_set: RuleSetHash(Arc::from("00")),

@@ -2,9 +2,11 @@
 
 mod check;
 mod config;
+mod eval;
 mod output;
 mod remote;
 mod scan;
+mod train;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -42,6 +44,10 @@ enum Command {
     Check,
     /// Inspect a text or a request body and explain the verdict
     Scan(scan::ScanArgs),
+    /// Judge texts whose truth is known, and say how well that went
+    Eval(eval::EvalArgs),
+    /// Train the classifier on texts, and say how it does on sources it has not seen
+    Train(train::TrainArgs),
     /// Tell a running gateway to reload, and say how that went
     Reload(remote::RemoteArgs),
     /// Ask a running gateway whether it is ready: exit code 0 if so
@@ -86,6 +92,8 @@ pub fn run() -> ExitCode {
         Command::Serve => serve(&source),
         Command::Check => check::run(&source, &mut out),
         Command::Scan(args) => scan::run(&source, &args, &mut out),
+        Command::Eval(args) => eval::run(&source, &args, &mut out),
+        Command::Train(args) => train::run(&args, &mut out),
         Command::Reload(args) => remote::reload(&source, &args, &mut out),
         Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),
         Command::Config(command) => config::run(&source, &command, &mut out),

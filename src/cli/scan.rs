@@ -62,14 +62,14 @@ enum Format {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum DirectionName {
+pub(super) enum DirectionName {
     Input,
     Output,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RoleName {
+pub(super) enum RoleName {
     System,
     Developer,
     User,
@@ -125,25 +125,30 @@ impl From<DialectName> for Dialect {
     }
 }
 
+impl DirectionName {
+    /// Which way texts of a category travel.
+    pub(super) fn usual(category: &str) -> Self {
+        if category.starts_with("completion") { Self::Output } else { Self::Input }
+    }
+}
+
 /// The rules and thresholds of a configuration.
-struct Scanner {
+pub(super) struct Scanner {
     rules: Arc<RuleSet>,
     settings: Arc<Settings>,
 }
 
 /// A verdict with the texts it is about.
-struct Scanned {
+pub(super) struct Scanned {
     direction: Direction,
     /// Path and text of each span.
     texts: Vec<(String, String)>,
-    verdict: Verdict,
-    micros: u128,
+    pub(super) verdict: Verdict,
+    pub(super) micros: u128,
 }
 
 pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<ExitCode, Error> {
-    let loaded = load(source)?;
-    let prepared = config::prepare(&loaded, None).map_err(Error::Problems)?;
-    let scanner = Scanner { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) };
+    let scanner = Scanner::new(source)?;
     if let Some(rows) = &args.jsonl {
         return scanner.rows(rows, args, out);
     }
@@ -166,7 +171,15 @@ pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<Exi
 }
 
 impl Scanner {
-    fn text(&self, direction: Direction, role: Role, text: String) -> Scanned {
+    /// With the rules and thresholds that `source` configures.
+    pub(super) fn new(source: &Source) -> Result<Self, Error> {
+        let loaded = load(source)?;
+        let prepared = config::prepare(&loaded, None).map_err(Error::Problems)?;
+        Ok(Self { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) })
+    }
+
+    /// The verdict on one text.
+    pub(super) fn text(&self, direction: Direction, role: Role, text: String) -> Scanned {
         let started = Instant::now();
         let mut findings = Vec::new();
         let thresholds = match direction {
@@ -275,7 +288,9 @@ impl Scanned {
         json!({
             "direction": self.direction.name(),
             "decision": self.verdict.decision.name(),
-            "risk": risk(&self.verdict),
+            "risk": digits(self.verdict.risk),
+            "likelihood_false_positive": digits(self.verdict.false_positive),
+            "recommended": self.verdict.recommended.name(),
             "findings": findings,
             "steps": self.verdict.steps,
             "rule_set": self.verdict.rule_set,
@@ -289,7 +304,8 @@ impl Scanned {
         let rules: BTreeSet<&str> = self.verdict.findings.iter().map(|finding| &*finding.rule.0).collect();
         json!({
             "id": id,
-            "risk": risk(&self.verdict),
+            "risk": digits(self.verdict.risk),
+            "likelihood_false_positive": digits(self.verdict.false_positive),
             "decision": self.verdict.decision.name(),
             "categories": categories,
             "rules": rules,
@@ -299,8 +315,8 @@ impl Scanned {
 }
 
 /// Four digits, so that a 32-bit fraction does not look more exact than it is.
-fn risk(verdict: &Verdict) -> f64 {
-    (f64::from(verdict.risk) * 10_000.0).round() / 10_000.0
+fn digits(share: f32) -> f64 {
+    (f64::from(share) * 10_000.0).round() / 10_000.0
 }
 
 fn exit_code(decision: Decision) -> ExitCode {
@@ -309,6 +325,11 @@ fn exit_code(decision: Decision) -> ExitCode {
         Decision::Flag | Decision::Redact => 3,
         Decision::Block => 4,
     })
+}
+
+/// The lines of a file that say something.
+pub(super) fn lines(path: &Path) -> Result<impl Iterator<Item = io::Result<String>>, Error> {
+    Ok(open(path)?.lines().filter(|line| line.as_ref().map_or(true, |line| !line.trim().is_empty())))
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {

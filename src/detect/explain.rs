@@ -11,12 +11,19 @@ const LONGEST: usize = 200;
 /// The matched text stands between `»` and `«`; control and invisible characters are shown as escapes.
 pub fn explain(verdict: &Verdict, texts: &[(&str, &str)]) -> String {
     let mut out = String::new();
-    let points = verdict.steps.last().map_or(0, |step| step.points);
+    let points = verdict.steps.last().map_or(0.0, |step| step.points);
     let mut line = |text: std::fmt::Arguments<'_>| {
         out.push_str(&text.to_string());
         out.push('\n');
     };
-    line(format_args!("{} · risk {:.2} · {points} points", verdict.decision.name(), verdict.risk));
+    line(format_args!(
+        "{} · risk {:.2} · {} points · {:.0} % likely harmless · {}",
+        verdict.decision.name(),
+        verdict.risk,
+        tenths(points),
+        verdict.false_positive * 100.0,
+        verdict.recommended.name()
+    ));
     if verdict.findings.is_empty() {
         line(format_args!("  nothing found"));
     }
@@ -31,7 +38,10 @@ pub fn explain(verdict: &Verdict, texts: &[(&str, &str)]) -> String {
         if let Some((_, text)) = shown {
             line(format_args!("  text {}", excerpt(text, start as usize, end as usize)));
         }
-        line(format_args!("  adds {} points, asks for {action}", finding.score));
+        line(format_args!("  adds {} points, asks for {action}", tenths(finding.score)));
+        for doubt in &finding.doubts {
+            line(format_args!("  but  {}", doubt.words()));
+        }
         if !finding.threats.is_empty() {
             line(format_args!("  ids  {}", finding.threats.join(", ")));
         }
@@ -40,10 +50,15 @@ pub fn explain(verdict: &Verdict, texts: &[(&str, &str)]) -> String {
         line(format_args!("\nscore"));
     }
     for step in &verdict.steps {
-        line(format_args!("  {:>4}  {}", step.points, step.what));
+        line(format_args!("  {:>4}  {}", tenths(step.points), step.what));
     }
     line(format_args!("rules {}", verdict.rule_set));
     out
+}
+
+/// To one tenth: more would look more exact than it is.
+fn tenths(points: f32) -> f32 {
+    (points * 10.0).round() / 10.0
 }
 
 /// A match in its surroundings, on one line.

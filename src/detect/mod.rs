@@ -5,8 +5,10 @@
 
 mod automaton;
 mod cases;
+pub mod classify;
 mod compile;
 mod condition;
+mod doubt;
 mod explain;
 mod frequency;
 mod input;
@@ -134,10 +136,11 @@ impl RuleSet {
             title: Arc::clone(&rule.title),
             family: rule.family,
             severity: rule.severity,
-            score: rule.score,
+            score: f32::from(rule.score),
             action: rule.action,
             threats: Arc::clone(&rule.threats),
             evidence,
+            doubts: Vec::new(),
         })
     }
 }

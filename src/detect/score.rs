@@ -4,12 +4,19 @@
 //! with the thresholds; an action is a floor below which the decision cannot fall. Risk is
 //! `1 - 10^(-p / block_at)` where `p` is the points, or the threshold an action stands for if that is more: 0 without
 //! findings, 0.9 at the blocking threshold, always rising, never quite 1.
+//!
+//! How likely it is that all of it is harmless falls with the points and rises with every [`Doubt`] about the finding
+//! that weighs most: about even at the flagging threshold, a few in a hundred at the blocking one.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::types::{Action, Decision, Finding, RuleSetHash, Step, Verdict};
+use crate::types::{Action, Decision, Doubt, Finding, Recommendation, RuleSetHash, Step, Verdict};
+
+/// Odds (as logarithm) that a finding without points is harmless, and how they fall with the share of `block_at`.
+const HARMLESS: f32 = 3.0;
+const FALL: f32 = 6.0;
 
 /// Points at which something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +30,17 @@ pub struct Thresholds {
 /// The verdict on a prompt.
 pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &RuleSetHash) -> Verdict {
     findings.sort_by(|a, b| {
-        let key = |finding: &Finding| (Reverse(finding.severity), Reverse(finding.score));
+        let key = |finding: &Finding| Reverse(finding.severity);
         let place = |finding: &Finding| (finding.evidence.span, finding.evidence.start, finding.evidence.end);
-        key(a).cmp(&key(b)).then_with(|| a.rule.cmp(&b.rule)).then_with(|| place(a).cmp(&place(b)))
+        let heavier = b.score.total_cmp(&a.score);
+        key(a).cmp(&key(b)).then(heavier).then_with(|| a.rule.cmp(&b.rule)).then_with(|| place(a).cmp(&place(b)))
     });
     let mut counted = BTreeSet::new();
-    let (mut points, mut floor) = (0_u32, Action::Score);
+    let (mut points, mut floor) = (0.0, Action::Score);
     let mut steps = Vec::new();
     for finding in &findings {
         if counted.insert(&finding.rule) {
-            points = points.saturating_add(u32::from(finding.score));
+            points += finding.score;
             floor = floor.max(finding.action);
             steps.push(Step { what: Arc::clone(&finding.rule.0), points });
         }
@@ -42,43 +50,76 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
     if !findings.is_empty() {
         steps.push(Step { what: reason(points, floor, thresholds).into(), points });
     }
-    Verdict { decision, risk: risk(points, floor, thresholds), findings, steps, rule_set: rule_set.clone() }
+    let risk = risk(points, floor, thresholds);
+    let (false_positive, recommended) = (false_positive(&findings, points, floor, thresholds), recommended(risk));
+    Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
 }
 
-fn decide(points: u32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
+fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
     if !found {
         return Decision::Allow;
     }
     match floor {
         Action::Block => Decision::Block,
-        _ if points >= thresholds.block_at => Decision::Block,
+        _ if points >= thresholds.block_at as f32 => Decision::Block,
         Action::Redact => Decision::Redact,
         Action::Flag => Decision::Flag,
-        Action::Score if points >= thresholds.flag_at => Decision::Flag,
+        Action::Score if points >= thresholds.flag_at as f32 => Decision::Flag,
         Action::Score => Decision::Allow,
     }
 }
 
 /// The last step: what decided.
-fn reason(points: u32, floor: Action, thresholds: &Thresholds) -> &'static str {
+fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
     match floor {
         Action::Block => "action block",
-        _ if points >= thresholds.block_at => "threshold block_at",
+        _ if points >= thresholds.block_at as f32 => "threshold block_at",
         Action::Redact => "action redact",
         Action::Flag => "action flag",
-        Action::Score if points >= thresholds.flag_at => "threshold flag_at",
+        Action::Score if points >= thresholds.flag_at as f32 => "threshold flag_at",
         Action::Score => "below flag_at",
     }
 }
 
-fn risk(points: u32, floor: Action, thresholds: &Thresholds) -> f32 {
+fn risk(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
+    1.0 - 10_f32.powf(-share(points, floor, thresholds))
+}
+
+/// Points, or what the action stands for, as a share of those that block.
+fn share(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
     let least = match floor {
         Action::Block => thresholds.block_at,
         Action::Flag | Action::Redact => thresholds.flag_at,
         Action::Score => 0,
     };
-    let share = points.max(least) as f32 / thresholds.block_at.max(1) as f32;
-    1.0 - 10_f32.powf(-share)
+    points.max(least as f32) / thresholds.block_at.max(1) as f32
+}
+
+fn false_positive(findings: &[Finding], points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
+    let heaviest = findings.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+    let Some(heaviest) = heaviest else { return 0.0 };
+    let doubts: f32 = heaviest.doubts.iter().map(|doubt| weight(*doubt)).sum();
+    let odds = HARMLESS - FALL * share(points, floor, thresholds) + doubts;
+    1.0 / (1.0 + (-odds).exp())
+}
+
+/// What a doubt adds to the odds.
+const fn weight(doubt: Doubt) -> f32 {
+    match doubt {
+        Doubt::Quoted => 1.0,
+        Doubt::Discussed => 1.4,
+        Doubt::Technical => 0.8,
+    }
+}
+
+/// Thresholds on the risk: a prompt that is flagged is worth a look, one that is blocked is worth stopping.
+fn recommended(risk: f32) -> Recommendation {
+    match risk {
+        0.9.. => Recommendation::Block,
+        0.65.. => Recommendation::Investigate,
+        0.3.. => Recommendation::Monitor,
+        _ => Recommendation::Ignore,
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +133,18 @@ mod tests {
         let evidence = Evidence { span: SpanIndex(0), start: 0, end: 1 };
         let (title, threats) = ("t".into(), Vec::new().into());
         let family = Family::Jailbreak;
-        Finding { rule: RuleId(rule.into()), title, family, severity, score, action, threats, evidence }
+        let score = f32::from(score);
+        Finding {
+            rule: RuleId(rule.into()),
+            title,
+            family,
+            severity,
+            score,
+            action,
+            threats,
+            evidence,
+            doubts: Vec::new(),
+        }
     }
 
     fn verdict(findings: Vec<Finding>) -> Verdict {
@@ -106,8 +158,8 @@ mod tests {
         let both = verdict(vec![low(), finding("PC-AAA-0002", Severity::High, 5, Action::Score)]);
         assert_eq!(both.decision, Decision::Block);
         assert_eq!(both.findings[0].severity, Severity::High);
-        let points: Vec<u32> = both.steps.iter().map(|step| step.points).collect();
-        assert_eq!(points, [5, 8, 8]);
+        let points: Vec<f32> = both.steps.iter().map(|step| step.points).collect();
+        assert_eq!(points, [5.0, 8.0, 8.0]);
     }
 
     #[test]

@@ -327,14 +327,17 @@ mod tests {
             title: Arc::from("title"),
             family: Family::Secrets,
             severity: Severity::High,
-            score: 5,
+            score: 5.0,
             action: Action::Block,
             threats: Arc::from([]),
             evidence: Evidence { span: SpanIndex(0), start: 0, end: 4 },
+            doubts: Vec::new(),
         };
         Verdict {
             decision,
             risk: 0.5,
+            false_positive: 0.0,
+            recommended: Default::default(),
             findings: rules.iter().map(finding).collect(),
             steps: Vec::new(),
             rule_set: RuleSetHash(Arc::from("00")),

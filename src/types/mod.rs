@@ -14,4 +14,6 @@ pub use dialect::{ApiFamily, Dialect, Place, Role, Trust};
 pub use ids::{Generation, RequestId, RuleId, RuleSetHash, SpanIndex};
 pub use record::{Accounted, Durations, Event, Outcome, Record, ReloadOutcome, Uninspected};
 pub use secret::Secret;
-pub use verdict::{Action, Decision, Direction, Evidence, Family, Finding, Severity, Step, Verdict};
+pub use verdict::{
+    Action, Decision, Direction, Doubt, Evidence, Family, Finding, Recommendation, Severity, Step, Verdict,
+};

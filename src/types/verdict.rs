@@ -188,13 +188,66 @@ pub struct Finding {
     /// Its severity.
     pub severity: Severity,
     /// Points it adds to the risk.
-    pub score: u16,
+    pub score: f32,
     /// What it asks for, after site overrides.
     pub action: Action,
     /// Threat ids it carries (`LLM01:2025`, `AML.T0051.000`).
     pub threats: Arc<[Arc<str>]>,
     /// Where.
     pub evidence: Evidence,
+    /// Why it may be harmless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
+}
+
+/// A reason to think that a finding is harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// It stands in quotation marks.
+    Quoted,
+    /// The words around it talk about attacks.
+    Discussed,
+    /// It stands in code, or among the words of people who write it.
+    Technical,
+}
+
+impl Doubt {
+    /// For a person.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Quoted => "it is quoted",
+            Self::Discussed => "the text around it talks about attacks",
+            Self::Technical => "it stands in code or technical talk",
+        }
+    }
+}
+
+/// What somebody who watches should do about a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recommendation {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// Watch whether it comes again.
+    Monitor,
+    /// Look into it.
+    Investigate,
+    /// Stop it.
+    Block,
+}
+
+impl Recommendation {
+    /// A low-cardinality label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Monitor => "monitor",
+            Self::Investigate => "investigate",
+            Self::Block => "block",
+        }
+    }
 }
 
 /// One step of the score, in the order it was taken: repeatable by hand.
@@ -203,7 +256,7 @@ pub struct Step {
     /// What was counted, for example a rule id or `threshold`.
     pub what: Arc<str>,
     /// Points so far, after this step.
-    pub points: u32,
+    pub points: f32,
 }
 
 /// What was concluded on a prompt or an answer.
@@ -213,6 +266,12 @@ pub struct Verdict {
     pub decision: Decision,
     /// 0 to 1.
     pub risk: f32,
+    /// How likely it is that somebody who looks finds nothing wrong, 0 to 1.
+    #[serde(default)]
+    pub false_positive: f32,
+    /// What to do about it.
+    #[serde(default)]
+    pub recommended: Recommendation,
     /// The evidence, most severe first.
     pub findings: Vec<Finding>,
     /// How the risk came about.

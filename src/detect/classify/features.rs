@@ -1,0 +1,256 @@
+//! What the classifier sees of a text: words, and the features each brings.
+//!
+//! A word is a run of letters, a number, an ideograph or a run of one sign. It brings the pieces of its spelling, itself,
+//! itself with the two words before it, their beginnings, and what it means together with the meanings just before. All
+//! of that depends on what precedes it only, so the score of any window is a sum over its words.
+
+use super::lexicon::{Lexicon, Meaning};
+
+/// Bits of a feature's number.
+pub const BITS: u32 = 20;
+
+/// Letters of a word whose spelling is looked at.
+const LONGEST: usize = 24;
+
+/// Letters that stand for a word's root.
+const ROOT: usize = 5;
+
+/// Meaningful words remembered, and for how many words.
+const RECENT: usize = 4;
+const RECENT_WORDS: u32 = 10;
+
+/// Meaningful words so close are one phrase.
+const NEAR: u32 = 4;
+
+/// What a feature is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Piece = 1,
+    Word,
+    Pair,
+    Triple,
+    Skip,
+    Roots,
+    Meaning,
+    Meanings,
+    NearMeanings,
+    ThreeMeanings,
+}
+
+/// A word: its place and what stands for it in features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// First byte.
+    pub start: u32,
+    /// One past its last byte.
+    pub end: u32,
+    /// Its spelling in lower case.
+    pub hash: u64,
+    /// Its beginning in lower case.
+    root: u64,
+    /// Its letter, if it is an ideograph.
+    pub(super) ideograph: Option<char>,
+}
+
+/// Stirs `more` into `hash`.
+pub(super) const fn mix(hash: u64, more: u64) -> u64 {
+    let hash = (hash ^ more).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ (hash >> 29)
+}
+
+const fn number(kind: Kind, hash: u64) -> u32 {
+    (mix(hash, kind as u64) >> (64 - BITS)) as u32
+}
+
+/// A letter in lower case; of those that become several, the first.
+pub(super) fn folded_letter(letter: char) -> char {
+    if letter.is_ascii() { letter.to_ascii_lowercase() } else { letter.to_lowercase().next().unwrap_or(letter) }
+}
+
+/// Calls `each` for every word of `text`, in order.
+pub fn words(text: &str, mut each: impl FnMut(Word)) {
+    let mut letters = text.char_indices().peekable();
+    while let Some((start, letter)) = letters.next() {
+        let mut end = start + letter.len_utf8();
+        let (mut hash, mut root, mut count) = (0, 0, 0_usize);
+        let mut add = |letter: char| {
+            hash = mix(hash, u64::from(u32::from(folded_letter(letter))));
+            count += 1;
+            if count <= ROOT {
+                root = hash;
+            }
+        };
+        let class = Class::of(letter);
+        match class {
+            Class::Blank => continue,
+            Class::Ideograph => add(letter),
+            Class::Letter => {
+                add(letter);
+                let belongs = |next: char| next == '\'' || Class::of(next) == Class::Letter;
+                while let Some((at, next)) = letters.next_if(|(_, next)| belongs(*next)) {
+                    if next != '\'' {
+                        add(next);
+                    }
+                    end = at + next.len_utf8();
+                }
+            }
+            Class::Digit => {
+                // How long a number is matters, not which it is.
+                let mut digits = 1_u32;
+                while let Some((at, next)) = letters.next_if(|(_, next)| Class::of(*next) == Class::Digit) {
+                    digits += 1;
+                    end = at + next.len_utf8();
+                }
+                (0..=digits.min(12).ilog2()).for_each(|_| add('0'));
+            }
+            Class::Sign => {
+                add(letter);
+                let mut run = 1_u32;
+                while let Some((at, next)) = letters.next_if(|(_, next)| *next == letter) {
+                    run += 1;
+                    end = at + next.len_utf8();
+                }
+                if run > 2 {
+                    add(letter);
+                }
+            }
+        }
+        let ideograph = (class == Class::Ideograph).then_some(letter);
+        each(Word { start: start as u32, end: end as u32, hash, root, ideograph });
+    }
+}
+
+/// What a character is to the classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Blank,
+    Letter,
+    Digit,
+    Sign,
+    /// A character of a script without spaces.
+    Ideograph,
+}
+
+impl Class {
+    pub(super) fn of(letter: char) -> Self {
+        match letter {
+            'a'..='z' | 'A'..='Z' => Self::Letter,
+            '0'..='9' => Self::Digit,
+            ' ' | '\t' | '\r' | ',' | '\'' | '"' | '.' => Self::Blank,
+            '\0'..='\x7f' => Self::Sign,
+            '\u{e00}'..='\u{eff}'
+            | '\u{1780}'..='\u{17ff}'
+            | '\u{3041}'..='\u{30ff}'
+            | '\u{3400}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{20000}'..='\u{3ffff}' => Self::Ideograph,
+            _ if letter.is_numeric() => Self::Digit,
+            _ if letter.is_alphabetic() || is_mark(letter) => Self::Letter,
+            _ if letter.is_whitespace() => Self::Blank,
+            _ => Self::Sign,
+        }
+    }
+}
+
+/// Marks that belong to the letter before them in the scripts that need them.
+const fn is_mark(letter: char) -> bool {
+    matches!(letter, '\u{300}'..='\u{36f}' | '\u{5b0}'..='\u{5c7}' | '\u{610}'..='\u{65f}' | '\u{900}'..='\u{dff}')
+}
+
+/// The numbers of the pieces a word's spelling is cut in: three to five letters, its ends marked.
+pub fn pieces(word: &str, mut each: impl FnMut(u32)) {
+    let mut letters = ['\0'; LONGEST + 2];
+    let mut len = 1;
+    for (slot, letter) in letters.iter_mut().skip(1).take(LONGEST).zip(word.chars().filter(|letter| *letter != '\'')) {
+        *slot = folded_letter(letter);
+        len += 1;
+    }
+    let letters = letters.get(..=len).unwrap_or_default();
+    for size in 3..=5 {
+        for piece in letters.windows(size) {
+            let hash = piece.iter().fold(size as u64, |hash, letter| mix(hash, u64::from(u32::from(*letter))));
+            each(number(Kind::Piece, hash));
+        }
+    }
+}
+
+/// What came before a word, as far as its features need it.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// The last two words, the last one first.
+    words: [Option<Word>; 2],
+    /// Which word it is, and its meaning, oldest first.
+    recent: [(u32, Meaning); RECENT],
+    nth: u32,
+    ideographs: [char; 4],
+}
+
+impl Before {
+    /// What the word means here: `known`, and for an ideograph what it means after the ones before it.
+    pub fn meaning(&mut self, word: &Word, known: Meaning, lexicon: &Lexicon) -> Meaning {
+        match word.ideograph {
+            None => {
+                self.ideographs = ['\0'; 4];
+                known
+            }
+            Some(letter) => {
+                self.ideographs.rotate_left(1);
+                if let Some(last) = self.ideographs.last_mut() {
+                    *last = letter;
+                }
+                known | lexicon.ideographs(&self.ideographs)
+            }
+        }
+    }
+
+    /// Calls `each` with the number of every feature of `word` but its pieces, and remembers the word.
+    pub fn read(&mut self, word: &Word, meaning: Meaning, mut each: impl FnMut(u32)) {
+        each(number(Kind::Word, word.hash));
+        if let Some(before) = &self.words[0] {
+            each(number(Kind::Pair, mix(word.hash, before.hash)));
+            each(number(Kind::Roots, mix(word.root, before.root)));
+            if let Some(earlier) = &self.words[1] {
+                each(number(Kind::Skip, mix(word.root, earlier.root)));
+                each(number(Kind::Triple, mix(mix(word.hash, before.hash), earlier.hash)));
+            }
+        }
+        self.words = [Some(*word), self.words[0]];
+        self.nth += 1;
+        if meaning == 0 {
+            return;
+        }
+        for concept in concepts(meaning) {
+            each(number(Kind::Meaning, concept));
+            for (at, earlier) in
+                self.recent.iter().filter(|(at, earlier)| *earlier != 0 && self.nth - at <= RECENT_WORDS)
+            {
+                let kind = if self.nth - at <= NEAR { Kind::NearMeanings } else { Kind::Meanings };
+                for first in concepts(*earlier) {
+                    each(number(kind, mix(mix(0, first), concept)));
+                }
+            }
+            let [.., earliest, earlier] = &self.recent;
+            if self.nth - earlier.0 <= RECENT_WORDS && self.nth - earliest.0 <= RECENT_WORDS {
+                for first in concepts(earliest.1) {
+                    for second in concepts(earlier.1) {
+                        each(number(Kind::ThreeMeanings, mix(mix(mix(0, first), second), concept)));
+                    }
+                }
+            }
+        }
+        self.recent.rotate_left(1);
+        if let Some(last) = self.recent.last_mut() {
+            *last = (self.nth, meaning);
+        }
+    }
+}
+
+fn concepts(meaning: Meaning) -> impl Iterator<Item = u64> {
+    let mut left = meaning;
+    std::iter::from_fn(move || {
+        let next = (left != 0).then(|| u64::from(left.trailing_zeros()));
+        left &= left.wrapping_sub(1);
+        next
+    })
+}

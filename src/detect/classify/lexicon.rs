@@ -1,0 +1,106 @@
+//! What words mean, coarsely: "drop", "order", "reveal", in every language alike.
+//!
+//! Concepts let the classifier know a sentence whose words it never met. One line of the lexicon is one concept:
+//! `name: word stem* ...`; a word may stand under several. In scripts without spaces an entry is two to four ideographs.
+
+use std::collections::HashMap;
+
+use super::features::{Class, folded_letter, mix};
+
+/// Concepts a lexicon may have: they are bits of a word's meaning.
+const MOST: usize = 64;
+
+/// Shortest stem, in letters: shorter ones would take in half a language.
+const SHORTEST_STEM: usize = 2;
+
+/// A set of concepts, one bit each.
+pub type Meaning = u64;
+
+/// The concepts and the words for them.
+#[derive(Debug, Clone, Default)]
+pub struct Lexicon {
+    words: HashMap<u64, Meaning>,
+    stems: HashMap<u64, Meaning>,
+    names: Vec<String>,
+    longest: usize,
+}
+
+impl Lexicon {
+    /// Reads a lexicon. Lines that start with `#` and empty lines say nothing.
+    ///
+    /// # Errors
+    /// A line without a name, an entry that is no word, or too many concepts: says which line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut lexicon = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, entries) = line.split_once(':').ok_or_else(|| format!("line {number}: no `name:`"))?;
+            let at = match lexicon.names.iter().position(|known| known == name) {
+                Some(at) => at,
+                None => {
+                    lexicon.names.push(name.to_owned());
+                    lexicon.names.len() - 1
+                }
+            };
+            if at >= MOST {
+                return Err(format!("line {number}: more than {MOST} concepts"));
+            }
+            for entry in entries.split_whitespace() {
+                let (text, stem) = entry.strip_suffix('*').map_or((entry, false), |text| (text, true));
+                let key = spelling(text).ok_or_else(|| format!("line {number}: `{entry}` is not one word"))?;
+                let len = text.chars().count();
+                if stem && len < SHORTEST_STEM {
+                    return Err(format!("line {number}: `{entry}` is too short for a stem"));
+                }
+                let map = if stem { &mut lexicon.stems } else { &mut lexicon.words };
+                *map.entry(key).or_default() |= 1 << at;
+                lexicon.longest = lexicon.longest.max(if stem { len } else { 0 });
+            }
+        }
+        Ok(lexicon)
+    }
+
+    /// What a word means: its own entry and every stem it begins with.
+    pub fn meaning(&self, word: &str) -> Meaning {
+        let (mut hash, mut count, mut meaning) = (0, 0, 0);
+        for letter in word.chars().filter(|letter| *letter != '\'') {
+            hash = mix(hash, u64::from(u32::from(folded_letter(letter))));
+            count += 1;
+            if (SHORTEST_STEM..=self.longest).contains(&count) {
+                meaning |= self.stems.get(&hash).copied().unwrap_or(0);
+            }
+        }
+        meaning | self.words.get(&hash).copied().unwrap_or(0)
+    }
+
+    /// What ideographs mean that end at the last of `recent`, two to four together.
+    pub(super) fn ideographs(&self, recent: &[char]) -> Meaning {
+        (2..=recent.len().min(4)).fold(0, |meaning, size| {
+            let tail = recent.get(recent.len() - size..).unwrap_or_default();
+            let hash = tail.iter().fold(0, |hash, letter| mix(hash, u64::from(u32::from(*letter))));
+            meaning | self.words.get(&hash).copied().unwrap_or(0)
+        })
+    }
+
+    /// The concepts' names; a concept's bit is its place here.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+/// The hash of an entry's letters; `None` if it is not one word or a run of ideographs.
+fn spelling(text: &str) -> Option<u64> {
+    let mut hash = 0;
+    for letter in text.chars() {
+        match Class::of(letter) {
+            Class::Letter | Class::Ideograph | Class::Digit => {
+                hash = mix(hash, u64::from(u32::from(folded_letter(letter))))
+            }
+            Class::Blank | Class::Sign => return None,
+        }
+    }
+    (!text.is_empty()).then_some(hash)
+}

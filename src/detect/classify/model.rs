@@ -1,0 +1,106 @@
+//! The model file: what training leaves and the gateway reads.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | magic | `portcullis-classifier-1\n` |
+//! | length of the header | 4, little endian |
+//! | header | JSON, [`Header`] |
+//! | weights | 2 for every feature number: of the whole text, of a window; signed, to be multiplied by the scales |
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::features::BITS;
+
+const MAGIC: &[u8] = b"portcullis-classifier-1\n";
+
+/// Longest header read.
+const MOST_HEADER: usize = 16 << 20;
+
+/// One of the two views of a text: as a whole, or window by window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// What a weight of 1 stands for.
+    pub scale: f32,
+    /// Added to every score.
+    pub bias: f32,
+    /// The score that flags: few ordinary prompts reach it.
+    pub flag: f32,
+    /// The score that blocks: hardly any ordinary prompt reaches it.
+    pub block: f32,
+}
+
+/// Everything but the weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Bits of a feature's number.
+    pub bits: u32,
+    /// The whole text.
+    pub whole: Head,
+    /// The window that scores most.
+    pub window: Head,
+    /// The lexicon it was trained with.
+    pub lexicon: String,
+    /// Words common enough to be looked up whole, one after another with a space between.
+    pub vocabulary: String,
+    /// What it was trained on: rows by source, for the record.
+    pub sources: BTreeMap<String, u32>,
+}
+
+/// A model as read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Everything but the weights.
+    pub header: Header,
+    /// For every feature number the weight for the whole text and that for a window.
+    pub weights: Vec<[i8; 2]>,
+}
+
+impl Model {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or("not a classifier of this version")?;
+        let (len, rest) = rest.split_first_chunk::<4>().ok_or("the file is cut short")?;
+        let len = u32::from_le_bytes(*len) as usize;
+        if len > MOST_HEADER {
+            return Err("the header is too long".into());
+        }
+        let (header, weights) = rest.split_at_checked(len).ok_or("the file is cut short")?;
+        let header: Header = serde_json::from_slice(header).map_err(|error| format!("header: {error}"))?;
+        if header.bits != BITS {
+            return Err(format!("made for {} bits of features, not {BITS}", header.bits));
+        }
+        let numbers = [header.whole, header.window].map(|head| [head.scale, head.bias, head.flag, head.block]);
+        if !numbers.as_flattened().iter().all(|number| number.is_finite()) {
+            return Err("a number of the header is not finite".into());
+        }
+        if weights.len() != 2 << BITS {
+            return Err(format!("{} bytes of weights, {} expected", weights.len(), 2 << BITS));
+        }
+        let (pairs, _) = weights.as_chunks::<2>();
+        Ok(Self { header, weights: pairs.iter().map(|pair| pair.map(u8::cast_signed)).collect() })
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// The header cannot be written as JSON.
+    pub fn write(&self) -> Result<Vec<u8>, String> {
+        let header = serde_json::to_vec(&self.header).map_err(|error| error.to_string())?;
+        let len = u32::try_from(header.len()).map_err(|error| error.to_string())?;
+        let weights = self.weights.as_flattened().iter().map(|weight| weight.cast_unsigned());
+        Ok(MAGIC.iter().copied().chain(len.to_le_bytes()).chain(header).chain(weights).collect())
+    }
+
+    /// What stands for the file in verdicts.
+    pub fn digest(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! Where the marks are: the scores that few ordinary prompts of unseen sources reach.
+
+use super::corpus::Example;
+
+/// Ordinary prompts above the flagging mark, and above the blocking one. Both views together flag about twice this.
+const FLAGGED: f64 = 0.004;
+const BLOCKED: f64 = 0.0006;
+
+/// The scores of an example by a model that had not seen its source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Held {
+    /// As a whole.
+    pub whole: f32,
+    /// Of its highest window.
+    pub window: f32,
+}
+
+/// The marks of both views: flag, block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Marks {
+    pub(super) whole: (f32, f32),
+    pub(super) window: (f32, f32),
+}
+
+/// The marks that ordinary prompts give.
+pub(super) fn marks(examples: &[Example], held: &[Held]) -> Marks {
+    let ordinary = || examples.iter().zip(held).filter(|(one, _)| is_ordinary(one)).map(|(_, held)| held);
+    let pair = |score: fn(&Held) -> f32| {
+        let mut scores: Vec<f32> = ordinary().map(score).collect();
+        scores.sort_by(f32::total_cmp);
+        let flag = quantile(&scores, 1.0 - FLAGGED);
+        (flag, quantile(&scores, 1.0 - BLOCKED).max(flag + 0.5))
+    };
+    Marks { whole: pair(|held| held.whole), window: pair(|held| held.window) }
+}
+
+/// A prompt as people send them, with nothing in it that was chosen to be hard.
+fn is_ordinary(one: &Example) -> bool {
+    !one.attack && (one.category == "benign" || one.category.starts_with("benign:"))
+}
+
+fn quantile(sorted: &[f32], share: f64) -> f32 {
+    let at = (sorted.len() as f64 * share) as usize;
+    sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
+}

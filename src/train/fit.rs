@@ -1,0 +1,178 @@
+//! Fitting: logistic regression over the classifier's features, in both views, by AdaGrad.
+//!
+//! Of a text longer than a window the windows are looked at: all of a harmless text are harmless, of an attack the one
+//! that scores most is held to be the attack. Each source counts about alike, however many rows it has.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::corpus::Example;
+use super::rng::Rng;
+use crate::detect::classify::HALF;
+use crate::detect::classify::features::{self, BITS, Before};
+use crate::detect::classify::lexicon::Lexicon;
+
+/// Rows a source counts for at most, of each label.
+const CAP: f32 = 1500.0;
+
+/// How much more an attack counts than a harmless text.
+const ATTACK: f32 = 1.5;
+
+/// Passes over the texts.
+const EPOCHS: usize = 4;
+
+/// Step width.
+const RATE: f32 = 0.1;
+
+/// How much weights are drawn to zero.
+const DECAY: f32 = 1e-6;
+
+/// A text's features, word by word.
+#[derive(Debug, Clone, Default)]
+pub struct Features {
+    numbers: Vec<u32>,
+    /// Where each word's begin, and the end.
+    words: Vec<u32>,
+}
+
+impl Features {
+    /// The features of `text`.
+    pub fn of(text: &str, lexicon: &Lexicon) -> Self {
+        let (mut numbers, mut starts) = (Vec::new(), Vec::new());
+        let mut before = Before::default();
+        features::words(text, |word| {
+            starts.push(numbers.len() as u32);
+            let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
+            features::pieces(letters, |number| numbers.push(number));
+            let meaning = before.meaning(&word, lexicon.meaning(letters), lexicon);
+            before.read(&word, meaning, |number| numbers.push(number));
+        });
+        starts.push(numbers.len() as u32);
+        Self { numbers, words: starts }
+    }
+
+    fn of_words(&self, range: &Range<usize>) -> &[u32] {
+        let at = |word: usize| self.words.get(word).or(self.words.last()).map_or(0, |start| *start as usize);
+        self.numbers.get(at(range.start)..at(range.end)).unwrap_or_default()
+    }
+
+    /// The windows, as the classifier sees them.
+    fn windows(&self) -> impl Iterator<Item = Range<usize>> + Clone {
+        let count = self.words.len() - 1;
+        (0..count.div_ceil(HALF).saturating_sub(1).max(1)).map(move |nth| nth * HALF..((nth + 2) * HALF).min(count))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+}
+
+/// A linear model being fitted.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// One for every feature number.
+    pub weights: Vec<f32>,
+    /// Added to every score.
+    pub bias: f32,
+    slopes: Vec<f32>,
+    bias_slope: f32,
+}
+
+impl Linear {
+    fn new() -> Self {
+        let size = 1 << BITS;
+        Self { weights: vec![0.0; size], bias: 0.0, slopes: vec![1e-3; size], bias_slope: 1e-3 }
+    }
+
+    /// The score of a set of features.
+    fn score(&self, numbers: &[u32]) -> f32 {
+        let weight = |number: &u32| self.weights.get(*number as usize).copied().unwrap_or(0.0);
+        numbers.iter().map(weight).sum::<f32>() / (numbers.len().max(1) as f32).sqrt() + self.bias
+    }
+
+    fn step(&mut self, numbers: &[u32], attack: bool, count: f32) {
+        let chance = 1.0 / (1.0 + (-self.score(numbers)).exp());
+        let slope = (chance - f32::from(u8::from(attack))) * count;
+        let share = slope / (numbers.len().max(1) as f32).sqrt();
+        for number in numbers {
+            let at = *number as usize;
+            if let (Some(weight), Some(seen)) = (self.weights.get_mut(at), self.slopes.get_mut(at)) {
+                let slope = share + DECAY * *weight;
+                *seen += slope * slope;
+                *weight -= RATE * slope / seen.sqrt();
+            }
+        }
+        self.bias_slope += slope * slope;
+        self.bias -= RATE * slope / self.bias_slope.sqrt();
+    }
+}
+
+/// Both views, fitted.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// The text as a whole.
+    pub whole: Linear,
+    /// Its windows.
+    pub window: Linear,
+}
+
+impl Fitted {
+    /// The scores of a text: as a whole, and of its highest window.
+    pub fn scores(&self, text: &Features) -> (f32, f32) {
+        (self.whole.score(&text.numbers), self.worst(text).1)
+    }
+
+    fn worst(&self, text: &Features) -> (Range<usize>, f32) {
+        let scored = text.windows().map(|window| {
+            let score = self.window.score(text.of_words(&window));
+            (window, score)
+        });
+        scored.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0..0, self.window.bias))
+    }
+}
+
+/// Fits both views to the examples that `used` names by position.
+pub fn fit(examples: &[Example], texts: &[Features], used: &[usize], seed: &str) -> Fitted {
+    let mut rows: BTreeMap<(&str, bool), f32> = BTreeMap::new();
+    let known = || used.iter().filter_map(|at| Some((examples.get(*at)?, texts.get(*at)?)));
+    for (example, _) in known() {
+        *rows.entry((&example.source, example.attack)).or_default() += 1.0;
+    }
+    let mut order: Vec<(bool, f32, &Features)> = known()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(example, text)| {
+            let of_source = rows.get(&(example.source.as_str(), example.attack)).copied().unwrap_or(1.0);
+            let count = CAP.min(of_source) / of_source * if example.attack { ATTACK } else { 1.0 };
+            (example.attack, count, text)
+        })
+        .collect();
+    let mut fitted = Fitted { whole: Linear::new(), window: Linear::new() };
+    let mut rng = Rng::named(seed);
+    for epoch in 0..EPOCHS {
+        rng.shuffle(&mut order);
+        for (attack, count, text) in &order {
+            fitted.whole.step(&text.numbers, *attack, *count);
+            fitted.windows(text, *attack, *count, epoch > 0, &mut rng);
+        }
+    }
+    fitted
+}
+
+impl Fitted {
+    fn windows(&mut self, text: &Features, attack: bool, count: f32, settled: bool, rng: &mut Rng) {
+        let windows = text.windows();
+        let many = windows.clone().count();
+        if many == 1 {
+            return self.window.step(&text.numbers, attack, count);
+        }
+        if !attack || !settled {
+            let any = windows.clone().nth(rng.below(many)).unwrap_or(0..0);
+            // Which window is the attack is not known yet.
+            self.window.step(text.of_words(&any), attack, if attack { count * 0.3 } else { count });
+        }
+        if settled {
+            let (worst, _) = self.worst(text);
+            self.window.step(text.of_words(&worst), attack, count);
+        }
+    }
+}
