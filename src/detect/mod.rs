@@ -15,7 +15,7 @@ mod input;
 mod late;
 mod literal;
 mod load;
-mod normalize;
+pub mod normalize;
 mod output;
 mod pattern;
 mod place;
@@ -108,7 +108,8 @@ impl RuleSet {
     /// finding per match, any other at most one.
     pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
         let mut hits = self.input.scan(text.as_bytes(), role);
-        if let Some(view) = normalize::folded(text) {
+        let (folded, views) = normalize::readings(text, &normalize::Budget::default());
+        for view in folded.iter().chain(&views.views) {
             for (rule, start, end) in self.input.scan(view.text.as_bytes(), role) {
                 let (start, end) = view.original(start, end);
                 let known = |(own, from, to): &(usize, usize, usize)| {

@@ -1,0 +1,183 @@
+//! The search for views: which decodings are tried, on what, how deep, and which results count.
+
+use std::sync::Arc;
+
+use super::fold::{Survey, fold, survey};
+use super::language::is_language;
+use super::signals::{Sign, read};
+use super::view::{Map, Patch, splice};
+use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, shift, symbols};
+
+/// Most bytes of odd letters that are read under every key.
+const ODD_BYTES: usize = 32 << 10;
+
+/// See [`super::readings`].
+pub(super) fn readings(text: &str, budget: &Budget) -> (Option<View>, Views) {
+    if u32::try_from(text.len()).is_err() {
+        return (None, Views { exhausted: true, ..Views::default() });
+    }
+    let own = if text.is_ascii() { Survey::default() } else { survey(text) };
+    let folded = fold(text, own);
+    let mut search = Search {
+        views: Views::default(),
+        left: text.len().saturating_mul(budget.per_byte).saturating_add(budget.bytes),
+        odd: ODD_BYTES,
+        budget: *budget,
+    };
+    if own.hides {
+        search.hidden(text);
+    }
+    match &folded {
+        Some(view) => search.explore(Text::of(view, false), own),
+        None => search.explore(Text { text, map: None, disguises: &[] }, own),
+    }
+    (folded, search.views)
+}
+
+/// A text being looked at: the original, or a view of it.
+#[derive(Clone, Copy)]
+struct Text<'t> {
+    text: &'t str,
+    map: Option<&'t Arc<Map>>,
+    disguises: &'t [Disguise],
+}
+
+impl<'t> Text<'t> {
+    /// The plain folding of the original is not told as a disguise of its views.
+    fn of(view: &'t View, told: bool) -> Self {
+        Self { text: &view.text, map: Some(&view.map), disguises: if told { &view.disguises } else { &[] } }
+    }
+}
+
+struct Search {
+    views: Views,
+    /// Bytes that may still be written.
+    left: usize,
+    /// Bytes of odd letters that may still be read.
+    odd: usize,
+    budget: Budget,
+}
+
+/// What a decoder proposes: patches to one text.
+struct Reading {
+    disguise: Disguise,
+    patches: Vec<Patch>,
+    /// The decoder has judged it.
+    sure: bool,
+}
+
+impl Search {
+    fn hidden(&mut self, text: &str) {
+        let found = hidden::find(text);
+        let Some(range) = found.range() else { return };
+        self.views.hidden = Some(range);
+        let reading = Reading { disguise: Disguise::Hidden, patches: found.patches, sure: true };
+        self.take(Text { text, map: None, disguises: &[] }, reading);
+    }
+
+    /// Looks for disguises of `source`.
+    fn explore(&mut self, source: Text<'_>, survey: Survey) {
+        if source.disguises.len() >= self.budget.depth {
+            return;
+        }
+        let mut readings = Vec::new();
+        if survey.turned >= 3 {
+            add(&mut readings, Disguise::Turned, symbols::turned(source.text), false);
+        }
+        if survey.braille >= 4 {
+            add(&mut readings, Disguise::Braille, symbols::braille(source.text), false);
+        }
+        let signals = read(source.text);
+        if !signals.is_empty() {
+            self.decode(source, &signals, &mut readings);
+        }
+        for reading in readings {
+            self.take(source, reading);
+        }
+    }
+
+    /// Asks the decoders whose signs were seen.
+    fn decode(&mut self, source: Text<'_>, signals: &super::signals::Signals, readings: &mut Vec<Reading>) {
+        let text = source.text;
+        let mut found = encoded::Found::new();
+        for run in signals.of(Sign::Runs) {
+            encoded::run(text, run.clone(), &mut found);
+        }
+        for region in signals.of(Sign::Digits) {
+            codes::numbers(text, region.clone(), &mut found);
+        }
+        for region in signals.of(Sign::Dots) {
+            codes::morse(text, region.clone(), &mut found);
+        }
+        group(found, readings);
+        let mut many = Vec::new();
+        for region in signals.of(Sign::Escapes) {
+            escapes::escapes(text, region.clone(), &mut many);
+        }
+        many.drain(..).for_each(|(disguise, patches)| add(readings, disguise, patches, false));
+        for region in signals.of(Sign::Odd) {
+            if region.len() > self.odd {
+                self.views.exhausted = true;
+                break;
+            }
+            self.odd -= region.len();
+            shift::substitutions(text, region.clone(), &mut many);
+        }
+        many.into_iter().for_each(|(disguise, patches)| add(readings, disguise, patches, true));
+    }
+
+    /// Splices a reading into its source; keeps it if it is language, and looks into it again.
+    fn take(&mut self, source: Text<'_>, reading: Reading) {
+        let bytes: usize = reading.patches.iter().map(|patch| patch.text.len()).sum();
+        if self.views.views.len() >= self.budget.views || bytes > self.left {
+            self.views.exhausted = true;
+            return;
+        }
+        let reads = reading.sure || reading.patches.iter().any(|patch| is_language(&patch.text)) || {
+            let all: Vec<&str> = reading.patches.iter().map(|patch| patch.text.as_str()).collect();
+            is_language(&all.join(" "))
+        };
+        let mut disguises = source.disguises.to_vec();
+        disguises.push(reading.disguise);
+        let mut view = splice(source.text, &reading.patches).done(source.map, disguises);
+        self.left = self.left.saturating_sub(view.text.len());
+        let own = if view.text.is_ascii() { Survey::default() } else { survey(&view.text) };
+        if let Some(folded) = fold(&view.text, own) {
+            view = View { disguises: view.disguises, text: folded.text, map: folded.map.over(&view.map) };
+        }
+        if self.views.views.iter().any(|known| known.text == view.text) || view.text == source.text {
+            return;
+        }
+        let at = self.views.views.len();
+        if reads {
+            self.views.views.push(view.clone());
+        }
+        self.explore(Text::of(&view, true), own);
+        let _ = at;
+    }
+}
+
+/// Readings by disguise, patches in order and apart.
+fn group(found: encoded::Found, readings: &mut Vec<Reading>) {
+    let mut groups: Vec<(Disguise, Vec<Patch>)> = Vec::new();
+    for (disguise, patch) in found {
+        match groups.iter_mut().find(|(known, _)| *known == disguise) {
+            Some((_, patches)) => patches.push(patch),
+            None => groups.push((disguise, vec![patch])),
+        }
+    }
+    groups.into_iter().for_each(|(disguise, patches)| add(readings, disguise, patches, false));
+}
+
+fn add(readings: &mut Vec<Reading>, disguise: Disguise, mut patches: Vec<Patch>, sure: bool) {
+    patches.sort_by_key(|patch| patch.range.start);
+    let mut end = 0;
+    patches.retain(|patch| {
+        let apart = patch.range.start >= end;
+        end = if apart { patch.range.end } else { end };
+        apart
+    });
+    if !patches.is_empty() {
+        readings.push(Reading { disguise, patches, sure });
+    }
+}
