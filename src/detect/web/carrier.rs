@@ -1,7 +1,7 @@
 //! The values a text carries: parameters, JSON strings, headers, the end or the quote of a short sentence.
 
 use super::decode::decode;
-use super::prose::{Prose, odd_quote, suspicious};
+use super::prose::{self, Prose, odd_quote, suspicious};
 use super::{LONGEST, MOST_ROWS};
 
 /// Most values looked at in one text.
@@ -26,16 +26,27 @@ pub(super) struct Value<'a> {
     pub(super) place: Place,
     /// As written.
     pub(super) written: &'a str,
+    /// What the text says before it.
+    pub(super) head: &'a str,
     /// The name of its field, lower case.
     pub(super) name: String,
     pub(super) start: usize,
     pub(super) end: usize,
+    /// Plain words of the whole text.
+    pub(super) prose_words: usize,
+    /// The whole text speaks of code.
+    pub(super) technical: bool,
     /// It was encoded as no honest encoder does.
     pub(super) forced: bool,
     readings: Vec<String>,
 }
 
 impl Value<'_> {
+    /// It stands in a sentence that does not speak of code.
+    pub(super) fn spoken(&self) -> bool {
+        !self.technical && (self.head.chars().next().is_some_and(char::is_uppercase) || self.head.ends_with(": "))
+    }
+
     /// As written and decoded, in lower case, different ones only.
     pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
         self.readings.iter().map(String::as_str)
@@ -45,12 +56,13 @@ impl Value<'_> {
 /// Values of one text, as they are found.
 struct Values<'a> {
     text: &'a str,
+    prose: &'a Prose,
     found: Vec<Value<'a>>,
 }
 
 /// Takes `text` apart.
-pub(super) fn values<'a>(text: &'a str, prose: &Prose) -> Vec<Value<'a>> {
-    let mut values = Values { text, found: Vec::new() };
+pub(super) fn values<'a>(text: &'a str, prose: &'a Prose) -> Vec<Value<'a>> {
+    let mut values = Values { text, prose, found: Vec::new() };
     let trimmed = text.trim();
     let structured = trimmed.len() <= LONGEST_BODY;
     if structured && (trimmed.starts_with(['{', '['])) {
@@ -63,10 +75,15 @@ pub(super) fn values<'a>(text: &'a str, prose: &Prose) -> Vec<Value<'a>> {
     if trimmed.len() > LONGEST || trimmed.lines().count() > MOST_ROWS {
         return values.found;
     }
-    values.query(trimmed, 0);
-    values.header(trimmed);
+    if !trimmed.contains('\n') {
+        values.query(trimmed, 0);
+        values.header(trimmed);
+    }
+    if prose.asks || prose.words_without_sql > prose::MOST {
+        return values.found;
+    }
     values.add(Place::Whole, "", trimmed);
-    if prose.words >= 1 && !prose.asks {
+    if prose.words >= 1 {
         values.tails(trimmed);
     }
     values.found
@@ -96,7 +113,19 @@ impl<'a> Values<'a> {
         readings.push(lower);
         let start = (written.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let (end, forced) = (start + written.len(), plain.forced);
-        self.found.push(Value { place, written, name: name.to_ascii_lowercase(), start, end, forced, readings });
+        let head = self.text.get(..start).unwrap_or_default();
+        self.found.push(Value {
+            place,
+            written,
+            head,
+            name: name.to_ascii_lowercase(),
+            start,
+            end,
+            prose_words: self.prose.words,
+            technical: self.prose.technical,
+            forced,
+            readings,
+        });
     }
 
     /// `a=1&b=2`, alone, at the start of a text or behind the `?` of an address.
@@ -217,12 +246,15 @@ impl<'a> Values<'a> {
                 || token.contains("--")
         };
         let (mut first, mut last, mut nth) = (None, 0, 0);
+        // Where words of SQL, or numbers, begin that go on up to here.
+        let mut keywords: Option<usize> = None;
         for token in text.split_whitespace() {
             let start = (token.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
             if odd(token) {
-                first = first.or((nth > 0).then_some(start));
+                first = first.or((nth > 0).then(|| keywords.unwrap_or(start)));
                 last = start + token.len();
             }
+            keywords = is_keyword(token).then(|| keywords.unwrap_or(start));
             nth += 1;
         }
         if let Some(first) = first {
@@ -230,6 +262,15 @@ impl<'a> Values<'a> {
             self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
         }
     }
+}
+
+/// A word SQL goes on with, or a number.
+fn is_keyword(token: &str) -> bool {
+    const WORDS: [&str; 18] = [
+        "or", "and", "union", "all", "select", "order", "by", "group", "having", "where", "not", "like", "null",
+        "exec", "distinct", "limit", "waitfor", "delay",
+    ];
+    WORDS.iter().any(|word| word.eq_ignore_ascii_case(token)) || token.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `name=value` at the start of a text.

@@ -2,6 +2,9 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::list::list;
+
+list!(SURE_LIST, SURE);
 
 /// Strings no honest value contains.
 const SURE: &[&str] = &[
@@ -260,7 +263,7 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if serialised(text) {
         return Some(Certain);
     }
-    let mut found = SURE.iter().filter(|part| text.contains(**part)).peekable();
+    let mut found = SURE_LIST.each(text).filter_map(|at| SURE.get(at)).peekable();
     found.peek()?;
     let written = found.all(|part| WRITTEN.contains(part));
     let short = text.len() <= 200 && text.lines().count() <= 2;

@@ -5,13 +5,30 @@
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
 use super::command_names::{FILTERS, RISKY, TELLING};
+use super::list::list;
+
+list!(SURE_LIST, SURE);
 
 /// Whether a reading of a value runs a command.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if text.len() > 1500 {
         return None;
     }
-    alone(value, text).max(separated(value, text))
+    if text.starts_with("#!") {
+        return None;
+    }
+    let escaped = text.contains("\\n") || text.contains("\\r");
+    let spelled = escaped.then(|| text.replace("\\r", "\r").replace("\\n", "\n"));
+    let text = spelled.as_deref().unwrap_or(text);
+    let appended = if value.place == Place::Tail && !value.spoken() { None } else { separated(value, text) };
+    alone(value, text).max(appended).max(quoted(value, text))
+}
+
+/// `' whoami`: a quote, then a program that needs no arguments.
+fn quoted(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let rest = text.strip_prefix(['\'', '"'])?.trim();
+    let telling = ["whoami", "ipconfig", "ifconfig", "netstat", "systeminfo", "uname -a", "ls -la", "cat /etc/passwd"];
+    (value.place != Place::Tail && telling.contains(&rest)).then_some(Likely)
 }
 
 /// A separator, then a program.
@@ -26,7 +43,8 @@ fn separated(value: &Value<'_>, text: &str) -> Option<Confidence> {
         let rest = text.get(at..).unwrap_or_default();
         let (kind, len) = separator(rest);
         from = at + len.max(1);
-        if len == 0 {
+        // A row of a script is no separator.
+        if len == 0 || rest.starts_with(['\n', '\r']) && value.place != Place::Field && value.written.contains('\n') {
             continue;
         }
         let head = text.get(..at).unwrap_or_default();
@@ -120,7 +138,7 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
 
 /// Arguments no ordinary pipeline has.
 fn dangerous(arguments: &str) -> bool {
-    ["/etc/", "http", "system(", "-e", "-r", "/tmp", "c:", "/var/www", ".php", "/dev/"]
+    ["/etc/", "http", "system(", "-e", "-r", "%", "<?", "/tmp", "c:", "/var/www", ".php", "/dev/"]
         .iter()
         .any(|part| arguments.contains(part))
 }
@@ -140,7 +158,9 @@ fn value_like(head: &str, field: bool, place: Place) -> bool {
             || last.contains(['@', '=', '.']) && !last.starts_with('-') && !last.contains(['(', '{', '/']);
     match place {
         Place::Field => words.len() <= 4 && !head.contains(['{', '<']),
-        Place::Whole => single && shaped && !last.contains('$'),
+        Place::Whole => {
+            single && (shaped && !last.contains('$') || head.len() <= 2 && last.len() <= 2 || last.ends_with('*'))
+        }
         Place::Tail => single && shaped,
     }
 }
@@ -176,7 +196,7 @@ fn program(text: &str) -> Option<(Program, &str)> {
         .collect();
     bent |= bare != path && bare.len() >= 2 && path.trim_matches(['\'', '"']).len() != bare.len();
     // `/b??/c?t`
-    let globbed = word.starts_with('/') && word.contains('?');
+    let globbed = word.starts_with('/') && word.matches('?').count() >= 2 && !word.contains('=');
     bent |= globbed;
     let name = if globbed {
         "cat".to_owned()
@@ -188,85 +208,17 @@ fn program(text: &str) -> Option<(Program, &str)> {
 
 /// Commands that are an attack without any separator.
 fn alone(value: &Value<'_>, text: &str) -> Option<Confidence> {
-    const SURE: &[&str] = &[
-        "/dev/tcp/",
-        "/dev/udp/",
-        "nc -e",
-        "nc -lvp",
-        "ncat -e",
-        "-e /bin/sh",
-        "-e /bin/bash",
-        "-e cmd.exe",
-        "bash -i >&",
-        "sh -i >&",
-        "0<&196",
-        "mkfifo /tmp/",
-        "pty.spawn(",
-        "import socket,subprocess",
-        "socket.socket(socket.af_inet",
-        "new-object system.net.sockets.tcpclient",
-        "fsockopen(\"",
-        "tcpsocket.open(",
-        "use socket;$i=",
-        "exec 5<>",
-        "powershell -enc",
-        "powershell -e ",
-        "-encodedcommand",
-        "-w hidden",
-        "invoke-mimikatz",
-        "certutil -urlcache",
-        "certutil.exe -urlcache",
-        "mshta http",
-        "regsvr32 /s /n /u",
-        "rundll32.exe javascript",
-        "bitsadmin /transfer",
-        "|bash",
-        "| base64 -d | sh",
-        "|base64 -d|sh",
-        "base64 -d|bash",
-        "| base64 -d | bash",
-        "${ifs}",
-        "$ifs$9",
-        "cat$ifs",
-        "() { :",
-        "() {:",
-        "(){:;}",
-        "() { _",
-        "{cat,/",
-        "cat</etc",
-        "cat /etc/passwd",
-        "cat /etc/shadow",
-        "type c:\\boot.ini",
-        "type c:\\win",
-        "%comspec%",
-        "/bin/cat /etc",
-        "net user /add",
-        "<!--#exec",
-        "wget http://",
-        "shutdown -h now",
-        "downloadstring(",
-        "iex(new-object",
-        "iex (new-object",
-        "/bin/sh -i",
-        "xterm -display",
-        "nc.traditional",
-        "net localgroup administrators",
-        "os.dup2(",
-        "/usr/bin/id",
-        "socat exec:",
-        "socat tcp",
-    ];
     let short = text.len() <= 400 && text.lines().count() <= 3;
     if !short {
         return None;
     }
-    let found = SURE.iter().filter(|part| text.contains(**part)).count();
+    let found = SURE_LIST.each(text).count();
     match value.place {
         _ if found == 0 => field_program(value, text),
         Place::Field => Some(Certain),
         Place::Whole | Place::Tail => {
             let weak = ["wget http://", "cat /etc/passwd", "shutdown -h now", "powershell -e ", "/usr/bin/id"];
-            let only_weak = SURE.iter().filter(|part| text.contains(**part)).all(|part| weak.contains(part));
+            let only_weak = SURE_LIST.each(text).filter_map(|at| SURE.get(at)).all(|part| weak.contains(part));
             if only_weak {
                 (value.place == Place::Whole && !text.contains("{{") && text.contains("/etc/passwd")).then_some(Likely)
             } else {
@@ -291,3 +243,73 @@ fn field_program(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let path = text.starts_with("/bin/") || text.starts_with("/usr/bin/") || text.starts_with("/sbin/");
     (known && (pointed || path) || path && RISKY.contains(&program.name.as_str())).then_some(Likely)
 }
+
+/// Commands that reach out, take over or read accounts.
+const SURE: &[&str] = &[
+    "/dev/tcp/",
+    "/dev/udp/",
+    "nc -e",
+    "nc -lvp",
+    "ncat -e",
+    "-e /bin/sh",
+    "-e /bin/bash",
+    "-e cmd.exe",
+    "bash -i >&",
+    "sh -i >&",
+    "0<&196",
+    "mkfifo /tmp/",
+    "pty.spawn(",
+    "import socket,subprocess",
+    "socket.socket(socket.af_inet",
+    "new-object system.net.sockets.tcpclient",
+    "fsockopen(\"",
+    "tcpsocket.open(",
+    "use socket;$i=",
+    "exec 5<>",
+    "powershell -enc",
+    "powershell -e ",
+    "-encodedcommand",
+    "-w hidden",
+    "invoke-mimikatz",
+    "certutil -urlcache",
+    "certutil.exe -urlcache",
+    "mshta http",
+    "regsvr32 /s /n /u",
+    "rundll32.exe javascript",
+    "bitsadmin /transfer",
+    "|bash",
+    "| base64 -d | sh",
+    "|base64 -d|sh",
+    "base64 -d|bash",
+    "| base64 -d | bash",
+    "${ifs}",
+    "$ifs$9",
+    "cat$ifs",
+    "() { :",
+    "() {:",
+    "(){:;}",
+    "() { _",
+    "{cat,/",
+    "cat</etc",
+    "cat /etc/passwd",
+    "cat /etc/shadow",
+    "type c:\\boot.ini",
+    "type c:\\win",
+    "%comspec%",
+    "/bin/cat /etc",
+    "net user /add",
+    "<!--#exec",
+    "wget http://",
+    "shutdown -h now",
+    "downloadstring(",
+    "iex(new-object",
+    "iex (new-object",
+    "/bin/sh -i",
+    "xterm -display",
+    "nc.traditional",
+    "net localgroup administrators",
+    "os.dup2(",
+    "/usr/bin/id",
+    "socat exec:",
+    "socat tcp",
+];

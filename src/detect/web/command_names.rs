@@ -203,6 +203,7 @@ pub(super) const RISKY: &[&str] = &[
 
 /// Of those, the ones that need no arguments to tell something, and are no words of prose.
 pub(super) const TELLING: &[&str] = &[
+    "sysinfo",
     "whoami",
     "id",
     "uname",

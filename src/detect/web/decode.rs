@@ -238,7 +238,7 @@ fn escape(tail: &[u8]) -> (Option<u32>, usize) {
 /// `0x2e`, `0x2f`, `0x5c` written out in a path.
 fn zero_x(tail: &[u8]) -> (Option<u32>, usize) {
     let code = tail.strip_prefix(b"x").and_then(pair).filter(|code| matches!(code, 0x2e | 0x2f | 0x5c));
-    let alone = tail.get(3).is_none_or(|byte| !byte.is_ascii_hexdigit() || *byte == b'0');
+    let alone = !tail.get(3..5).is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
     (code.filter(|_| alone), 3)
 }
 

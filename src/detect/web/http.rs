@@ -40,6 +40,9 @@ fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
         "<script",
         "header",
     ];
+    if !text.contains(['\r', '\n', '\\', '嘊', '嘍']) {
+        return None;
+    }
     let text = text.replace("\\r", "\r").replace("\\n", "\n").replace(['嘊', '嘍'], "\n");
     let mut breaks = text.match_indices(['\r', '\n']).take(12);
     let found = breaks.any(|(at, _)| {
@@ -58,6 +61,9 @@ fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
 
 /// `<!--#exec`, `<esi:include`.
 fn includes(text: &str) -> Option<Confidence> {
+    if !text.contains('<') {
+        return None;
+    }
     let flat = text.replace(' ', "");
     ["<!--#", "<!#", "<esi:", "<#exec", "<!--esi"].iter().any(|part| flat.contains(part)).then_some(Certain)
 }
@@ -167,7 +173,7 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         () if odd_number || mapped || disguised || escaped => Some(if field { Certain } else { Likely }),
         () if (slash_trick || wrapped) && (name.contains('.') || field) && !name.is_empty() => Some(Likely),
         () if climbs && name.contains('.') => Some(Likely),
-        () if field && (local || private && slashes >= 2) && scheme != "" => Some(Likely),
+        () if field && !value.name.is_empty() && (local || private && slashes >= 2) && scheme != "" => Some(Likely),
         () if field && relative && !value.name.is_empty() => Some(Likely),
         () if remote_script => Some(Likely),
         () => None,

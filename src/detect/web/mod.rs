@@ -11,6 +11,7 @@ mod command;
 mod command_names;
 mod decode;
 mod http;
+mod list;
 mod phrases;
 mod prose;
 mod sql_tokens;
@@ -24,9 +25,9 @@ use carrier::{Place, Value};
 use prose::Prose;
 
 /// Longest text taken as one value, in bytes; most rows it may have.
-const LONGEST: usize = 4096;
+const LONGEST: usize = 1500;
 /// Most rows of a text taken as one value.
-const MOST_ROWS: usize = 12;
+const MOST_ROWS: usize = 8;
 
 /// What a detector looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +145,7 @@ fn weigh(confidence: Confidence, detector: Detector, value: &Value<'_>, prose: &
         Detector::Sql => prose.words_without_sql,
         _ => prose.words,
     };
-    if prose.asks || spoken > 16 {
+    if prose.asks || spoken > prose::MOST {
         return None;
     }
     match (value.place, spoken) {

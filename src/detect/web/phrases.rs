@@ -2,9 +2,77 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::list::list;
+
+list!(
+    FILTERS,
+    &[
+        "*)(",
+        "*()|",
+        "*)|(",
+        ")(|(",
+        ")(&",
+        "))(|",
+        "*(|(",
+        "|(uid=",
+        "(uid=*",
+        "(objectclass=",
+        "(cn=*",
+        "(|(mail=*",
+        "(userpassword",
+        ")(uid=",
+        ")(cn=",
+        ")(mail=",
+        ")(sn=",
+        ")(objectclass=",
+        "*))\0",
+        "*))%00",
+        ")\0",
+        "*)\0",
+        "(&(",
+        ")(!(",
+    ]
+);
+list!(
+    CODE,
+    &[
+        "this.password.match",
+        "this.username.match",
+        "||1==1",
+        "'||'1'=='1",
+        "\"||\"1\"==\"1",
+        "';return",
+        "\";return",
+        "'a'=='a",
+        "$where:",
+        "\"$where\"",
+        "},$or:",
+        "',$or:",
+        "db.injection",
+        "db.stores.mapreduce",
+        "newdate();do{",
+        "while(true){}",
+        "sleep(5000)",
+        "',$where",
+        ",$where:",
+        "'}],$comment",
+        "$comment:",
+        "this.constructor",
+        "tojson(this",
+        "db.getcollection",
+        "emit(1",
+        "{$gt:''}",
+        "{$ne:",
+        "this[\"pass",
+        "object.keys(this",
+    ]
+);
 
 /// Whether a reading of a value changes such a query.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if !text.contains(['$', '\'', '"', '*', ')', '<', '/', '&', '|']) {
+        return None;
+    }
     let flat: String = text.chars().filter(|letter| !letter.is_whitespace()).take(2000).collect();
     document(value, &flat).max(directory(value, &flat)).max(xml(value, text, &flat))
 }
@@ -15,7 +83,7 @@ fn document(value: &Value<'_>, flat: &str) -> Option<Confidence> {
         "$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$in", "$regex", "$where", "$exists", "$or", "$and", "$eq",
         "$not", "&exists", "$func", "$expr",
     ];
-    let bracket = operator.iter().any(|own| flat.contains(&format!("[{own}]")));
+    let bracket = flat.contains("[$") && operator.iter().any(|own| flat.contains(&format!("[{own}]")));
     if bracket {
         return Some(Certain);
     }
@@ -63,73 +131,17 @@ fn document(value: &Value<'_>, flat: &str) -> Option<Confidence> {
     if compared && flat.len() < 300 && !coded {
         return Some(if flat.len() < 40 { Certain } else { Likely });
     }
-    let code = [
-        "this.password.match",
-        "this.username.match",
-        "||1==1",
-        "'||'1'=='1",
-        "\"||\"1\"==\"1",
-        "';return",
-        "\";return",
-        "0;return",
-        "1;return",
-        ";return(true)",
-        "returntrue;}",
-        "'a'=='a",
-        "$where:",
-        "\"$where\"",
-        "},$or:",
-        "',$or:",
-        "db.injection",
-        "db.stores.mapreduce",
-        "newdate();do{",
-        "while(true){}",
-        "sleep(5000)",
-        "',$where",
-        ",$where:",
-        "'}],$comment",
-        "$comment:",
-        "this.constructor",
-        "tojson(this",
-        "db.getcollection",
-        "emit(1",
-        "{$gt:''}",
-        "{$ne:",
-        "this[\"pass",
-        "object.keys(this",
-    ];
-    (code.iter().any(|part| flat.contains(part)) && flat.len() < 240 && !coded).then_some(Likely)
+    let returns = flat.len() < 60
+        && (flat.starts_with("0;return")
+            || flat.starts_with("1;return")
+            || flat.starts_with("';return")
+            || flat.starts_with("\";return"));
+    (returns || CODE.any(flat) && flat.len() < 240 && !coded).then_some(Likely)
 }
 
 /// `*)(uid=*`, `admin)(&)`.
 fn directory(value: &Value<'_>, flat: &str) -> Option<Confidence> {
-    const SURE: &[&str] = &[
-        "*)(",
-        "*()|",
-        "*)|(",
-        ")(|(",
-        ")(&",
-        "))(|",
-        "*(|(",
-        "|(uid=",
-        "(uid=*",
-        "(objectclass=",
-        "(cn=*",
-        "(|(mail=*",
-        "(userpassword",
-        ")(uid=",
-        ")(cn=",
-        ")(mail=",
-        ")(sn=",
-        ")(objectclass=",
-        "*))\0",
-        "*))%00",
-        ")\0",
-        "*)\0",
-        "(&(",
-        ")(!(",
-    ];
-    let found = SURE.iter().any(|part| flat.contains(part)) || flat == "*|" || flat.ends_with("*()|&'");
+    let found = FILTERS.any(flat) || flat == "*|" && value.place == Place::Whole || flat.ends_with("*()|&'");
     let mild = value.place != Place::Field && flat.starts_with('(') && flat.ends_with("))");
     if found && flat.len() < 160 && !flat.contains([';', '{', '+']) && !mild {
         let sure = flat.starts_with(['*', ')', '(']) || flat.contains("*)(");

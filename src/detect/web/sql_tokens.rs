@@ -119,6 +119,15 @@ fn next(text: &str) -> Option<(Token<'_>, &str)> {
         _ if first.is_alphabetic() || first == '_' => {
             let len = word_len(text);
             let (word, rest) = text.split_at_checked(len)?;
+            // `1or1=1`: a keyword with a number behind it.
+            for keyword in ["or", "and", "union"] {
+                if let Some(number) = word.strip_prefix(keyword)
+                    && number.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
+                    && number.bytes().all(|byte| byte.is_ascii_digit())
+                {
+                    return take(word_kind(keyword, ""), keyword.len());
+                }
+            }
             if len == 1 && matches!(first, 'n' | 'x' | 'b' | 'e') && rest.starts_with('\'') {
                 return string(rest, '\'');
             }
@@ -289,6 +298,10 @@ const NAMES: &[&str] = &[
     "sys.",
     "sysobjects",
     "syscolumns",
+    "sysusers",
+    "sysibm.",
+    "syscat.",
+    "pg_group",
     "information_schema",
     "pg_sleep",
     "pg_catalog",

@@ -24,15 +24,55 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if text.len() > 3000 {
         return None;
     }
+    if text.is_ascii() || !text.contains(['’', '‘', '′', '“', '”', '–']) {
+        return read(value, text);
+    }
+    // Pasted through a word processor.
+    let plain = text.replace(['’', '‘', '′'], "'").replace(['“', '”'], "\"").replace('–', "--");
+    read(value, &plain)
+}
+
+fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let quoted = ['\'', '"'].into_iter().filter_map(|quote| {
+        let before = text.split(quote).next()?;
+        // Behind a space a quote opens a string, unless nothing else was before.
+        let opens = before.ends_with([' ', '(', '=', ',', '[', ':', '{', '\n', '\t']) && !before.trim().is_empty();
+        if opens && (value.place != Place::Field || before.split_whitespace().count() > 2) {
+            return None;
+        }
         let tokens = behind(text, quote)?;
         let found = follows(&tokens, Context::Quoted)?;
-        // A quoted word in a sentence also has something behind it.
-        let before = text.split(quote).next().unwrap_or_default();
         let long = before.split_whitespace().count() > 8;
-        Some(if long && found == Certain { Likely } else { found })
+        let head = value.head.to_ascii_lowercase();
+        let query =
+            ["select", "update", "delete", "insert"].iter().any(|verb| before.contains(verb) || head.contains(verb));
+        match found {
+            _ if query && !constant_condition(&tokens) => None,
+            Certain if long => Some(Likely),
+            // `'one' or 'other'` is prose.
+            Likely
+                if value.place == Place::Tail
+                    && !tokens.iter().any(|token| {
+                        matches!(token.kind, Kind::Compare | Kind::Comment | Kind::Danger | Kind::Semicolon)
+                    }) =>
+            {
+                None
+            }
+            found => Some(found),
+        }
     });
     quoted.max().max(bare(value, text)).max(statement(value, text))
+}
+
+/// `or 1=1`, `or 'a'='a`, or a comment at the end.
+fn constant_condition(tokens: &[Token<'_>]) -> bool {
+    let compares = tokens.windows(4).any(|four| match four {
+        [logic, left, compare, right] => {
+            logic.kind == Kind::Logic && left.is_constant() && compare.kind == Kind::Compare && right.is_constant()
+        }
+        _ => false,
+    });
+    compares || tokens.last().is_some_and(|last| last.kind == Kind::Comment)
 }
 
 /// As it stands.
@@ -43,7 +83,18 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let (first, rest) = tokens.split_first()?;
     match first.kind {
         Kind::Number => follows(rest, Context::Number),
-        Kind::Text => follows(rest, Context::Quoted).map(|_| Likely),
+        Kind::Text => {
+            let second = rest.first().map(|token| token.kind);
+            let told = rest.iter().any(|token| {
+                matches!(token.kind, Kind::Comment | Kind::Union | Kind::Select)
+                    || token.kind == Kind::Compare && second == Some(Kind::Logic)
+            });
+            let compared = value.place != Place::Tail && second == Some(Kind::Compare);
+            (told || compared).then(|| follows(rest, Context::Quoted)).flatten().map(|_| Likely)
+        }
+        Kind::Logic if rest.len() == 1 && value.place != Place::Tail => {
+            rest.first().is_some_and(|token| token.is_constant()).then_some(Likely)
+        }
         Kind::Variable | Kind::Word if value.place != Place::Tail || rest.len() >= 3 => follows(rest, Context::Word),
         Kind::Danger if first.text.starts_with("@@") && rest.is_empty() => Some(Likely),
         Kind::Logic | Kind::RightParen | Kind::Semicolon | Kind::Union | Kind::Clause | Kind::Comma | Kind::Arith => {
@@ -57,11 +108,15 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
 
 /// A call that waits, alone or between operators: `sleep(5)`, `(select*from(select(sleep(9)))a)`.
 fn calls(tokens: &[Token<'_>]) -> Option<Confidence> {
-    tokens.iter().take(14).any(|token| is_offensive(token.text)).then_some(Certain)
+    tokens.iter().take(14).any(|token| is_offensive(*token)).then_some(Certain)
 }
 
 /// Names that only attacks use in a value.
-fn is_offensive(word: &str) -> bool {
+fn is_offensive(token: Token<'_>) -> bool {
+    let word = token.text;
+    if token.kind != Kind::Danger {
+        return false;
+    }
     const WORDS: [&str; 10] = [
         "sleep",
         "benchmark",
@@ -98,6 +153,7 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             }
         }
         Kind::Semicolon => match next {
+            Some(Kind::Verb) if rest.first().is_some_and(|token| token.text == "if") => calls(rest),
             Some(Kind::Verb | Kind::Select) if rest.len() >= 2 || quoted => {
                 Some(if context == Context::Word { Likely } else { Certain })
             }
@@ -131,7 +187,7 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             }
         }
         Kind::Comma => {
-            let offensive = rest.iter().any(|token| is_offensive(token.text)) || subquery(rest).is_some();
+            let offensive = rest.iter().any(|token| is_offensive(*token)) || subquery(rest).is_some();
             let nulls = rest.iter().filter(|token| token.text == "null").count() >= 2;
             let row = rest.iter().all(|token| {
                 token.is_constant() || matches!(token.kind, Kind::Comma | Kind::RightParen | Kind::Comment)
@@ -152,7 +208,7 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             let clear = rest.first().is_some_and(|token| matches!(token.text, "delay" | "time"));
             clear.then_some(Certain)
         }
-        Kind::Danger if quoted && is_offensive(first.text) => Some(Certain),
+        Kind::Danger if quoted && is_offensive(*first) => Some(Certain),
         Kind::Verb | Kind::Select if quoted => {
             let told = matches!(first.text, "exec" | "execute" | "select" | "declare" | "if" | "insert" | "update");
             let sure = rest.iter().any(|token| token.kind == Kind::Danger || token.kind == Kind::Select);
@@ -167,7 +223,7 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
 fn subquery(tokens: &[Token<'_>]) -> Option<Confidence> {
     let mut before = None;
     for token in tokens.iter().take(24) {
-        if token.kind == Kind::Select && before == Some(Kind::LeftParen) || is_offensive(token.text) {
+        if token.kind == Kind::Select && before == Some(Kind::LeftParen) || is_offensive(*token) {
             return Some(Certain);
         }
         before = Some(token.kind);
@@ -188,10 +244,13 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
         return Some(Certain);
     }
     if left.kind == Kind::Danger {
-        return if context == Context::Word && !is_offensive(left.text) { Some(Likely) } else { Some(Certain) };
+        return if context == Context::Word && !is_offensive(*left) { Some(Likely) } else { Some(Certain) };
     }
     if subquery(tokens).is_some() {
         return Some(Certain);
+    }
+    if left.kind == Kind::Word && matches!(logic, "||" | "&&") {
+        return None;
     }
     let rest = skip_operand(rest);
     let constant = left.is_constant();
@@ -306,9 +365,7 @@ fn arithmetic(rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confid
         (Context::Quoted, Kind::Open | Kind::Text) if rest.len() == 1 => Some(Likely),
         (Context::Quoted, Kind::Number) if closes && rest.len() <= 4 => Some(Likely),
         (Context::Quoted | Context::Bare | Context::Number, Kind::Logic | Kind::Union) => follows(rest, context),
-        (Context::Bare, Kind::Verb | Kind::Danger | Kind::RightParen) if is_offensive(first.text) || ends => {
-            Some(Likely)
-        }
+        (Context::Bare, Kind::Verb | Kind::Danger | Kind::RightParen) if is_offensive(*first) || ends => Some(Likely),
         _ => None,
     }
 }
@@ -333,7 +390,7 @@ fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
         return Some(Certain);
     }
     let field = value.place == Place::Field;
-    let selects = has("select") && (has("from") || tokens.len() > 3);
+    let selects = selects(&tokens);
     let changes = tokens.windows(2).any(|pair| {
         matches!(pair, [verb, object] if matches!((verb.text, object.text),
             ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
@@ -356,6 +413,27 @@ fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
         () if schema && (selects || first.kind == Kind::Select) && value.place == Place::Whole => Some(Likely),
         () if comment && changes => Some(Likely),
         () if first.text == "declare" && has("exec") => Some(Certain),
+        () if first.text == "declare" && text.contains("0x") => Some(Likely),
+        () if has("infile") && has("load") => Some(Likely),
         () => None,
     }
+}
+
+/// `select a, b from t`: one name or a list between the two, not a sentence.
+fn selects(tokens: &[Token<'_>]) -> bool {
+    let Some(at) = tokens.iter().position(|token| token.kind == Kind::Select) else { return false };
+    let rest = tokens.get(at + 1..).unwrap_or_default();
+    let Some(from) = rest.iter().position(|token| token.text == "from") else {
+        return rest.first().is_some_and(|token| token.kind == Kind::Danger);
+    };
+    let list = rest.get(..from).unwrap_or_default();
+    let plain =
+        |token: &Token<'_>| token.kind == Kind::Word && !matches!(token.text, "distinct" | "top" | "all" | "as");
+    let sentence = list.windows(2).any(|pair| pair.iter().all(plain)) || list.is_empty();
+    let table =
+        rest.get(from + 1).is_some_and(|token| matches!(token.kind, Kind::Word | Kind::Danger | Kind::LeftParen));
+    let after = rest
+        .get(from + 2)
+        .is_none_or(|token| token.kind != Kind::Word || matches!(token.text, "as" | "join" | "inner" | "left"));
+    !sentence && table && after
 }

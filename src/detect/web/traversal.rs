@@ -2,69 +2,11 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::list::list;
 
-/// Whether a reading of a value is such a path.
-pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
-    if !text.contains(['/', '\\', ':', '.']) {
-        return None;
-    }
-    let path = text.replace('\\', "/").replace("??/", "../").replace(".?/", "../");
-    let target = sensitive(&path);
-    let climbs = climbs(&path);
-    let hidden = value.forced || value.written.contains('%') && climbs > 0;
-    let worded = path.split_whitespace().count() > 3;
-    if value.forced && (target || climbs > 0 || dots_only(&path)) {
-        return Some(Certain);
-    }
-    if climbs > 0 && target {
-        return Some(Certain);
-    }
-    let field = value.place == Place::Field;
-    if climbs > 0 {
-        let alone = !worded && !path.contains(['(', '<', '`']);
-        let ordinary = is_source(&path) && !hidden && climbs <= 4;
-        return match () {
-            () if ordinary => None,
-            () if hidden && !worded => Some(Certain),
-            () if climbs >= 4 && alone => Some(Certain),
-            () if !alone => (climbs >= 4 && field).then_some(Likely),
-            () if field && (climbs >= 2 || path.starts_with('/') || path.contains("/../")) => Some(Likely),
-            () if bent(text) || text.contains("..\\") || path.starts_with("/..") || path.contains("{file}") => {
-                Some(Likely)
-            }
-            () if climbs >= 2 && path.trim_end().ends_with("../") => (climbs >= 3).then_some(Likely),
-            () if climbs >= 3 => Some(Likely),
-            () => None,
-        };
-    }
-    wrapper(value, &path).or_else(|| named(value, &path, target, worded))
-}
-
-/// How many times a path goes up.
-fn climbs(path: &str) -> usize {
-    let usual = path.matches("../").count() + usize::from(path.ends_with("/.."));
-    let bent = [".../", "..;/", "..\0", "..%", "..//", "./.\u{1}"]
-        .iter()
-        .map(|form| path.matches(form).count())
-        .max()
-        .unwrap_or(0);
-    usual.max(bent)
-}
-
-/// Forms only made to pass a filter.
-fn bent(text: &str) -> bool {
-    ["....//", "..../", "....\\", "..\\/", "../\\", "..;/", "..//..", ".../...", "...\\", ".\\.", "..\\..", "/./.."]
-        .iter()
-        .any(|form| text.contains(form))
-}
-
-fn dots_only(path: &str) -> bool {
-    path.contains('/') && path.bytes().filter(|byte| matches!(byte, b'.' | b'/')).count() * 3 >= path.len() * 2
-}
-
-/// Files of the system, of the web server and of accounts.
-fn sensitive(path: &str) -> bool {
-    const FILES: &[&str] = &[
+list!(
+    SENSITIVE,
+    &[
         "etc/passwd",
         "etc/shadow",
         "etc/group",
@@ -130,8 +72,84 @@ fn sensitive(path: &str) -> bool {
         "/.mysql_history",
         "/.viminfo",
         "secrets/kubernetes.io",
-    ];
-    FILES.iter().any(|file| path.contains(file))
+    ]
+);
+
+/// Whether a reading of a value is such a path.
+pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if !text.contains(['/', '\\', ':', '.']) {
+        return None;
+    }
+    let path = text
+        .replace('\\', "/")
+        .replace("??/", "../")
+        .replace(".?/", "../")
+        .replace("?./", "../")
+        .replace("..2f", "../")
+        .replace("..5c", "../");
+    let target = sensitive(&path);
+    let climbs = climbs(&path);
+    let hidden = value.forced || value.written.contains('%') && climbs > 0;
+    let worded = path.split_whitespace().count() > 3;
+    if value.forced && (target || climbs > 0 || dots_only(&path)) {
+        return Some(Certain);
+    }
+    if climbs > 0 && target {
+        return Some(Certain);
+    }
+    let field = value.place == Place::Field;
+    if climbs > 0 {
+        let alone = !worded && !path.contains(['(', '<', '`']);
+        let ordinary = is_source(&path) && !hidden && climbs <= 4;
+        return match () {
+            () if ordinary => None,
+            () if hidden && !worded => Some(Certain),
+            () if climbs >= 4 && alone => Some(Certain),
+            () if !alone => (climbs >= 4 && field).then_some(Likely),
+            () if field && (climbs >= 2 || path.starts_with('/') || path.contains("/../")) => Some(Likely),
+            () if alone
+                && [".asp", ".php", ".aspx", ".jsp", ".inc", ".cgi", ".ini", ".conf", ".bak"]
+                    .iter()
+                    .any(|end| path.ends_with(end)) =>
+            {
+                Some(Likely)
+            }
+            () if bent(text) || text.contains("..\\") || path.starts_with("/..") || path.contains("{file}") => {
+                Some(Likely)
+            }
+            () if climbs >= 2 && path.trim_end().ends_with("../") => (climbs >= 3).then_some(Likely),
+            () if climbs >= 3 => Some(Likely),
+            () => None,
+        };
+    }
+    wrapper(value, &path).or_else(|| named(value, &path, target, worded))
+}
+
+/// How many times a path goes up.
+fn climbs(path: &str) -> usize {
+    let usual = path.matches("../").count() + usize::from(path.ends_with("/.."));
+    let bent = [".../", "..;/", "..\0", "..%", "..//", "./.\u{1}"]
+        .iter()
+        .map(|form| path.matches(form).count())
+        .max()
+        .unwrap_or(0);
+    usual.max(bent)
+}
+
+/// Forms only made to pass a filter.
+fn bent(text: &str) -> bool {
+    ["....//", "..../", "....\\", "..\\/", "../\\", "..;/", "..//..", ".../...", "...\\", ".\\.", "..\\..", "/./.."]
+        .iter()
+        .any(|form| text.contains(form))
+}
+
+fn dots_only(path: &str) -> bool {
+    path.contains('/') && path.bytes().filter(|byte| matches!(byte, b'.' | b'/')).count() * 3 >= path.len() * 2
+}
+
+/// Files of the system, of the web server and of accounts.
+fn sensitive(path: &str) -> bool {
+    SENSITIVE.any(path)
 }
 
 /// Ends like a file of a source tree.
@@ -174,6 +192,11 @@ fn wrapper(value: &Value<'_>, path: &str) -> Option<Confidence> {
     }
     let file = path.contains("file:///");
     (file && (value.place == Place::Field || sensitive(path)) && path.split_whitespace().count() <= 2).then_some(Likely)
+}
+
+/// At the end of a sentence that does not speak of files.
+fn prose_like(value: &Value<'_>) -> bool {
+    value.spoken() && value.prose_words >= 3
 }
 
 /// A path without a climb that names a file of the system.
@@ -265,6 +288,13 @@ fn named(value: &Value<'_>, path: &str, target: bool, worded: bool) -> Option<Co
                     "/usr/pkg",
                     "/boot/",
                 ]) =>
+        {
+            Some(Likely)
+        }
+        Place::Tail
+            if prose_like(value)
+                && !path.contains(' ')
+                && begins(&["/etc/", "/proc/", "/root/", "/var/log/", "c:/win", "c:/boot"]) =>
         {
             Some(Likely)
         }

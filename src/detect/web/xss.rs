@@ -2,7 +2,76 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::list::list;
 use super::xss_tags::{Attribute, Tag, tags};
+
+list!(
+    PARTS,
+    &[
+        "javascript:",
+        "vbscript:",
+        "document.cookie",
+        "document.domain",
+        "document.location",
+        "document.write",
+        "document['",
+        "document[\"",
+        "window['",
+        "window[\"",
+        "self['",
+        "self[\"",
+        "top['",
+        "top[\"",
+        "this['",
+        "this[\"",
+        "parent['",
+        "frames[",
+        "globalthis[",
+        "fromcharcode",
+        "eval(",
+        "atob(",
+        "import(",
+        "constructor(",
+        "settimeout(",
+        "innerhtml",
+        "xmlhttprequest",
+        ".createelement(",
+        "localstorage",
+        "fetch(",
+        "location=",
+        "location.href=",
+        "xss",
+        "msgbox(",
+        "setinterval(",
+        "decodeuri",
+        "unescape(",
+        "with(document)",
+        "print()",
+    ]
+);
+list!(
+    BUILT,
+    &[
+        "[].constructor",
+        "[]['filter']",
+        "[][\"filter\"]",
+        "constructor('alert",
+        "(![]+[])",
+        "[][(![]",
+        "[]+[]",
+        "fromcharcode(",
+        "eval(atob(",
+        "eval(location",
+        "eval(name",
+        "eval(unescape(",
+        "settimeout('alert",
+        "document.cookie",
+        "document.write(",
+        "throwonerror",
+        "onerror=alert",
+        "onerror=eval",
+    ]
+);
 
 /// Whether a reading of a value runs script.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
@@ -17,6 +86,10 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
 }
 
 fn markup(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    // A lone bracket in another spelling, and ends of everything at once.
+    if text == "<" && value.written != "<" || text.contains("-->]]>") || text.contains("¼script¾") {
+        return Some(Likely);
+    }
     let found = tags(text);
     let snippet = found.len() > 6 || text.lines().count() > 4;
     let field = value.place == Place::Field;
@@ -47,7 +120,7 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
             }
         }
         "iframe" | "frame" | "object" | "embed" | "applet" | "base" | "link" | "portal" | "xml" | "bgsound"
-        | "layer" | "ilayer" | "isindex" | "xss" | "import" => {
+        | "layer" | "ilayer" | "isindex" | "xss" | "import" | "?import" => {
             let bent = tag.odd || !tag.closed || tag.attributes.iter().any(|own| !own.quoted && own.value.len() > 3);
             match () {
                 () if name == "xss" => Some(Certain),
@@ -57,6 +130,11 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
                     Some(Certain)
                 }
                 () if field => Some(Likely),
+                () if matches!(name, "embed" | "object" | "applet" | "layer" | "bgsound" | "xml" | "?import")
+                    && !snippet =>
+                {
+                    Some(Likely)
+                }
                 () if bent && !snippet => Some(Likely),
                 () => None,
             }
@@ -100,7 +178,10 @@ fn judge_attribute(own: &Attribute<'_>, tag: &Tag<'_>, field: bool, snippet: boo
     let value: String = own.value.chars().filter(|letter| !letter.is_whitespace() && !letter.is_control()).collect();
     let name = own.name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
     if is_handler(name) {
-        let harmless = value.is_empty() || is_plain_call(&value);
+        if value.is_empty() {
+            return None;
+        }
+        let harmless = is_plain_call(&value);
         return match () {
             () if runs(&value) => Some(Certain),
             () if tag.odd => Some(Certain),
@@ -162,52 +243,12 @@ fn is_foreign(address: &str) -> bool {
 
 /// Script that probes or steals.
 fn runs(text: &str) -> bool {
-    const PARTS: [&str; 38] = [
-        "javascript:",
-        "vbscript:",
-        "document.cookie",
-        "document.domain",
-        "document.location",
-        "document.write",
-        "document['",
-        "document[\"",
-        "window['",
-        "window[\"",
-        "self['",
-        "self[\"",
-        "top['",
-        "top[\"",
-        "this['",
-        "this[\"",
-        "parent['",
-        "frames[",
-        "globalthis[",
-        "fromcharcode",
-        "eval(",
-        "atob(",
-        "import(",
-        "constructor(",
-        "settimeout(",
-        "innerhtml",
-        "xmlhttprequest",
-        ".createelement(",
-        "localstorage",
-        "fetch(",
-        "location=",
-        "location.href=",
-        "xss",
-        "msgbox(",
-        "setinterval(",
-        "decodeuri",
-        "unescape(",
-        "with(document)",
-    ];
-    calls_probe(text) || PARTS.iter().any(|part| text.contains(part))
+    calls_probe(text) || PARTS.any(text)
 }
 
 /// `alert(1)`, `prompt`1``, `(confirm)(1)`, `alert?.(1)`, `alert&lpar;`.
 fn calls_probe(text: &str) -> bool {
-    ["alert", "prompt", "confirm", "print", "\\u0061lert", "al\\u0065rt"].iter().any(|name| {
+    ["alert", "prompt", "confirm", "\\u0061lert", "al\\u0065rt"].iter().any(|name| {
         text.match_indices(name).any(|(at, _)| {
             let after = text.get(at + name.len()..).unwrap_or_default();
             let after = after.trim_start_matches(|letter: char| {
@@ -224,7 +265,7 @@ fn calls_probe(text: &str) -> bool {
                 && !["window.", "self.", "top.", "parent.", "this.", "frames."]
                     .iter()
                     .any(|own| text.get(..at).is_some_and(|text| text.ends_with(own)));
-            call && whole && !method && (*name != "print" || text.len() < 60)
+            call && whole && !method
         })
     })
 }
@@ -279,32 +320,15 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if computed && short {
         return Some(Certain);
     }
-    let built = [
-        "[].constructor",
-        "[]['filter']",
-        "[][\"filter\"]",
-        "constructor('alert",
-        "(![]+[])",
-        "[][(![]",
-        "[]+[]",
-        "fromcharcode(",
-        "eval(atob(",
-        "eval(location",
-        "eval(name",
-        "eval(unescape(",
-        "settimeout('alert",
-        "document.cookie",
-        "document.write(",
-        "innerhtml=",
-        "throwonerror",
-        "onerror=alert",
-        "onerror=eval",
-        "setattribute('on",
-    ]
-    .iter()
-    .any(|part| trimmed.contains(part));
+    let built = BUILT.any(&trimmed);
     if built && short {
         return Some(if value.place == Place::Field || trimmed.contains("[]") { Certain } else { Likely });
+    }
+    let indirect =
+        ["=alert,", "(alert)(", "(alert)", "[alert]", "=alert;", "(alert,"].iter().any(|part| trimmed.contains(part));
+    let appended = trimmed.contains(";alert(") && (trimmed.contains("//") || value.written.contains("%3"));
+    if short && (indirect || appended) && !text.trim().contains(' ') {
+        return Some(Certain);
     }
     let broken = trimmed.starts_with(['}', ')', ']', ';', '*', '-']) && calls_probe(&trimmed) && short;
     let template = trimmed.starts_with("${") && calls_probe(&trimmed);
