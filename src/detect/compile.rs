@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::automaton::{Automaton, TooCostly};
 use super::condition::is_negative;
-use super::input::{InputEngine, InputRule, Selection};
+use super::input::{InputEngine, InputRule, Selection, Watch};
 use super::literal::{self, Set, required};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
@@ -32,6 +32,7 @@ struct Compiler<'a> {
     /// Sets of literals by number.
     sets: BTreeMap<Vec<String>, usize>,
     input: Vec<InputRule>,
+    watches: Vec<Watch>,
     output: Vec<OutputRule>,
     patterns: Vec<(usize, Hir)>,
     stats: Stats,
@@ -50,6 +51,7 @@ pub(super) fn compile(
         problems,
         sets: BTreeMap::new(),
         input: Vec::new(),
+        watches: Vec::new(),
         output: Vec::new(),
         patterns: Vec::new(),
         stats: Stats::default(),
@@ -80,6 +82,11 @@ impl Compiler<'_> {
             selections.push(hirs);
         }
         if self.problems.len() > before {
+            return;
+        }
+        if let Some(probe) = loaded.probe {
+            self.stats.input_rules += 1;
+            self.watches.push(Watch { rule: at, roles: loaded.rule.roles, probe });
             return;
         }
         let directions = loaded.rule.directions;
@@ -222,7 +229,7 @@ impl Compiler<'_> {
         let mut sets: Vec<(usize, Vec<String>)> = self.sets.into_iter().map(|(set, at)| (at, set)).collect();
         sets.sort_unstable();
         let sets: Vec<Vec<String>> = sets.into_iter().map(|(_, set)| set).collect();
-        let input = InputEngine::new(self.input, &sets);
+        let input = InputEngine::new(self.input, self.watches, &sets);
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
         let positions: Vec<usize> = self.output.iter().map(|rule| rule.rule).collect();
         let output = OutputEngine::new(self.output, &self.patterns, limit);

@@ -7,6 +7,7 @@ use super::place::{Places, Scene, Windows};
 use super::rule::Roles;
 use super::single::{Pattern, Visit, Way};
 use super::validate::Validator;
+use super::web::{self, Probe};
 use super::words::Words;
 use crate::types::Role;
 
@@ -16,6 +17,16 @@ pub(super) struct InputEngine {
     words: Option<Arc<Words>>,
     places: Places,
     rules: Vec<InputRule>,
+    watches: Vec<Watch>,
+}
+
+/// A rule that reports what a built-in detector finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    /// Its position among all rules.
+    pub(super) rule: usize,
+    pub(super) roles: Roles,
+    pub(super) probe: Probe,
 }
 
 /// The input side of one rule.
@@ -43,7 +54,7 @@ pub(super) type Hits = Vec<(usize, usize, usize)>;
 
 impl InputEngine {
     /// Over the rules, and the sets of literals their patterns name by position.
-    pub(super) fn new(mut rules: Vec<InputRule>, sets: &[Vec<String>]) -> Result<Self, String> {
+    pub(super) fn new(mut rules: Vec<InputRule>, watches: Vec<Watch>, sets: &[Vec<String>]) -> Result<Self, String> {
         let mut texts: Vec<String> = sets.iter().flatten().cloned().collect();
         texts.sort_unstable();
         texts.dedup();
@@ -56,7 +67,7 @@ impl InputEngine {
                 }
             }
         }
-        Ok(Self { words, places, rules })
+        Ok(Self { words, places, rules, watches })
     }
 
     /// Bytes compiled.
@@ -68,6 +79,12 @@ impl InputEngine {
     /// Where rules for `role` match, by rule.
     pub(super) fn scan(&self, text: &[u8], role: Role) -> Hits {
         let mut found = Hits::new();
+        if self.watches.iter().any(|watch| watch.roles.contains(role)) {
+            for caught in web::examine(text) {
+                let own = |watch: &&Watch| watch.probe == caught.probe && watch.roles.contains(role);
+                found.extend(self.watches.iter().filter(own).map(|watch| (watch.rule, caught.start, caught.end)));
+            }
+        }
         let Some(words) = &self.words else { return found };
         let mut hits = Vec::new();
         words.find(text, &mut hits);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::condition::{Condition, is_negative};
 use super::literal;
 use super::problem::Problem;
-use super::rule::{Override, RawRule, Roles, Rule, Source};
+use super::rule::{Directions, Override, RawRule, Roles, Rule, Source};
 use super::validate::Validator;
+use super::web::Probe;
 use super::words::is_odd;
-use crate::types::{Family, Role, RuleId};
+use crate::types::{Action, Family, Role, RuleId};
 
 /// Shortest prefilter literal: below it every other sentence would be a candidate.
 const MIN_LITERAL: usize = 3;
@@ -26,6 +27,8 @@ pub(super) struct Loaded {
     /// The patterns of each.
     pub(super) selections: Vec<Vec<String>>,
     pub(super) condition: Condition,
+    /// The built-in detector it reports, instead of patterns.
+    pub(super) probe: Option<Probe>,
     /// Where problems with each part are reported.
     pub(super) lines: Lines,
 }
@@ -173,12 +176,15 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
     }
     let (mut prefilter, mut written) = (Vec::new(), None);
     let (mut names, mut selections) = (Vec::new(), Vec::new());
+    let (mut detector, mut confidence) = (None, None);
     for (key, value) in raw.detection {
         let part = format!("detection.{key}");
         let texts = value.into_vec();
         match key.as_str() {
             "prefilter" => prefilter = texts,
             "condition" => written = texts.into_iter().next(),
+            "detector" => detector = texts.into_iter().next(),
+            "confidence" => confidence = texts.into_iter().next(),
             _ if key.starts_with("sel_") || key.starts_with("not_") => {
                 if texts.is_empty() {
                     wrong(&part, "at least one pattern is needed".into());
@@ -186,9 +192,35 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
                 names.push(key);
                 selections.push(texts);
             }
-            _ => wrong(&part, "unknown key; expected prefilter, condition, sel_* or not_*".into()),
+            _ => wrong(
+                &part,
+                "unknown key; expected prefilter, condition, sel_* or not_*, or detector and confidence".into(),
+            ),
         }
     }
+    let patterns = !prefilter.is_empty() || !names.is_empty() || written.is_some();
+    let probe = match (detector, confidence) {
+        (None, None) => None,
+        (Some(_), _) if patterns => {
+            wrong("detection.detector", "stands alone: a rule has a detector or patterns".into());
+            None
+        }
+        (Some(detector), Some(confidence)) => match Probe::parse(&detector, &confidence) {
+            Ok(_) if raw.direction != Directions::Input || raw.action == Action::Redact => {
+                wrong("detection.detector", "looks at prompts (`direction: input`) and cannot redact".into());
+                None
+            }
+            Ok(probe) => Some(probe),
+            Err(message) => {
+                wrong("detection.detector", message);
+                None
+            }
+        },
+        (Some(_), None) | (None, Some(_)) => {
+            wrong("detection", "`detector` and `confidence` go together".into());
+            None
+        }
+    };
     for literal in &prefilter {
         let lower = literal.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
         let read = literal::read(literal);
@@ -201,7 +233,7 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
             wrong("detection.prefilter", format!("`{literal}` must be lower-case ASCII, {least}"));
         }
     }
-    if (0..names.len()).all(|at| is_negative(&names, at)) {
+    if probe.is_none() && (0..names.len()).all(|at| is_negative(&names, at)) {
         wrong("detection", "at least one `sel_*` is needed".into());
         return None;
     }
@@ -245,7 +277,7 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
         file: Arc::clone(&lines.file),
         line: lines.first,
     };
-    Some(Loaded { rule, prefilter, names, selections, condition, lines })
+    Some(Loaded { rule, prefilter, names, selections, condition, probe, lines })
 }
 
 fn default_roles(family: Family) -> Roles {

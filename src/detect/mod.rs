@@ -26,6 +26,7 @@ mod single;
 mod starts;
 mod tables;
 mod validate;
+mod web;
 mod window;
 mod words;
 

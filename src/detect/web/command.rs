@@ -1,0 +1,315 @@
+//! Shell commands appended to a value, or in place of one.
+//!
+//! A pipeline begins with a program and its arguments; an injection begins with a value, or nothing, and a separator.
+
+use super::Confidence::{self, Certain, Likely};
+use super::carrier::{Place, Value};
+use super::command_names::{FILTERS, RISKY, TELLING};
+use super::list::list;
+
+list!(SURE_LIST, SURE);
+
+/// Whether a reading of a value runs a command.
+pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if text.len() > 1500 {
+        return None;
+    }
+    if text.starts_with("#!") {
+        return None;
+    }
+    let escaped = text.contains("\\n") || text.contains("\\r");
+    let spelled = escaped.then(|| text.replace("\\r", "\r").replace("\\n", "\n"));
+    let text = spelled.as_deref().unwrap_or(text);
+    let appended = if value.place == Place::Tail && !value.spoken() { None } else { separated(value, text) };
+    alone(value, text).max(appended).max(quoted(value, text))
+}
+
+/// `' whoami`: a quote, then a program that needs no arguments.
+fn quoted(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let rest = text.strip_prefix(['\'', '"'])?.trim();
+    let telling = ["whoami", "ipconfig", "ifconfig", "netstat", "systeminfo", "uname -a", "ls -la", "cat /etc/passwd"];
+    (value.place != Place::Tail && telling.contains(&rest)).then_some(Likely)
+}
+
+/// A separator, then a program.
+fn separated(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let mut best = None;
+    let mut from = 0;
+    while let Some(at) = text
+        .get(from..)
+        .and_then(|rest| rest.find([';', '|', '&', '\n', '\r', '`', '$', '<', '>', '%']))
+        .map(|at| at + from)
+    {
+        let rest = text.get(at..).unwrap_or_default();
+        let (kind, len) = separator(rest);
+        from = at + len.max(1);
+        // A row of a script is no separator.
+        if len == 0 || rest.starts_with(['\n', '\r']) && value.place != Place::Field && value.written.contains('\n') {
+            continue;
+        }
+        let head = text.get(..at).unwrap_or_default();
+        let after = text.get(at + len..).unwrap_or_default();
+        best = best.max(judge(value, head, kind, after));
+        if best == Some(Certain) {
+            break;
+        }
+    }
+    best
+}
+
+/// What separates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Separator {
+    /// `;`, `&&`, `||`, `&`, a line break.
+    Next,
+    Pipe,
+    /// `$(` or a backtick.
+    Inside,
+}
+
+fn separator(text: &str) -> (Separator, usize) {
+    let table = [
+        ("&&", Separator::Next),
+        ("||", Separator::Next),
+        (";", Separator::Next),
+        ("|", Separator::Pipe),
+        ("$((", Separator::Next),
+        ("$(", Separator::Inside),
+        ("<(", Separator::Inside),
+        (">(", Separator::Inside),
+        ("`", Separator::Inside),
+        ("\r\n", Separator::Next),
+        ("\n", Separator::Next),
+        ("\r", Separator::Next),
+        ("&", Separator::Next),
+    ];
+    let found = table.iter().find(|(sign, _)| text.starts_with(sign));
+    match found {
+        Some(("$((", _)) | None => (Separator::Next, 0),
+        Some((sign, kind)) => (*kind, sign.len()),
+    }
+}
+
+fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<Confidence> {
+    let (program, rest) = program(after)?;
+    let known = RISKY.contains(&program.name.as_str());
+    if !known {
+        return (program.bent && kind == Separator::Inside && value.place == Place::Field).then_some(Likely);
+    }
+    let head = head.trim();
+    let field = value.place == Place::Field;
+    let empty = head.trim_matches(['\'', '"', ')', '(', '\\', '/', ' ']).is_empty();
+    let is_value = empty || value_like(head, field, value.place);
+    if !is_value {
+        return None;
+    }
+    let filter = FILTERS.contains(&program.name.as_str());
+    let arguments = rest.split([';', '|', '&', '\n', '`', ')']).next().unwrap_or_default().trim();
+    let prose = arguments
+        .split_whitespace()
+        .take(4)
+        .filter(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .count()
+        >= 2;
+    let telling = TELLING.contains(&program.name.as_str());
+    let pointed = arguments.starts_with(['-', '/', '$', '%', '~', '<', '>', '"', '\''])
+        || arguments.contains(['/', '\\', ':', '.'])
+        || arguments.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    // `&` also joins words, and parameters of an address.
+    let joins = after.starts_with(' ') && value.written.contains(" & ") && !pointed && !empty;
+    if prose && !pointed || joins {
+        return None;
+    }
+    let ended = arguments.is_empty();
+    match (kind, field) {
+        _ if program.bent => Some(Certain),
+        (Separator::Inside, true) => Some(Certain),
+        (Separator::Inside, false) => (telling || pointed && !filter).then_some(if empty { Certain } else { Likely }),
+        (_, true) if ended => telling.then_some(Certain).or((!filter).then_some(Likely)),
+        (_, true) => (pointed || telling || !filter).then_some(if filter { Likely } else { Certain }),
+        (_, false) if ended => telling.then_some(Likely),
+        (_, false) if filter => {
+            (empty && pointed && value.place == Place::Whole && dangerous(arguments)).then_some(Likely)
+        }
+        (_, false) if pointed => Some(if empty { Certain } else { Likely }),
+        (_, false) => (empty && telling).then_some(Likely),
+    }
+}
+
+/// Arguments no ordinary pipeline has.
+fn dangerous(arguments: &str) -> bool {
+    ["/etc/", "http", "system(", "-e", "-r", "%", "<?", "/tmp", "c:", "/var/www", ".php", "/dev/"]
+        .iter()
+        .any(|part| arguments.contains(part))
+}
+
+/// Whether what stands before a separator is a value, and no command with its arguments.
+fn value_like(head: &str, field: bool, place: Place) -> bool {
+    let words: Vec<&str> = head.split_whitespace().collect();
+    let Some(last) = words.last() else { return true };
+    let first = words.first().copied().unwrap_or_default();
+    if RISKY.contains(&first) && !field {
+        return false;
+    }
+    let single = words.len() == 1;
+    let shaped =
+        last.bytes().next_back().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'\'' | b'"' | b')'))
+            && !last.starts_with('-')
+            || last.contains(['@', '=', '.']) && !last.starts_with('-') && !last.contains(['(', '{', '/']);
+    match place {
+        Place::Field => words.len() <= 4 && !head.contains(['{', '<']),
+        Place::Whole => {
+            single && (shaped && !last.contains('$') || head.len() <= 2 && last.len() <= 2 || last.ends_with('*'))
+        }
+        Place::Tail => single && shaped,
+    }
+}
+
+/// A program's name as a shell would read it.
+struct Program {
+    name: String,
+    /// It was written so as not to be recognised.
+    bent: bool,
+}
+
+/// The program that `text` begins with, and what follows its name.
+fn program(text: &str) -> Option<(Program, &str)> {
+    let text = text.trim_start_matches([' ', '\t', '(', '{', '"', '\'', '`', '\n', '\r', '@', '!', ';', '&', '|']);
+    let end = text.find(|letter: char| {
+        letter.is_whitespace() || matches!(letter, ';' | '|' | '&' | ')' | '`' | '<' | '>' | ',' | '%')
+    });
+    let cut = ["${ifs", "$ifs"].iter().filter_map(|ifs| text.find(ifs)).min();
+    let end = end.unwrap_or(text.len()).min(cut.unwrap_or(usize::MAX));
+    let (word, rest) = text.split_at_checked(end)?;
+    if word.is_empty() || word.len() > 64 {
+        return None;
+    }
+    let mut bent = cut == Some(end) || rest.starts_with(',') && text.contains('}') || rest.starts_with('<');
+    let path = word.rsplit('/').next().unwrap_or(word);
+    let path = path.rsplit('\\').next().filter(|_| word.contains(":\\") || word.contains("\\\\")).unwrap_or(path);
+    let bare: String = path
+        .replace("$@", "")
+        .replace("$*", "")
+        .replace("$()", "")
+        .chars()
+        .filter(|letter| !matches!(letter, '\'' | '"' | '\\' | '^'))
+        .collect();
+    bent |= bare != path && bare.len() >= 2 && path.trim_matches(['\'', '"']).len() != bare.len();
+    // `/b??/c?t`
+    let globbed = word.starts_with('/') && word.matches('?').count() >= 2 && !word.contains('=');
+    bent |= globbed;
+    let name = if globbed {
+        "cat".to_owned()
+    } else {
+        bare.trim_end_matches([',', '(']).split('(').next().unwrap_or_default().to_owned()
+    };
+    Some((Program { name, bent }, rest.trim_start_matches("${ifs}").trim_start_matches("$ifs$9").trim_start()))
+}
+
+/// Commands that are an attack without any separator.
+fn alone(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let short = text.len() <= 400 && text.lines().count() <= 3;
+    if !short {
+        return None;
+    }
+    let found = SURE_LIST.each(text).count();
+    match value.place {
+        _ if found == 0 => field_program(value, text),
+        Place::Field => Some(Certain),
+        Place::Whole | Place::Tail => {
+            let weak = ["wget http://", "cat /etc/passwd", "shutdown -h now", "powershell -e ", "/usr/bin/id"];
+            let only_weak = SURE_LIST.each(text).filter_map(|at| SURE.get(at)).all(|part| weak.contains(part));
+            if only_weak {
+                (value.place == Place::Whole && !text.contains("{{") && text.contains("/etc/passwd")).then_some(Likely)
+            } else {
+                Some(Likely)
+            }
+        }
+    }
+}
+
+/// A field whose whole value is a command with arguments.
+fn field_program(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if value.place != Place::Field
+        || ["command", "cmd", "script", "code", "run", "bash", "shell"].contains(&value.name.as_str())
+    {
+        return None;
+    }
+    let (program, rest) = program(text)?;
+    let arguments = rest.trim();
+    let known = RISKY.contains(&program.name.as_str()) && !FILTERS.contains(&program.name.as_str());
+    let pointed =
+        arguments.starts_with(['-', '/', '$', '%', '~']) || arguments.contains("://") || arguments.contains("/etc/");
+    let path = text.starts_with("/bin/") || text.starts_with("/usr/bin/") || text.starts_with("/sbin/");
+    (known && (pointed || path) || path && RISKY.contains(&program.name.as_str())).then_some(Likely)
+}
+
+/// Commands that reach out, take over or read accounts.
+const SURE: &[&str] = &[
+    "/dev/tcp/",
+    "/dev/udp/",
+    "nc -e",
+    "nc -lvp",
+    "ncat -e",
+    "-e /bin/sh",
+    "-e /bin/bash",
+    "-e cmd.exe",
+    "bash -i >&",
+    "sh -i >&",
+    "0<&196",
+    "mkfifo /tmp/",
+    "pty.spawn(",
+    "import socket,subprocess",
+    "socket.socket(socket.af_inet",
+    "new-object system.net.sockets.tcpclient",
+    "fsockopen(\"",
+    "tcpsocket.open(",
+    "use socket;$i=",
+    "exec 5<>",
+    "powershell -enc",
+    "powershell -e ",
+    "-encodedcommand",
+    "-w hidden",
+    "invoke-mimikatz",
+    "certutil -urlcache",
+    "certutil.exe -urlcache",
+    "mshta http",
+    "regsvr32 /s /n /u",
+    "rundll32.exe javascript",
+    "bitsadmin /transfer",
+    "|bash",
+    "| base64 -d | sh",
+    "|base64 -d|sh",
+    "base64 -d|bash",
+    "| base64 -d | bash",
+    "${ifs}",
+    "$ifs$9",
+    "cat$ifs",
+    "() { :",
+    "() {:",
+    "(){:;}",
+    "() { _",
+    "{cat,/",
+    "cat</etc",
+    "cat /etc/passwd",
+    "cat /etc/shadow",
+    "type c:\\boot.ini",
+    "type c:\\win",
+    "%comspec%",
+    "/bin/cat /etc",
+    "net user /add",
+    "<!--#exec",
+    "wget http://",
+    "shutdown -h now",
+    "downloadstring(",
+    "iex(new-object",
+    "iex (new-object",
+    "/bin/sh -i",
+    "xterm -display",
+    "nc.traditional",
+    "net localgroup administrators",
+    "os.dup2(",
+    "/usr/bin/id",
+    "socat exec:",
+    "socat tcp",
+];

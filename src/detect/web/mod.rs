@@ -1,0 +1,159 @@
+//! Attacks on the web server, database or shell behind the model, found by their structure.
+//!
+//! The same string is an attack as the value of a parameter and harmless inside a developer's question. So a text is
+//! first taken apart into the values it carries (the whole of a short text, parameters of an address, strings of a JSON
+//! body, headers, what a short sentence ends with or quotes), and each value is read, decoded, by one detector per
+//! language: does it break out of where a value stands? Prose around it, questions above all, counts against it.
+
+mod carrier;
+mod code;
+mod command;
+mod command_names;
+mod decode;
+mod http;
+mod list;
+mod phrases;
+mod prose;
+mod sql_tokens;
+mod sqli;
+mod template;
+mod traversal;
+mod xss;
+mod xss_tags;
+
+use carrier::{Place, Value};
+use prose::Prose;
+
+/// Longest text taken as one value, in bytes; most rows it may have.
+const LONGEST: usize = 1500;
+/// Most rows of a text taken as one value.
+const MOST_ROWS: usize = 8;
+
+/// What a detector looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detector {
+    /// SQL that leaves the literal it was put into.
+    Sql,
+    /// Markup or script that runs in a browser.
+    Script,
+    /// Paths that leave their directory, or name files of the system.
+    Path,
+    /// Shell commands appended to a value.
+    Command,
+    /// Expressions of template engines.
+    Template,
+    /// Code, serialised objects and lookups that run on a server.
+    Code,
+    /// Operators and filters of document databases, directories and XML.
+    Query,
+    /// Line breaks, server-side includes and addresses that mislead a server.
+    Server,
+}
+
+/// How sure a detector is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Confidence {
+    /// Rare in honest values.
+    Likely,
+    /// Hardly ever seen in an honest value.
+    Certain,
+}
+
+/// What a rule asks for: a detector's findings of one confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub(super) detector: Detector,
+    pub(super) confidence: Confidence,
+}
+
+/// What was found, and in which bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Catch {
+    pub(super) probe: Probe,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Probe {
+    /// From the words of a rule file.
+    pub(super) fn parse(detector: &str, confidence: &str) -> Result<Self, String> {
+        let detector = match detector {
+            "sql" => Detector::Sql,
+            "script" => Detector::Script,
+            "path" => Detector::Path,
+            "command" => Detector::Command,
+            "template" => Detector::Template,
+            "code" => Detector::Code,
+            "query" => Detector::Query,
+            "server" => Detector::Server,
+            _ => {
+                return Err("must be one of sql, script, path, command, template, code, query, server".into());
+            }
+        };
+        let confidence = match confidence {
+            "likely" => Confidence::Likely,
+            "certain" => Confidence::Certain,
+            _ => return Err("`confidence` must be likely or certain".into()),
+        };
+        Ok(Self { detector, confidence })
+    }
+}
+
+/// What each detector finds in `text`, at its highest confidence.
+pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
+    let mut found: Vec<Catch> = Vec::new();
+    if !prose::suspicious(text) {
+        return found;
+    }
+    let Ok(text) = std::str::from_utf8(text) else { return found };
+    let prose = Prose::of(text);
+    for value in carrier::values(text, &prose) {
+        for (detector, look) in DETECTORS {
+            let Some(confidence) = value.readings().filter_map(|reading| look(&value, reading)).max() else { continue };
+            let Some(confidence) = weigh(confidence, detector, &value, &prose) else { continue };
+            let new = Catch { probe: Probe { detector, confidence }, start: value.start, end: value.end };
+            match found.iter_mut().find(|known| known.probe.detector == detector) {
+                Some(known) if known.probe.confidence < confidence => *known = new,
+                Some(_) => {}
+                None => found.push(new),
+            }
+        }
+    }
+    found
+}
+
+/// What reads one value.
+type Look = fn(&Value<'_>, &str) -> Option<Confidence>;
+
+const DETECTORS: [(Detector, Look); 8] = [
+    (Detector::Sql, sqli::look),
+    (Detector::Script, xss::look),
+    (Detector::Path, traversal::look),
+    (Detector::Command, command::look),
+    (Detector::Template, template::look),
+    (Detector::Code, code::look),
+    (Detector::Query, phrases::look),
+    (Detector::Server, http::look),
+];
+
+/// What remains of a confidence in the prose around the value.
+fn weigh(confidence: Confidence, detector: Detector, value: &Value<'_>, prose: &Prose) -> Option<Confidence> {
+    if value.place == Place::Field {
+        return Some(confidence);
+    }
+    let spoken = match detector {
+        Detector::Sql => prose.words_without_sql,
+        _ => prose.words,
+    };
+    if prose.asks || spoken > prose::MOST {
+        return None;
+    }
+    match (value.place, spoken) {
+        (Place::Whole, 0..=4) => Some(confidence),
+        _ if prose.technical => (confidence == Confidence::Certain).then_some(Confidence::Likely),
+        _ => Some(confidence),
+    }
+}
+
+#[cfg(test)]
+mod tests;

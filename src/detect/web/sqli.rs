@@ -1,0 +1,439 @@
+//! SQL that leaves the literal it was put into.
+//!
+//! A value is read three times: as it stands, inside single quotes and inside double quotes. It is an attack when what
+//! follows the end of the literal goes on as SQL would: a condition that is complete, another query, another statement,
+//! or a comment that hides the rest.
+
+use super::Confidence::{self, Certain, Likely};
+use super::carrier::{Place, Value};
+use super::sql_tokens::{Kind, Token, behind, plain};
+
+/// What the literal is that the value was put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Quoted,
+    Number,
+    /// Nothing was before: the value begins with what follows a literal.
+    Bare,
+    /// A word that may be a name, or the end of a sentence.
+    Word,
+}
+
+/// Whether a reading of a value is SQL that breaks out.
+pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if text.len() > 3000 {
+        return None;
+    }
+    if text.is_ascii() || !text.contains(['’', '‘', '′', '“', '”', '–']) {
+        return read(value, text);
+    }
+    // Pasted through a word processor.
+    let plain = text.replace(['’', '‘', '′'], "'").replace(['“', '”'], "\"").replace('–', "--");
+    read(value, &plain)
+}
+
+fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let quoted = ['\'', '"'].into_iter().filter_map(|quote| {
+        let before = text.split(quote).next()?;
+        // Behind a space a quote opens a string, unless nothing else was before.
+        let opens = before.ends_with([' ', '(', '=', ',', '[', ':', '{', '\n', '\t']) && !before.trim().is_empty();
+        if opens && (value.place != Place::Field || before.split_whitespace().count() > 2) {
+            return None;
+        }
+        let tokens = behind(text, quote)?;
+        let found = follows(&tokens, Context::Quoted)?;
+        let long = before.split_whitespace().count() > 8;
+        let head = value.head.to_ascii_lowercase();
+        let query =
+            ["select", "update", "delete", "insert"].iter().any(|verb| before.contains(verb) || head.contains(verb));
+        match found {
+            _ if query && !constant_condition(&tokens) => None,
+            Certain if long => Some(Likely),
+            // `'one' or 'other'` is prose.
+            Likely
+                if value.place == Place::Tail
+                    && !tokens.iter().any(|token| {
+                        matches!(token.kind, Kind::Compare | Kind::Comment | Kind::Danger | Kind::Semicolon)
+                    }) =>
+            {
+                None
+            }
+            found => Some(found),
+        }
+    });
+    quoted.max().max(bare(value, text)).max(statement(value, text))
+}
+
+/// `or 1=1`, `or 'a'='a`, or a comment at the end.
+fn constant_condition(tokens: &[Token<'_>]) -> bool {
+    let compares = tokens.windows(4).any(|four| match four {
+        [logic, left, compare, right] => {
+            logic.kind == Kind::Logic && left.is_constant() && compare.kind == Kind::Compare && right.is_constant()
+        }
+        _ => false,
+    });
+    compares || tokens.last().is_some_and(|last| last.kind == Kind::Comment)
+}
+
+/// As it stands.
+fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let tokens = plain(text);
+    let signed = tokens.first().is_some_and(|first| first.kind == Kind::Arith && matches!(first.text, "-" | "+"));
+    let tokens = if signed { tokens.get(1..)? } else { tokens.as_slice() };
+    let (first, rest) = tokens.split_first()?;
+    match first.kind {
+        Kind::Number => follows(rest, Context::Number),
+        Kind::Text => {
+            let second = rest.first().map(|token| token.kind);
+            let told = rest.iter().any(|token| {
+                matches!(token.kind, Kind::Comment | Kind::Union | Kind::Select)
+                    || token.kind == Kind::Compare && second == Some(Kind::Logic)
+            });
+            let compared = value.place != Place::Tail && second == Some(Kind::Compare);
+            (told || compared).then(|| follows(rest, Context::Quoted)).flatten().map(|_| Likely)
+        }
+        Kind::Logic if rest.len() == 1 && value.place != Place::Tail => {
+            rest.first().is_some_and(|token| token.is_constant()).then_some(Likely)
+        }
+        Kind::Variable | Kind::Word if value.place != Place::Tail || rest.len() >= 3 => follows(rest, Context::Word),
+        Kind::Danger if first.text.starts_with("@@") && rest.is_empty() => Some(Likely),
+        Kind::Logic | Kind::RightParen | Kind::Semicolon | Kind::Union | Kind::Clause | Kind::Comma | Kind::Arith => {
+            follows(tokens, Context::Bare)
+        }
+        Kind::Danger | Kind::LeftParen => follows(tokens, Context::Bare).or_else(|| calls(tokens)),
+        Kind::Other if matches!(first.text, "%" | "\\" | "`" | "´") => follows(rest, Context::Bare),
+        _ => None,
+    }
+}
+
+/// A call that waits, alone or between operators: `sleep(5)`, `(select*from(select(sleep(9)))a)`.
+fn calls(tokens: &[Token<'_>]) -> Option<Confidence> {
+    tokens.iter().take(14).any(|token| is_offensive(*token)).then_some(Certain)
+}
+
+/// Names that only attacks use in a value.
+fn is_offensive(token: Token<'_>) -> bool {
+    let word = token.text;
+    if token.kind != Kind::Danger {
+        return false;
+    }
+    const WORDS: [&str; 10] = [
+        "sleep",
+        "benchmark",
+        "waitfor",
+        "load_file",
+        "extractvalue",
+        "updatexml",
+        "randomblob",
+        "load_extension",
+        "httpuritype",
+        "name_const",
+    ];
+    WORDS.contains(&word)
+        || ["xp_", "utl_", "dbms_", "pg_sleep", "sp_oa", "sp_makewebtask", "sys_e", "lo_import", "ctxsys"]
+            .iter()
+            .any(|name| word.starts_with(name))
+}
+
+/// What the tokens behind a literal amount to.
+fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
+    let closed = tokens.iter().take_while(|token| token.kind == Kind::RightParen).count();
+    let tokens = tokens.get(closed..)?;
+    let (first, rest) = tokens.split_first()?;
+    let ends = tokens.last().is_some_and(|last| last.kind == Kind::Comment);
+    let quoted = context == Context::Quoted;
+    let next = rest.first().map(|token| token.kind);
+    match first.kind {
+        Kind::Comment => {
+            let alone = rest.is_empty() && (first.text.len() <= 3 || first.text.starts_with("--") || closed > 0);
+            match context {
+                Context::Quoted if alone => Some(Certain),
+                Context::Number | Context::Bare if closed > 0 => Some(Certain),
+                _ => None,
+            }
+        }
+        Kind::Semicolon => match next {
+            Some(Kind::Verb) if rest.first().is_some_and(|token| token.text == "if") => calls(rest),
+            Some(Kind::Verb | Kind::Select) if rest.len() >= 2 || quoted => {
+                Some(if context == Context::Word { Likely } else { Certain })
+            }
+            Some(Kind::Danger) => Some(Certain),
+            Some(Kind::Comment) if quoted => Some(Certain),
+            None if quoted && closed > 0 => Some(Likely),
+            _ => None,
+        },
+        Kind::Union => {
+            let at = rest.iter().position(|token| !matches!(token.text, "all" | "distinct" | "distinctrow" | "("));
+            let after = at.and_then(|at| rest.get(at));
+            match after.map(|token| token.kind) {
+                Some(Kind::Select) => Some(Certain),
+                Some(Kind::Danger) => Some(Certain),
+                _ if quoted && first.text == "union" => Some(Likely),
+                _ => None,
+            }
+        }
+        Kind::Logic => condition(rest, context, first.text),
+        Kind::Clause => clause(first, rest, context, ends),
+        Kind::Arith => arithmetic(rest, context, ends),
+        Kind::Compare => {
+            let operand = rest.first()?;
+            match context {
+                Context::Quoted if operand.is_constant() && (rest.len() == 1 || ends) => Some(Likely),
+                Context::Quoted if first.text == "=" && operand.kind == Kind::Danger => Some(Certain),
+                Context::Quoted if matches!(operand.text, "null" | "like") && ends => Some(Likely),
+                Context::Quoted if operand.kind == Kind::LeftParen => subquery(rest),
+                Context::Number | Context::Bare | Context::Quoted => subquery(rest),
+                Context::Word => None,
+            }
+        }
+        Kind::Comma => {
+            let offensive = rest.iter().any(|token| is_offensive(*token)) || subquery(rest).is_some();
+            let nulls = rest.iter().filter(|token| token.text == "null").count() >= 2;
+            let row = rest.iter().all(|token| {
+                token.is_constant() || matches!(token.kind, Kind::Comma | Kind::RightParen | Kind::Comment)
+            });
+            match context {
+                _ if offensive => Some(Certain),
+                Context::Quoted if ends && row => Some(Certain),
+                Context::Bare | Context::Number if ends && nulls => Some(Certain),
+                _ => None,
+            }
+        }
+        Kind::Text | Kind::Open if quoted => {
+            let then = follows(rest, context)?;
+            (then == Certain && rest.first().is_some_and(|token| matches!(token.kind, Kind::Logic | Kind::Union)))
+                .then_some(Likely)
+        }
+        Kind::Danger if first.text == "waitfor" => {
+            let clear = rest.first().is_some_and(|token| matches!(token.text, "delay" | "time"));
+            clear.then_some(Certain)
+        }
+        Kind::Danger if quoted && is_offensive(*first) => Some(Certain),
+        Kind::Verb | Kind::Select if quoted => {
+            let told = matches!(first.text, "exec" | "execute" | "select" | "declare" | "if" | "insert" | "update");
+            let sure = rest.iter().any(|token| token.kind == Kind::Danger || token.kind == Kind::Select);
+            (told && sure || ends).then_some(Likely)
+        }
+        Kind::Not if quoted => follows(rest, context),
+        _ => None,
+    }
+}
+
+/// `(select ...`, somewhere near.
+fn subquery(tokens: &[Token<'_>]) -> Option<Confidence> {
+    let mut before = None;
+    for token in tokens.iter().take(24) {
+        if token.kind == Kind::Select && before == Some(Kind::LeftParen) || is_offensive(*token) {
+            return Some(Certain);
+        }
+        before = Some(token.kind);
+    }
+    None
+}
+
+/// Behind `or`, `and`: an operand, perhaps compared with another.
+fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Confidence> {
+    let strong = matches!(context, Context::Quoted | Context::Bare);
+    let skip = |token: &&Token<'_>| {
+        matches!(token.kind, Kind::LeftParen | Kind::Not | Kind::Arith) || matches!(token.text, "exists" | "binary")
+    };
+    let skipped = tokens.iter().take_while(skip).count();
+    let tokens = tokens.get(skipped..)?;
+    let (left, rest) = tokens.split_first()?;
+    if matches!(left.kind, Kind::Select) {
+        return Some(Certain);
+    }
+    if left.kind == Kind::Danger {
+        return if context == Context::Word && !is_offensive(*left) { Some(Likely) } else { Some(Certain) };
+    }
+    if subquery(tokens).is_some() {
+        return Some(Certain);
+    }
+    if left.kind == Kind::Word && matches!(logic, "||" | "&&") {
+        return None;
+    }
+    let rest = skip_operand(rest);
+    let constant = left.is_constant();
+    let Some((operator, right)) = rest.split_first() else {
+        // It ends here: `' or 1`, `' or 'a`.
+        let short = match left.kind {
+            Kind::Number => context == Context::Quoted || (context == Context::Bare && logic != "and" && logic != "||"),
+            Kind::Text | Kind::Open => context == Context::Quoted && left.text.len() <= 16,
+            _ => matches!(left.text, "true" | "false") && strong,
+        };
+        return short.then_some(Likely);
+    };
+    match operator.kind {
+        Kind::Compare => {
+            let skipped = right.iter().take_while(|token| skip(token)).count();
+            let operand = right.get(skipped);
+            let Some(operand) = operand else {
+                return (context == Context::Quoted && left.kind != Kind::Word).then_some(Likely);
+            };
+            let same = operand.text.trim_matches(['\'', '"']) == left.text.trim_matches(['\'', '"']);
+            let equal = matches!(
+                operator.text,
+                "=" | "==" | "<=>" | "like" | "rlike" | "regexp" | "is" | "in" | "between" | "!=" | "<>"
+            );
+            let tail = right.get(skipped + 1..).unwrap_or_default();
+            let goes_on = tail.iter().any(|token| token.kind == Kind::Comment)
+                || operand.kind == Kind::Open
+                || tail.last().is_some_and(|last| last.kind == Kind::Open);
+            match context {
+                Context::Quoted | Context::Bare if constant && operand.is_constant() => Some(Certain),
+                Context::Number if constant && operand.is_constant() && (equal || goes_on) => Some(Certain),
+                Context::Word if constant && operand.is_constant() && equal => {
+                    Some(if same || goes_on { Certain } else { Likely })
+                }
+                Context::Quoted if goes_on => Some(Certain),
+                Context::Quoted if operand.is_constant() || operand.kind == Kind::Word => Some(Likely),
+                Context::Bare if goes_on => Some(Likely),
+                _ if same && equal => Some(Likely),
+                Context::Number if goes_on => Some(Likely),
+                Context::Bare if operand.is_constant() && left.kind == Kind::Word => Some(Likely),
+                _ => None,
+            }
+        }
+        Kind::Comment if constant && strong => Some(Certain),
+        Kind::Comment if constant && context == Context::Number => Some(Likely),
+        Kind::Comment if context == Context::Quoted => Some(Likely),
+        Kind::Logic if constant => condition(right, context, operator.text),
+        Kind::Arith if constant && strong => Some(Likely),
+        Kind::Union => Some(Certain),
+        Kind::RightParen if constant && context == Context::Quoted => Some(Likely),
+        Kind::Semicolon if constant && context == Context::Quoted => Some(Likely),
+        Kind::Clause if constant && strong => Some(Likely),
+        _ => None,
+    }
+}
+
+/// What is left of the tokens behind an operand: its call, its sum, its closing parentheses.
+fn skip_operand<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
+    let mut rest = tokens;
+    if rest.first().is_some_and(|token| token.kind == Kind::LeftParen) {
+        let mut depth = 0_usize;
+        let end = rest.iter().position(|token| {
+            match token.kind {
+                Kind::LeftParen => depth += 1,
+                Kind::RightParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+        });
+        rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+    }
+    while let [sum, operand, tail @ ..] = rest {
+        let adds = sum.kind == Kind::Arith && operand.is_constant();
+        if !adds {
+            break;
+        }
+        rest = tail;
+    }
+    let closed = rest.iter().take_while(|token| token.kind == Kind::RightParen).count();
+    rest.get(closed..).unwrap_or_default()
+}
+
+/// `order by 3--`, `having 1=1`, `limit 1 into outfile`, `procedure analyse(`.
+fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confidence> {
+    let second = rest.first()?;
+    let number = |at: usize| rest.get(at).is_some_and(|token| token.kind == Kind::Number);
+    let found = match first.text {
+        "order" | "group" if second.text == "by" => {
+            number(1) || ends || subquery(rest).is_some() || context == Context::Quoted
+        }
+        "having" => second.is_constant() || ends,
+        "limit" | "offset" => second.kind == Kind::Number && (ends || context == Context::Quoted || rest.len() > 3),
+        "procedure" => second.text == "analyse",
+        "into" => matches!(second.text, "outfile" | "dumpfile"),
+        "where" => second.is_constant() && rest.get(1).is_some_and(|token| token.kind == Kind::Compare),
+        _ => false,
+    };
+    let sure = ends || context == Context::Quoted || matches!(first.text, "procedure" | "into" | "having");
+    let known = found && (context != Context::Word || sure && ends);
+    known.then_some(if sure { Certain } else { Likely })
+}
+
+/// `'||(select ...)||'`, `'-sleep(5)-'`, `1*(select ...)`, `'+'x`.
+fn arithmetic(rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confidence> {
+    if subquery(rest).is_some() {
+        return Some(Certain);
+    }
+    let first = rest.first()?;
+    let closes = rest.last().is_some_and(|last| last.kind == Kind::Open) || ends;
+    match (context, first.kind) {
+        (Context::Quoted, Kind::Danger) => Some(if closes { Certain } else { Likely }),
+        (Context::Quoted, Kind::Open | Kind::Text) if rest.len() == 1 => Some(Likely),
+        (Context::Quoted, Kind::Number) if closes && rest.len() <= 4 => Some(Likely),
+        (Context::Quoted | Context::Bare | Context::Number, Kind::Logic | Kind::Union) => follows(rest, context),
+        (Context::Bare, Kind::Verb | Kind::Danger | Kind::RightParen) if is_offensive(*first) || ends => Some(Likely),
+        _ => None,
+    }
+}
+
+/// A whole statement that only attacks send: it runs commands, waits, or reads the server's own tables.
+fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    let tokens = plain(text);
+    let first = tokens.first()?;
+    let begins = matches!(first.kind, Kind::Verb | Kind::Select | Kind::Semicolon | Kind::LeftParen)
+        || value.place == Place::Field;
+    if !begins {
+        return None;
+    }
+    let has = |word: &str| tokens.iter().any(|token| token.text == word);
+    let calls = |test: fn(&str) -> bool| tokens.iter().any(|token| token.kind == Kind::Danger && test(token.text));
+    if calls(|word| word.starts_with("xp_") || word.starts_with("utl_") || word.starts_with("sp_oa"))
+        || has("outfile")
+        || has("dumpfile")
+        || calls(|word| matches!(word, "load_file" | "benchmark" | "randomblob" | "extractvalue" | "updatexml"))
+        || has("waitfor") && has("delay")
+    {
+        return Some(Certain);
+    }
+    let field = value.place == Place::Field;
+    let selects = selects(&tokens);
+    let changes = tokens.windows(2).any(|pair| {
+        matches!(pair, [verb, object] if matches!((verb.text, object.text),
+            ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
+            | ("insert", "into") | ("delete", "from") | ("execute", "immediate")))
+    });
+    let waits = calls(|word| matches!(word, "sleep" | "pg_sleep" | "waitfor") || word.starts_with("dbms_"));
+    let schema = calls(|word| {
+        word.starts_with("sys")
+            || word.starts_with("information_schema")
+            || word.starts_with("pg_")
+            || word.starts_with("@@")
+            || word.starts_with("mysql.")
+            || word.starts_with("current_setting")
+            || word.starts_with("sqlite_")
+    });
+    let comment = tokens.last().is_some_and(|last| last.kind == Kind::Comment);
+    match () {
+        () if waits => Some(Certain),
+        () if field && (selects || changes) => Some(Likely),
+        () if schema && (selects || first.kind == Kind::Select) && value.place == Place::Whole => Some(Likely),
+        () if comment && changes => Some(Likely),
+        () if first.text == "declare" && has("exec") => Some(Certain),
+        () if first.text == "declare" && text.contains("0x") => Some(Likely),
+        () if has("infile") && has("load") => Some(Likely),
+        () => None,
+    }
+}
+
+/// `select a, b from t`: one name or a list between the two, not a sentence.
+fn selects(tokens: &[Token<'_>]) -> bool {
+    let Some(at) = tokens.iter().position(|token| token.kind == Kind::Select) else { return false };
+    let rest = tokens.get(at + 1..).unwrap_or_default();
+    let Some(from) = rest.iter().position(|token| token.text == "from") else {
+        return rest.first().is_some_and(|token| token.kind == Kind::Danger);
+    };
+    let list = rest.get(..from).unwrap_or_default();
+    let plain =
+        |token: &Token<'_>| token.kind == Kind::Word && !matches!(token.text, "distinct" | "top" | "all" | "as");
+    let sentence = list.windows(2).any(|pair| pair.iter().all(plain)) || list.is_empty();
+    let table =
+        rest.get(from + 1).is_some_and(|token| matches!(token.kind, Kind::Word | Kind::Danger | Kind::LeftParen));
+    let after = rest
+        .get(from + 2)
+        .is_none_or(|token| token.kind != Kind::Word || matches!(token.text, "as" | "join" | "inner" | "left"));
+    !sentence && table && after
+}

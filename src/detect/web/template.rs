@@ -1,0 +1,257 @@
+//! Expressions of template engines where a value should be.
+
+use super::Confidence::{self, Certain, Likely};
+use super::carrier::{Place, Value};
+use super::list::list;
+
+list!(SURE_LIST, SURE);
+
+/// How expressions open and close.
+const BRACKETS: [(&str, &str); 16] = [
+    ("{{", "}}"),
+    ("${", "}"),
+    ("#{", "}"),
+    ("<%", "%>"),
+    ("{%", "%}"),
+    ("*{", "}"),
+    ("@{", "}"),
+    ("~{", "}"),
+    ("%{", "}"),
+    ("[[", "]]"),
+    ("@(", ")"),
+    ("{php}", "{/php}"),
+    ("{$", "}"),
+    ("{", "}"),
+    ("<#", ">"),
+    ("#set", ")"),
+];
+
+/// Whether a reading of a value is evaluated by a template engine.
+pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if !text.contains(['{', '@', '<', '#', '[']) || text.len() > 2500 {
+        return None;
+    }
+    let mut best = None;
+    for (open, close) in BRACKETS {
+        for (at, _) in text.match_indices(open).take(8) {
+            let inner = text.get(at + open.len()..).unwrap_or_default();
+            let inner = match open {
+                // The outermost, for an expression with braces of its own.
+                "${" | "#{" | "{%" | "@(" | "%{" => inner.rfind(close),
+                _ => inner.find(close),
+            }
+            .and_then(|end| inner.get(..end))
+            .unwrap_or(inner);
+            best = best.max(judge(value, open, inner, text));
+        }
+    }
+    best
+}
+
+fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confidence> {
+    let field = value.place == Place::Field;
+    let flat: String = inner.chars().filter(|letter| !letter.is_whitespace()).collect();
+    if open == "{" {
+        // Smarty and Latte; too usual elsewhere for anything but their own words.
+        let told = ["$smarty", "system(", "/php}", "math equation", "literal}", "self::", "=7*7", "include file="];
+        return (flat.len() < 200 && told.iter().any(|part| inner.starts_with(part)) && value.place != Place::Tail)
+            .then_some(Certain);
+    }
+    if open == "[[" || open == "<#" || open == "#set" {
+        let told = ["freemarker", "assign", "getruntime", "t(java", "7*7", "${", "exec(", "$class", "include"];
+        return told
+            .iter()
+            .any(|part| flat.contains(part))
+            .then_some(if flat.contains("assign") || flat.contains("${") { Likely } else { Certain });
+    }
+    let marks = if open == "{$" || open == "@(" { computes(&flat) } else { SURE_LIST.any(inner) || computes(&flat) };
+    if marks {
+        // Templates of applications read their environment too.
+        let mild = [
+            "env:",
+            "process.env",
+            "fetch(",
+            ".constructor",
+            "range(1",
+            "kernel.",
+            "namespace.",
+            "reflect",
+            "getenv",
+            "?api",
+            "system(",
+            "exec(",
+            "eval(",
+        ];
+        let only_mild =
+            !computes(&flat) && SURE_LIST.each(inner).filter_map(|at| SURE.get(at)).all(|part| mild.contains(part));
+        let short = text.len() <= 300;
+        return match () {
+            () if !only_mild && (short || field) => Some(Certain),
+            () if field && (only_mild || short) => Some(Likely),
+            () if short && value.place == Place::Whole && text.starts_with(open) => Some(Likely),
+            () => None,
+        };
+    }
+    let whole = text.trim().starts_with(open) && text.trim().len() <= open.len() + inner.len() + 4;
+    let calls = flat.contains(['(', '[', '|', '*', '\'', '"', '=']);
+    let objects = [
+        "config", "request", "self", "settings", "app", "session", "this", "g", "_self", "debug", "requires", "$",
+        "dump", "global", "environ",
+    ];
+    let object = objects.contains(&flat.trim_end_matches(['}', '%']));
+    match () {
+        () if whole && field && (calls || object) && matches!(open, "{{" | "${" | "#{" | "<%" | "*{" | "%{") => {
+            Some(Likely)
+        }
+        () if whole && object && matches!(open, "{{" | "${") => Some(Likely),
+        () if whole
+            && value.place != Place::Tail
+            && flat.contains("('")
+            && matches!(open, "{{" | "${")
+            && !flat.contains(',')
+            && flat.len() < 60 =>
+        {
+            Some(Likely)
+        }
+        () => None,
+    }
+}
+
+/// `7*7`, `'a'.upper()`, `4*'4'`: a probe that shows whether it is evaluated.
+fn computes(flat: &str) -> bool {
+    let flat = flat.trim_matches(['=', '-', '(', ')', '{', '}', '[', ']', '%', '"', '\'']);
+    let operand = |text: &str| {
+        let text = text.trim_matches(['\'', '"', '(', ')', '-']);
+        !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let sum = ['*', '+', '-', '/', '^'].iter().any(|sign| {
+        flat.split_once(*sign).is_some_and(|(left, right)| operand(left) && operand(right.trim_start_matches('*')))
+    });
+    let literal =
+        ["'a'.", "''.", "\"\".", "[].", "().", "'foo'.", "\"foo\".", "'test'.", "\"a\".", "''["].iter().any(|start| {
+            flat.starts_with(start) || flat.starts_with(start.trim_start_matches(['\'', '"'])) && start.len() > 3
+        });
+    sum || literal && flat.contains(['(', '_'])
+}
+
+/// What no honest expression contains.
+const SURE: &[&str] = &[
+    "__class__",
+    "__globals__",
+    "__subclasses__",
+    "__builtins__",
+    "__import__",
+    "__init__",
+    "__mro__",
+    "__base",
+    "__getitem__",
+    "__self__",
+    "\\x5f",
+    "|attr(",
+    "attr(\"",
+    "popen",
+    "os.system",
+    "subprocess",
+    "getruntime",
+    "processbuilder",
+    ".getclass(",
+    "forname(",
+    "t(java",
+    "java.lang",
+    "java.util",
+    "freemarker",
+    "_self.",
+    "self._",
+    "_templatereference",
+    "registerundefinedfilter",
+    "getfilter",
+    "|filter(",
+    "|map(",
+    "|reduce(",
+    "|sort('",
+    "|sort(\"",
+    "lipsum",
+    "cycler.",
+    "joiner.",
+    "namespace.",
+    "url_for.",
+    "get_flashed_messages",
+    "constructor.constructor",
+    "tostring.constructor",
+    "constructor(",
+    ".constructor",
+    "child_process",
+    "mainmodule",
+    "process.env",
+    "file_get_contents",
+    "system(",
+    "shell_exec",
+    "exec(",
+    "passthru(",
+    "eval(",
+    "`id`",
+    "popen(",
+    "file.open",
+    "file.read",
+    "io.popen",
+    "kernel.",
+    "dir.entries",
+    "file.new",
+    "smarty.version",
+    "$smarty",
+    "writefile(",
+    "#memberaccess",
+    "#context",
+    "@java.lang",
+    "ognlutil",
+    "#_memberaccess",
+    "org.apache",
+    "scriptengine",
+    "dump(app",
+    "app.request",
+    "app.environment",
+    "config.items",
+    "config.from_",
+    "settings.secret",
+    "request.application",
+    "request.environ",
+    "request.__",
+    "environ[",
+    "debug %",
+    "include '/etc",
+    "include(\"/etc",
+    "/etc/passwd",
+    "jndi:",
+    "lower:",
+    "upper:",
+    "env:",
+    "sys:",
+    "::-",
+    "include_file",
+    "#rt.",
+    "#request",
+    "#session",
+    "$class.inspect",
+    "class.inspect(",
+    "setx=",
+    "#set(",
+    "ex(\"",
+    "new(\"freemarker",
+    "?new()",
+    "?api",
+    "getenv",
+    "module.cache",
+    "module.runtime",
+    "template.module",
+    "inspect.os",
+    "fetch(",
+    "newinstance",
+    "reflect",
+    "isclass",
+    "%(",
+    "range(1",
+    "import os",
+    "import%20os",
+    "sleep(",
+    "phpinfo(",
+];
