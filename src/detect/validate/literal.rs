@@ -1,6 +1,6 @@
 //! Whether what is assigned to a name such as `db_password` is a secret, or something that only stands for one.
 
-use super::secret::{bits, is_wild, not_placeholder};
+use super::secret::{bits, is_wild, not_placeholder, odd_pairs};
 
 /// Parts of a name that say it names no secret, but something about one: `token_type`, `passwordField`.
 const ABOUT: &str = "\
@@ -15,7 +15,7 @@ const ABOUT: &str = "\
     image namespace group role user username email host port domain";
 /// What a name that names a secret begins with; the rules say what may stand before.
 const KEYWORDS: &str = "\
-    password passwd passwort passphrase passcode pass pwd psw psk secret token credential credentials cred creds bearer \
+    password passwd passwort passphrase passcode pass pwd psw psk pre preshared presharedkey secure secret token credential credentials cred creds bearer \
     salt identified api access account auth private master encrypt encryption sign signing license licence consumer app \
     application storage shared subscription instrumentation integration routing crypt crypto cipher aes hmac jwt session \
     cookie webhook deploy client service admin user write server db map maps project security contrase contrasena senha \
@@ -101,21 +101,28 @@ fn value(rest: &[u8]) -> (&[u8], bool) {
     {
         return (own, true);
     }
-    let begins = rest.iter().position(|byte| !joins(byte)).unwrap_or(rest.len());
-    (rest.get(begins..).unwrap_or_default(), false)
+    let worded = rest.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
+    let last = rest.get(worded..).unwrap_or_default();
+    let begins = last.iter().position(|byte| !joins(byte)).unwrap_or(last.len());
+    (last.get(begins..).unwrap_or_default(), false)
 }
 
 /// Whether it is a password (`true`) or a key (`false`) that a name names; nothing when it names something else.
 fn names_secret(name: &[u8]) -> Option<bool> {
     let lower = name.to_ascii_lowercase();
-    let password = lower.starts_with(b"p") && !lower.starts_with(b"priv") || lower.starts_with(b"identified");
+    let password =
+        any("p _p wacht senha kenn contra mot identified securestring cred", |own| lower.starts_with(own.as_bytes()))
+            && !lower.starts_with(b"priv")
+            || lower.starts_with(b"parola");
     let parts = parts(name);
     let keyword = parts.first()?;
-    let known = any(KEYWORDS, |own| {
-        keyword
-            .strip_prefix(own.as_bytes())
-            .is_some_and(|rest| rest.is_empty() || any(GLUED, |glued| glued.as_bytes() == rest))
-    });
+    let password = password || keyword.ends_with(b"pass");
+    let known = keyword.ends_with(b"pass")
+        || any(KEYWORDS, |own| {
+            keyword
+                .strip_prefix(own.as_bytes())
+                .is_some_and(|rest| rest.is_empty() || any(GLUED, |glued| glued.as_bytes() == rest))
+        });
     let about = parts.iter().skip(1).any(|part| any(ABOUT, |own| own.as_bytes() == part.as_slice()));
     (known && !about).then_some(password)
 }
@@ -162,14 +169,11 @@ fn is_secret(value: &[u8], quoted: bool, password: bool, rest: &[u8]) -> bool {
     }
     let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     let numbers = value.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let signs = value.len() - letters - numbers;
     let wild = runs.iter().any(|run| run.len() >= 5 && is_random(run));
     if password {
-        let strange = letters > 0 && (numbers > 0 || signs > usize::from(runs.len() > 1) * (runs.len() - 1));
-        return strange
-            || wild
-            || (letters == 0 && numbers >= 6)
-            || (quoted && runs.len() == 1 && letters >= 8 && wild);
+        let inner = value.split_last().map_or(value, |(_, rest)| rest);
+        let strange = letters > 0 && (numbers > 0 || inner.iter().any(|byte| b"!@#$%^&*?+=~".contains(byte)));
+        return strange || wild || letters == 0 && numbers >= 6 || is_jumble(value);
     }
     let long = runs.iter().map(|run| run.len()).max().unwrap_or(0);
     letters > 0 && bits(value) >= 2.7 && (wild && long >= 8 || numbers > 0 && wild && value.len() >= 12)
@@ -215,6 +219,16 @@ fn is_random(run: &[u8]) -> bool {
         || digits >= 2 && changes >= 3
 }
 
+/// Letters whose case changes more often than in names, and that are few words' letters.
+fn is_jumble(value: &[u8]) -> bool {
+    let rises =
+        value.windows(2).filter(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
+    value.len() >= 8
+        && value.iter().all(u8::is_ascii_alphabetic)
+        && (rises.count() >= 2 || value.windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase)))
+        && odd_pairs(value) * 6 >= value.len()
+}
+
 /// Begins as a path does, or ends as the name of a file.
 fn is_path(lower: &[u8]) -> bool {
     let begins = [&b"/"[..], b"./", b"../", b"~/", b"c:"].iter().any(|own| lower.starts_with(own));
@@ -225,7 +239,8 @@ fn is_path(lower: &[u8]) -> bool {
 /// Stands for something else by its first and last signs: `<token>`, `%TOKEN%`, `$TOKEN`, `[token]`, `__token__`.
 fn is_marked(value: &[u8]) -> bool {
     match value {
-        [b'<' | b'[' | b'{' | b'@', ..] => true,
+        [b'<' | b'[' | b'{', ..] => true,
+        [b'@' | b'!', rest @ ..] => rest.iter().all(|byte| byte.is_ascii_alphabetic() || b"._".contains(byte)),
         [b'$', next, ..] if next.is_ascii_alphabetic() || *next == b'_' => !value.iter().any(u8::is_ascii_lowercase),
         [b'$', ..] => false,
         [b'%', .., b'%'] | [b'_', b'_', .., b'_', b'_'] => true,

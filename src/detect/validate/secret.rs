@@ -120,13 +120,18 @@ const FOLLOWS: [u32; 26] = [
 
 /// Whether letters, of either case, are no word: three in ten pairs of neighbours are met in few words.
 pub(super) fn is_wild(letters: &[u8]) -> bool {
-    let odd = letters
+    let odd = odd_pairs(letters);
+    odd >= 2 && odd * 10 >= letters.len() * 3
+}
+
+/// Pairs of neighbours that are met in few words.
+pub(super) fn odd_pairs(letters: &[u8]) -> usize {
+    letters
         .windows(2)
         .filter(|pair| {
             let [a, b] = pair else { return false };
             let at = |byte: &u8| u32::from(byte.to_ascii_lowercase().wrapping_sub(b'a'));
             FOLLOWS.get(at(a) as usize).is_none_or(|follows| follows.checked_shr(at(b)).is_none_or(|own| own & 1 == 0))
         })
-        .count();
-    odd >= 2 && odd * 10 >= letters.len() * 3
+        .count()
 }
