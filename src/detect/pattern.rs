@@ -66,6 +66,7 @@ fn lazy(hir: &Hir, limit: usize) -> Result<meta::Regex, String> {
         .hybrid_cache_capacity(LAZY_CACHE)
         .dfa(false)
         .onepass(false)
+        .auto_prefilter(false)
         .which_captures(WhichCaptures::Implicit);
     meta::Builder::new()
         .configure(config)

@@ -38,7 +38,7 @@ const fn form(name: &'static str, passes: fn(&[u8]) -> bool) -> Check {
 }
 
 /// Every check by name, sorted by what it is about.
-static CHECKS: [Check; 56] = [
+static CHECKS: [Check; 57] = [
     // Any number.
     checksum("luhn", number::luhn),
     checksum("verhoeff", number::verhoeff),
@@ -62,6 +62,7 @@ static CHECKS: [Check; 56] = [
     // People, by country.
     checksum("nhs", people::nhs),
     form("ssn", people::ssn),
+    form("phone", people::phone),
     form("nino", people::nino),
     checksum("cpf", people::cpf),
     checksum("cnpj", people::cnpj),

@@ -224,3 +224,15 @@ pub(super) fn vin(text: &[u8]) -> bool {
     let mixed = all.iter().any(u8::is_ascii_alphabetic) && all.iter().any(u8::is_ascii_digit);
     all.len() == 17 && mixed && all.get(8) == check
 }
+
+/// A telephone number: eight to fifteen digits, not mostly one, that are no date.
+pub(super) fn phone(text: &[u8]) -> bool {
+    let begins = text.iter().position(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'('));
+    let own = begins.and_then(|at| text.get(at..)).unwrap_or_default();
+    let count = |digit: u8| own.iter().filter(|byte| **byte == digit).count();
+    let all = digits(own).count();
+    let groups: Vec<usize> =
+        own.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).filter(|length| *length > 0).collect();
+    let date = matches!(groups.as_slice(), [4, 1..=2, 1..=2] | [1..=2, 1..=2, 4]);
+    (7..=18).contains(&all) && (b'0'..=b'9').all(|digit| count(digit) * 10 < all * 8) && !date
+}
