@@ -1,6 +1,6 @@
 //! The values a text carries: parameters, JSON strings, headers, the end or the quote of a short sentence.
 
-use super::decode::decode;
+use super::decode::{Plain, decode};
 use super::prose::{self, Prose, odd_quote, suspicious};
 use super::{LONGEST, MOST_ROWS};
 
@@ -38,7 +38,7 @@ pub(super) struct Value<'a> {
     pub(super) technical: bool,
     /// It was encoded as no honest encoder does.
     pub(super) forced: bool,
-    readings: Vec<String>,
+    readings: Vec<(u128, String)>,
 }
 
 impl Value<'_> {
@@ -47,9 +47,9 @@ impl Value<'_> {
         !self.technical && (self.head.chars().next().is_some_and(char::is_uppercase) || self.head.ends_with(": "))
     }
 
-    /// As written and decoded, in lower case, different ones only.
-    pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
-        self.readings.iter().map(String::as_str)
+    /// As written and decoded, in lower case, different ones only; each with the set of its ASCII bytes.
+    pub(super) fn readings(&self) -> impl Iterator<Item = (u128, &str)> {
+        self.readings.iter().map(|(bytes, text)| (*bytes, text.as_str()))
     }
 }
 
@@ -103,14 +103,16 @@ impl<'a> Values<'a> {
         }
         let lower = written.to_ascii_lowercase();
         let mut readings = Vec::new();
-        let plain = decode(&lower);
+        let hidden = memchr::memchr3(b'%', b'&', b'\\', lower.as_bytes()).is_some() || lower.contains("0x");
+        let plain = if hidden { decode(&lower) } else { Plain::default() };
         if !lower.contains(char::is_whitespace) && lower.contains('+') {
             readings.push(decode(&lower.replace('+', " ")).text);
         }
-        if plain.text != lower {
+        if hidden && plain.text != lower {
             readings.push(plain.text);
         }
         readings.push(lower);
+        let readings = readings.into_iter().map(|text| (set(&text), text)).collect();
         let start = (written.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let (end, forced) = (start + written.len(), plain.forced);
         let head = self.text.get(..start).unwrap_or_default();
@@ -259,9 +261,17 @@ impl<'a> Values<'a> {
         }
         if let Some(first) = first {
             self.add(Place::Tail, "", text.get(first..).unwrap_or_default());
-            self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
+            // What goes on behind it may be prose again.
+            if text.len() > last + 8 {
+                self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
+            }
         }
     }
+}
+
+/// The ASCII bytes of a text.
+fn set(text: &str) -> u128 {
+    text.bytes().filter(u8::is_ascii).fold(0, |all, byte| all | 1 << byte)
 }
 
 /// A word SQL goes on with, or a number.

@@ -108,8 +108,9 @@ pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
     let Ok(text) = std::str::from_utf8(text) else { return found };
     let prose = Prose::of(text);
     for value in carrier::values(text, &prose) {
-        for (detector, look) in DETECTORS {
-            let Some(confidence) = value.readings().filter_map(|reading| look(&value, reading)).max() else { continue };
+        for (detector, needs, look) in DETECTORS {
+            let readings = value.readings().filter(|(bytes, _)| bytes & needs != 0);
+            let Some(confidence) = readings.filter_map(|(_, reading)| look(&value, reading)).max() else { continue };
             let Some(confidence) = weigh(confidence, detector, &value, &prose) else { continue };
             let new = Catch { probe: Probe { detector, confidence }, start: value.start, end: value.end };
             match found.iter_mut().find(|known| known.probe.detector == detector) {
@@ -125,16 +126,27 @@ pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
 /// What reads one value.
 type Look = fn(&Value<'_>, &str) -> Option<Confidence>;
 
-const DETECTORS: [(Detector, Look); 8] = [
-    (Detector::Sql, sqli::look),
-    (Detector::Script, xss::look),
-    (Detector::Path, traversal::look),
-    (Detector::Command, command::look),
-    (Detector::Template, template::look),
-    (Detector::Code, code::look),
-    (Detector::Query, phrases::look),
-    (Detector::Server, http::look),
+/// A detector, the bytes of which it needs one, and what reads a value for it.
+const DETECTORS: [(Detector, u128, Look); 8] = [
+    (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+"), sqli::look),
+    (Detector::Script, bytes(b"<(=`:&"), xss::look),
+    (Detector::Path, bytes(b"/\\:"), traversal::look),
+    (Detector::Command, bytes(b";|&`$<>%\n\r/\\-\"'"), command::look),
+    (Detector::Template, bytes(b"{@<#["), template::look),
+    (Detector::Code, bytes(b"({$<!_:=[/"), code::look),
+    (Detector::Query, bytes(b"$'\"*)</&|"), phrases::look),
+    (Detector::Server, bytes(b"<\r\n\\/:"), http::look),
 ];
+
+/// A set of ASCII bytes.
+const fn bytes(mut list: &[u8]) -> u128 {
+    let mut all = 0;
+    while let [first, rest @ ..] = list {
+        all |= 1 << *first;
+        list = rest;
+    }
+    all
+}
 
 /// What remains of a confidence in the prose around the value.
 fn weigh(confidence: Confidence, detector: Detector, value: &Value<'_>, prose: &Prose) -> Option<Confidence> {
