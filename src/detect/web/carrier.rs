@@ -95,7 +95,7 @@ impl<'a> Values<'a> {
         if written.is_empty() || written.len() > LONGEST || self.found.len() >= MOST {
             return;
         }
-        if place == Place::Field && !suspicious(written.as_bytes()) && !written.contains(['(', ':']) {
+        if place == Place::Field && !suspicious(written.as_bytes()) && !written.contains(['(', ':', ',']) {
             return;
         }
         if self.found.iter().any(|known| known.written == written && (known.place == place || place == Place::Tail)) {
@@ -112,7 +112,7 @@ impl<'a> Values<'a> {
             readings.push(plain.text);
         }
         readings.push(lower);
-        let readings = readings.into_iter().map(|text| (set(&text), text)).collect();
+        let readings = readings.into_iter().map(|text| (set(&text) | set(written), text)).collect();
         let start = (written.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let (end, forced) = (start + written.len(), plain.forced);
         let head = self.text.get(..start).unwrap_or_default();
@@ -224,12 +224,26 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Fields of a tail that has some.
+    fn nested(&mut self, tail: &'a str) {
+        if self.prose.technical || tail.contains('\n') || self.text.starts_with('<') {
+            return;
+        }
+        if tail.starts_with('{') {
+            self.json(tail);
+        }
+        if let Some((name, value)) = named(tail) {
+            self.add(Place::Field, name, value);
+        }
+    }
+
     /// What a sentence leads up to: behind its colon, between its quotes, from its first odd word on.
     fn tails(&mut self, text: &'a str) {
         if let Some((before, value)) = text.split_once(": ")
             && before.split_whitespace().count() <= 10
         {
             self.add(Place::Tail, "", value);
+            self.nested(value);
         }
         for quote in ['"', '`', '\''] {
             let opens = |at: &usize| at.checked_sub(1).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
@@ -260,9 +274,10 @@ impl<'a> Values<'a> {
             nth += 1;
         }
         if let Some(first) = first {
+            self.nested(text.get(first..).unwrap_or_default());
             self.add(Place::Tail, "", text.get(first..).unwrap_or_default());
             // What goes on behind it may be prose again.
-            if text.len() > last + 8 {
+            if text.len() > last + 3 {
                 self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
             }
         }
@@ -276,9 +291,9 @@ fn set(text: &str) -> u128 {
 
 /// A word SQL goes on with, or a number.
 fn is_keyword(token: &str) -> bool {
-    const WORDS: [&str; 18] = [
+    const WORDS: [&str; 19] = [
         "or", "and", "union", "all", "select", "order", "by", "group", "having", "where", "not", "like", "null",
-        "exec", "distinct", "limit", "waitfor", "delay",
+        "exec", "distinct", "limit", "waitfor", "delay", "xor",
     ];
     WORDS.iter().any(|word| word.eq_ignore_ascii_case(token)) || token.bytes().all(|byte| byte.is_ascii_digit())
 }

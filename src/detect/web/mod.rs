@@ -130,7 +130,7 @@ type Look = fn(&Value<'_>, &str) -> Option<Confidence>;
 const DETECTORS: [(Detector, u128, Look); 8] = [
     (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+"), sqli::look),
     (Detector::Script, bytes(b"<(=`:&"), xss::look),
-    (Detector::Path, bytes(b"/\\:"), traversal::look),
+    (Detector::Path, bytes(b"/\\:%"), traversal::look),
     (Detector::Command, bytes(b";|&`$<>%\n\r/\\-\"'"), command::look),
     (Detector::Template, bytes(b"{@<#["), template::look),
     (Detector::Code, bytes(b"({$<!_:=[/"), code::look),

@@ -37,9 +37,9 @@ pub(super) fn suspicious(text: &[u8]) -> bool {
     }
     // One word with a colon or a call in it: `http:a.example`, `phpinfo()`.
     let one = |text: &[u8]| text.len() <= 64 && memchr::memchr3(b' ', b'\n', b'\t', text).is_none();
-    odd_quote(text)
+    text.array_windows().any(|pair| pair == b"--")
+        || odd_quote(text) && (signs > 0 || text.len() <= 24 || quote_goes_on(text))
         || signs > 0 && text.array_windows().any(|pair| pair == b"$(")
-        || text.array_windows().any(|pair| pair == b"--")
         || one(text) && memchr::memchr2(b'(', b':', text).is_some()
 }
 
@@ -85,6 +85,18 @@ const fn is_sign(byte: u8) -> bool {
 pub(super) fn odd_quote(text: &[u8]) -> bool {
     let letter = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_alphabetic);
     memchr::memchr2_iter(b'\'', b'"', text).any(|at| !letter(at.checked_sub(1)) || !letter(Some(at + 1)))
+}
+
+/// A quote with a word of SQL behind it.
+fn quote_goes_on(text: &[u8]) -> bool {
+    memchr::memchr2_iter(b'\'', b'"', text).any(|at| {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        let skipped = rest.iter().take_while(|byte| matches!(byte, b' ' | b')' | b'\'' | b'"')).count();
+        let rest = rest.get(skipped..).unwrap_or_default();
+        [b"or".as_slice(), b"and", b"union", b"order", b"having", b"group", b"like", b"is", b"xor", b"not", b"limit"]
+            .iter()
+            .any(|word| rest.get(..word.len()).is_some_and(|own| own.eq_ignore_ascii_case(word)))
+    })
 }
 
 impl Prose {

@@ -50,18 +50,17 @@ fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
             _ if query && !constant_condition(&tokens) => None,
             Certain if long => Some(Likely),
             // `'one' or 'other'` is prose.
-            Likely
-                if value.place == Place::Tail
-                    && !tokens.iter().any(|token| {
-                        matches!(token.kind, Kind::Compare | Kind::Comment | Kind::Danger | Kind::Semicolon)
-                    }) =>
-            {
-                None
-            }
+            Likely if value.place == Place::Tail && !goes_far(&tokens) => None,
             found => Some(found),
         }
     });
     quoted.max().max(bare(value, text)).max(statement(value, text))
+}
+
+/// More than another quoted word: a comparison behind a condition, a comment, a call, a statement.
+fn goes_far(tokens: &[Token<'_>]) -> bool {
+    let has = |kind| tokens.iter().any(|token| token.kind == kind);
+    has(Kind::Comment) || has(Kind::Danger) || has(Kind::Semicolon) || has(Kind::Logic) && has(Kind::Compare)
 }
 
 /// `or 1=1`, `or 'a'='a`, or a comment at the end.
@@ -145,7 +144,11 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
     let next = rest.first().map(|token| token.kind);
     match first.kind {
         Kind::Comment => {
-            let alone = rest.is_empty() && (first.text.len() <= 3 || first.text.starts_with("--") || closed > 0);
+            // `" --option "x` is a command line.
+            let option = first.text.trim_start_matches('-').starts_with(|letter: char| letter.is_ascii_alphabetic());
+            let alone = rest.is_empty()
+                && !(option && first.text.contains([' ', '"', '\'']))
+                && (first.text.len() <= 3 || first.text.starts_with("--") || closed > 0);
             match context {
                 Context::Quoted if alone => Some(Certain),
                 Context::Number | Context::Bare if closed > 0 => Some(Certain),
@@ -178,7 +181,13 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
         Kind::Compare => {
             let operand = rest.first()?;
             match context {
-                Context::Quoted if operand.is_constant() && (rest.len() == 1 || ends) => Some(Likely),
+                Context::Quoted if constant_condition(rest) => Some(Certain),
+                Context::Quoted
+                    if operand.is_constant()
+                        && (rest.len() == 1 || ends || rest.get(1).is_some_and(|token| token.kind == Kind::Logic)) =>
+                {
+                    Some(Likely)
+                }
                 Context::Quoted if first.text == "=" && operand.kind == Kind::Danger => Some(Certain),
                 Context::Quoted if matches!(operand.text, "null" | "like") && ends => Some(Likely),
                 Context::Quoted if operand.kind == Kind::LeftParen => subquery(rest),
@@ -286,6 +295,7 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
                     Some(if same || goes_on { Certain } else { Likely })
                 }
                 Context::Quoted if goes_on => Some(Certain),
+                Context::Quoted | Context::Bare | Context::Number if operand.kind == Kind::Danger => Some(Likely),
                 Context::Quoted if operand.is_constant() || operand.kind == Kind::Word => Some(Likely),
                 Context::Bare if goes_on => Some(Likely),
                 _ if same && equal => Some(Likely),
@@ -294,6 +304,7 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
                 _ => None,
             }
         }
+        Kind::Open | Kind::Text if left.kind == Kind::Text && context == Context::Quoted => Some(Likely),
         Kind::Comment if constant && strong => Some(Certain),
         Kind::Comment if constant && context == Context::Number => Some(Likely),
         Kind::Comment if context == Context::Quoted => Some(Likely),
@@ -339,7 +350,11 @@ fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -
     let number = |at: usize| rest.get(at).is_some_and(|token| token.kind == Kind::Number);
     let found = match first.text {
         "order" | "group" if second.text == "by" => {
-            number(1) || ends || subquery(rest).is_some() || context == Context::Quoted
+            number(1)
+                || ends
+                || subquery(rest).is_some()
+                || context == Context::Quoted
+                || rest.iter().any(|token| token.text == "having")
         }
         "having" => second.is_constant() || ends,
         "limit" | "offset" => second.kind == Kind::Number && (ends || context == Context::Quoted || rest.len() > 3),
@@ -403,6 +418,7 @@ fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
             || word.starts_with("pg_")
             || word.starts_with("@@")
             || word.starts_with("mysql.")
+            || matches!(word, "current_user" | "session_user" | "system_user")
             || word.starts_with("current_setting")
             || word.starts_with("sqlite_")
     });
