@@ -34,6 +34,8 @@ pub(super) struct Value<'a> {
     pub(super) end: usize,
     /// Plain words of the whole text.
     pub(super) prose_words: usize,
+    /// It stands inside a sentence, or in JSON, where much may be written.
+    pub(super) spoken_in: bool,
     /// The whole text speaks of code.
     pub(super) technical: bool,
     /// It was encoded as no honest encoder does.
@@ -57,12 +59,14 @@ impl Value<'_> {
 struct Values<'a> {
     text: &'a str,
     prose: &'a Prose,
+    /// Values found now stand in a sentence or in JSON.
+    lenient: bool,
     found: Vec<Value<'a>>,
 }
 
 /// Takes `text` apart.
 pub(super) fn values<'a>(text: &'a str, prose: &'a Prose) -> Vec<Value<'a>> {
-    let mut values = Values { text, prose, found: Vec::new() };
+    let mut values = Values { text, prose, lenient: false, found: Vec::new() };
     let trimmed = text.trim();
     let structured = trimmed.len() <= LONGEST_BODY;
     if structured && (trimmed.starts_with(['{', '['])) {
@@ -95,7 +99,11 @@ impl<'a> Values<'a> {
         if written.is_empty() || written.len() > LONGEST || self.found.len() >= MOST {
             return;
         }
-        if place == Place::Field && !suspicious(written.as_bytes()) && !written.contains(['(', ':', ',']) {
+        if place == Place::Field
+            && (self.lenient || name.is_empty())
+            && !suspicious(written.as_bytes())
+            && !written.contains(['(', ':', ','])
+        {
             return;
         }
         if self.found.iter().any(|known| known.written == written && (known.place == place || place == Place::Tail)) {
@@ -112,7 +120,9 @@ impl<'a> Values<'a> {
             readings.push(plain.text);
         }
         readings.push(lower);
-        let readings = readings.into_iter().map(|text| (set(&text) | set(written), text)).collect();
+        // In a field every detector looks.
+        let own = if place == Place::Field && !self.lenient { u128::MAX } else { set(written) };
+        let readings = readings.into_iter().map(|text| (own | set(&text), text)).collect();
         let start = (written.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let (end, forced) = (start + written.len(), plain.forced);
         let head = self.text.get(..start).unwrap_or_default();
@@ -124,6 +134,7 @@ impl<'a> Values<'a> {
             start,
             end,
             prose_words: self.prose.words,
+            spoken_in: self.lenient,
             technical: self.prose.technical,
             forced,
             readings,
@@ -180,6 +191,7 @@ impl<'a> Values<'a> {
 
     /// Every string of a JSON text, well formed or not.
     fn json(&mut self, text: &'a str) {
+        let before = std::mem::replace(&mut self.lenient, true);
         let mut name = "";
         let mut rest = text;
         while let Some(open) = rest.find('"') {
@@ -202,6 +214,7 @@ impl<'a> Values<'a> {
             let name = before.rsplit('"').next().unwrap_or_default();
             self.add(Place::Field, name, value);
         }
+        self.lenient = before;
     }
 
     /// An HTTP request: its target, headers and body.
@@ -229,12 +242,14 @@ impl<'a> Values<'a> {
         if self.prose.technical || tail.contains('\n') || self.text.starts_with('<') {
             return;
         }
+        let before = std::mem::replace(&mut self.lenient, true);
         if tail.starts_with('{') {
             self.json(tail);
         }
         if let Some((name, value)) = named(tail) {
             self.add(Place::Field, name, value);
         }
+        self.lenient = before;
     }
 
     /// What a sentence leads up to: behind its colon, between its quotes, from its first odd word on.

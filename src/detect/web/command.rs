@@ -246,6 +246,13 @@ fn field_program(value: &Value<'_>, text: &str) -> Option<Confidence> {
     {
         return None;
     }
+    let hidden = text
+        .as_bytes()
+        .array_windows()
+        .any(|[sign, high, low]| *sign == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    if hidden {
+        return None;
+    }
     let (program, rest) = program(text)?;
     let arguments = rest.trim();
     let known = RISKY.contains(&program.name.as_str()) && !FILTERS.contains(&program.name.as_str());

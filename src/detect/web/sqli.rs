@@ -81,7 +81,10 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let tokens = if signed { tokens.get(1..)? } else { tokens.as_slice() };
     let (first, rest) = tokens.split_first()?;
     match first.kind {
-        Kind::Number => follows(rest, Context::Number),
+        Kind::Number => {
+            let field = value.place == Place::Field && compares_rarely(rest);
+            follows(rest, Context::Number).or_else(|| field.then_some(Likely))
+        }
         Kind::Text => {
             let second = rest.first().map(|token| token.kind);
             let told = rest.iter().any(|token| {
@@ -357,7 +360,7 @@ fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -
                 || rest.iter().any(|token| token.text == "having")
         }
         "having" => second.is_constant() || ends,
-        "limit" | "offset" => second.kind == Kind::Number && (ends || context == Context::Quoted || rest.len() > 3),
+        "limit" | "offset" => second.kind == Kind::Number && (ends || context == Context::Quoted || rest.len() >= 3),
         "procedure" => second.text == "analyse",
         "into" => matches!(second.text, "outfile" | "dumpfile"),
         "where" => second.is_constant() && rest.get(1).is_some_and(|token| token.kind == Kind::Compare),
@@ -405,10 +408,13 @@ fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
         return Some(Certain);
     }
     let field = value.place == Place::Field;
+    if field && !value.name.is_empty() && tokens.len() <= 12 && tokens.iter().any(|token| is_own_name(*token)) {
+        return Some(Likely);
+    }
     let selects = selects(&tokens);
     let changes = tokens.windows(2).any(|pair| {
         matches!(pair, [verb, object] if matches!((verb.text, object.text),
-            ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
+            ("merge", "into") | ("grant", "all") | ("declare", "@") | ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
             | ("insert", "into") | ("delete", "from") | ("execute", "immediate")))
     });
     let waits = calls(|word| matches!(word, "sleep" | "pg_sleep" | "waitfor") || word.starts_with("dbms_"));
@@ -452,4 +458,35 @@ fn selects(tokens: &[Token<'_>]) -> bool {
         .get(from + 2)
         .is_none_or(|token| token.kind != Kind::Word || matches!(token.text, "as" | "join" | "inner" | "left"));
     !sentence && table && after
+}
+
+/// `1 rlike 1`, `1 is not null`, `1 || 1`: nothing people compare numbers by.
+fn compares_rarely(rest: &[Token<'_>]) -> bool {
+    let [first, second, ..] = rest else { return false };
+    let operator = matches!(first.text, "rlike" | "regexp" | "<=>" | "xor" | "&&" | "||" | "like");
+    let null = first.text == "is" && matches!(second.text, "null" | "not");
+    let list = first.text == "in" && second.kind == Kind::LeftParen;
+    let between = first.text == "between" && second.kind == Kind::Number;
+    operator && second.is_constant() || null || list || between
+}
+
+/// Names of a database's own tables and procedures.
+fn is_own_name(token: Token<'_>) -> bool {
+    [
+        "information_schema",
+        "sysobjects",
+        "syscolumns",
+        "mysql.",
+        "xp_",
+        "sp_",
+        "pg_catalog",
+        "sqlite_master",
+        "master..",
+        "master.dbo",
+        "@@",
+        "utl_",
+        "dbms_",
+    ]
+    .iter()
+    .any(|name| token.text.starts_with(name) && token.text.len() > name.len() || token.text == *name && name.len() > 6)
 }
