@@ -1,6 +1,6 @@
 //! The values a text carries: parameters, JSON strings, headers, the end or the quote of a short sentence.
 
-use super::decode::decode;
+use super::decode::{Plain, decode};
 use super::prose::{self, Prose, odd_quote, suspicious};
 use super::{LONGEST, MOST_ROWS};
 
@@ -34,11 +34,13 @@ pub(super) struct Value<'a> {
     pub(super) end: usize,
     /// Plain words of the whole text.
     pub(super) prose_words: usize,
+    /// It stands inside a sentence, or in JSON, where much may be written.
+    pub(super) spoken_in: bool,
     /// The whole text speaks of code.
     pub(super) technical: bool,
     /// It was encoded as no honest encoder does.
     pub(super) forced: bool,
-    readings: Vec<String>,
+    readings: Vec<(u128, String)>,
 }
 
 impl Value<'_> {
@@ -47,9 +49,9 @@ impl Value<'_> {
         !self.technical && (self.head.chars().next().is_some_and(char::is_uppercase) || self.head.ends_with(": "))
     }
 
-    /// As written and decoded, in lower case, different ones only.
-    pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
-        self.readings.iter().map(String::as_str)
+    /// As written and decoded, in lower case, different ones only; each with the set of its ASCII bytes.
+    pub(super) fn readings(&self) -> impl Iterator<Item = (u128, &str)> {
+        self.readings.iter().map(|(bytes, text)| (*bytes, text.as_str()))
     }
 }
 
@@ -57,12 +59,14 @@ impl Value<'_> {
 struct Values<'a> {
     text: &'a str,
     prose: &'a Prose,
+    /// Values found now stand in a sentence or in JSON.
+    lenient: bool,
     found: Vec<Value<'a>>,
 }
 
 /// Takes `text` apart.
 pub(super) fn values<'a>(text: &'a str, prose: &'a Prose) -> Vec<Value<'a>> {
-    let mut values = Values { text, prose, found: Vec::new() };
+    let mut values = Values { text, prose, lenient: false, found: Vec::new() };
     let trimmed = text.trim();
     let structured = trimmed.len() <= LONGEST_BODY;
     if structured && (trimmed.starts_with(['{', '['])) {
@@ -95,7 +99,11 @@ impl<'a> Values<'a> {
         if written.is_empty() || written.len() > LONGEST || self.found.len() >= MOST {
             return;
         }
-        if place == Place::Field && !suspicious(written.as_bytes()) && !written.contains(['(', ':']) {
+        if place == Place::Field
+            && (self.lenient || name.is_empty())
+            && !suspicious(written.as_bytes())
+            && !written.contains(['(', ':', ','])
+        {
             return;
         }
         if self.found.iter().any(|known| known.written == written && (known.place == place || place == Place::Tail)) {
@@ -103,14 +111,18 @@ impl<'a> Values<'a> {
         }
         let lower = written.to_ascii_lowercase();
         let mut readings = Vec::new();
-        let plain = decode(&lower);
+        let hidden = memchr::memchr3(b'%', b'&', b'\\', lower.as_bytes()).is_some() || lower.contains("0x");
+        let plain = if hidden { decode(&lower) } else { Plain::default() };
         if !lower.contains(char::is_whitespace) && lower.contains('+') {
             readings.push(decode(&lower.replace('+', " ")).text);
         }
-        if plain.text != lower {
+        if hidden && plain.text != lower {
             readings.push(plain.text);
         }
         readings.push(lower);
+        // In a field every detector looks.
+        let own = if place == Place::Field && !self.lenient { u128::MAX } else { set(written) };
+        let readings = readings.into_iter().map(|text| (own | set(&text), text)).collect();
         let start = (written.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let (end, forced) = (start + written.len(), plain.forced);
         let head = self.text.get(..start).unwrap_or_default();
@@ -122,6 +134,7 @@ impl<'a> Values<'a> {
             start,
             end,
             prose_words: self.prose.words,
+            spoken_in: self.lenient,
             technical: self.prose.technical,
             forced,
             readings,
@@ -178,6 +191,7 @@ impl<'a> Values<'a> {
 
     /// Every string of a JSON text, well formed or not.
     fn json(&mut self, text: &'a str) {
+        let before = std::mem::replace(&mut self.lenient, true);
         let mut name = "";
         let mut rest = text;
         while let Some(open) = rest.find('"') {
@@ -200,6 +214,7 @@ impl<'a> Values<'a> {
             let name = before.rsplit('"').next().unwrap_or_default();
             self.add(Place::Field, name, value);
         }
+        self.lenient = before;
     }
 
     /// An HTTP request: its target, headers and body.
@@ -222,12 +237,28 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Fields of a tail that has some.
+    fn nested(&mut self, tail: &'a str) {
+        if self.prose.technical || tail.contains('\n') || self.text.starts_with('<') {
+            return;
+        }
+        let before = std::mem::replace(&mut self.lenient, true);
+        if tail.starts_with('{') {
+            self.json(tail);
+        }
+        if let Some((name, value)) = named(tail) {
+            self.add(Place::Field, name, value);
+        }
+        self.lenient = before;
+    }
+
     /// What a sentence leads up to: behind its colon, between its quotes, from its first odd word on.
     fn tails(&mut self, text: &'a str) {
         if let Some((before, value)) = text.split_once(": ")
             && before.split_whitespace().count() <= 10
         {
             self.add(Place::Tail, "", value);
+            self.nested(value);
         }
         for quote in ['"', '`', '\''] {
             let opens = |at: &usize| at.checked_sub(1).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
@@ -258,17 +289,26 @@ impl<'a> Values<'a> {
             nth += 1;
         }
         if let Some(first) = first {
+            self.nested(text.get(first..).unwrap_or_default());
             self.add(Place::Tail, "", text.get(first..).unwrap_or_default());
-            self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
+            // What goes on behind it may be prose again.
+            if text.len() > last + 3 {
+                self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
+            }
         }
     }
 }
 
+/// The ASCII bytes of a text.
+fn set(text: &str) -> u128 {
+    text.bytes().filter(u8::is_ascii).fold(0, |all, byte| all | 1 << byte)
+}
+
 /// A word SQL goes on with, or a number.
 fn is_keyword(token: &str) -> bool {
-    const WORDS: [&str; 18] = [
+    const WORDS: [&str; 19] = [
         "or", "and", "union", "all", "select", "order", "by", "group", "having", "where", "not", "like", "null",
-        "exec", "distinct", "limit", "waitfor", "delay",
+        "exec", "distinct", "limit", "waitfor", "delay", "xor",
     ];
     WORDS.iter().any(|word| word.eq_ignore_ascii_case(token)) || token.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -8,6 +8,9 @@ list!(SURE_LIST, SURE);
 
 /// Strings no honest value contains.
 const SURE: &[&str] = &[
+    "\"constructor\": {\"prototype",
+    "\"constructor\":{\"prototype",
+    "cos\\nsystem",
     "${jndi:",
     "jndi:ldap",
     "jndi:rmi",
@@ -273,6 +276,8 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
         Place::Field => Some(Certain),
         Place::Whole | Place::Tail if !written => (text.len() <= 800).then_some(Certain),
         Place::Whole if short && words <= 6 && strays(text) => Some(Likely),
+        Place::Whole if text.starts_with('{') && text.contains("\"__proto__\"") => Some(Certain),
+        Place::Tail if short && value.spoken() && (words <= 2 || strays(text)) => Some(Likely),
         Place::Whole | Place::Tail => None,
     }
 }
@@ -298,6 +303,10 @@ fn strays(text: &str) -> bool {
         "<?php echo shell",
         "<?php @eval",
         "os.system(",
+        "new java.lang",
+        "java.lang.",
+        "process.mainmodule",
+        "eval(",
         "require('child_process').exec",
         "__proto__[",
         "[__proto__",

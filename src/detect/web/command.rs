@@ -94,12 +94,18 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
     let (program, rest) = program(after)?;
     let known = RISKY.contains(&program.name.as_str());
     if !known {
-        return (program.bent && kind == Separator::Inside && value.place == Place::Field).then_some(Likely);
+        let spelled = program.name.len() > 1 && program.name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        return (program.bent && spelled && kind == Separator::Inside && value.place == Place::Field).then_some(Likely);
     }
     let head = head.trim();
     let field = value.place == Place::Field;
     let empty = head.trim_matches(['\'', '"', ')', '(', '\\', '/', ' ']).is_empty();
-    let is_value = empty || value_like(head, field, value.place);
+    let trimmed = head.trim();
+    let adjoins = kind == Separator::Inside
+        && head.len() == head.trim_end().len()
+        && !trimmed.is_empty()
+        && trimmed.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let is_value = empty || adjoins || value_like(head, field, value.place);
     if !is_value {
         return None;
     }
@@ -129,7 +135,9 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
         (_, true) => (pointed || telling || !filter).then_some(if filter { Likely } else { Certain }),
         (_, false) if ended => telling.then_some(Likely),
         (_, false) if filter => {
-            (empty && pointed && value.place == Place::Whole && dangerous(arguments)).then_some(Likely)
+            // A pipeline can be quoted from its second part on; a list cannot.
+            let begins = empty && (pointed || program.name == "echo");
+            (begins && (dangerous(arguments) || kind == Separator::Next)).then_some(Likely)
         }
         (_, false) if pointed => Some(if empty { Certain } else { Likely }),
         (_, false) => (empty && telling).then_some(Likely),
@@ -161,7 +169,7 @@ fn value_like(head: &str, field: bool, place: Place) -> bool {
         Place::Whole => {
             single && (shaped && !last.contains('$') || head.len() <= 2 && last.len() <= 2 || last.ends_with('*'))
         }
-        Place::Tail => single && shaped,
+        Place::Tail => single && (shaped || last.len() <= 2),
     }
 }
 
@@ -213,6 +221,9 @@ fn alone(value: &Value<'_>, text: &str) -> Option<Confidence> {
         return None;
     }
     let found = SURE_LIST.each(text).count();
+    if text.contains("() {") && text.contains("};") && text.starts_with("() {") {
+        return Some(Certain);
+    }
     match value.place {
         _ if found == 0 => field_program(value, text),
         Place::Field => Some(Certain),
@@ -233,6 +244,13 @@ fn field_program(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if value.place != Place::Field
         || ["command", "cmd", "script", "code", "run", "bash", "shell"].contains(&value.name.as_str())
     {
+        return None;
+    }
+    let hidden = text
+        .as_bytes()
+        .array_windows()
+        .any(|[sign, high, low]| *sign == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    if hidden {
         return None;
     }
     let (program, rest) = program(text)?;

@@ -199,6 +199,7 @@ pub(super) const RISKY: &[&str] = &[
     "apt",
     "yum",
     "pip",
+    "sysinfo",
 ];
 
 /// Of those, the ones that need no arguments to tell something, and are no words of prose.
@@ -314,7 +315,6 @@ pub(super) const FILTERS: &[&str] = &[
     "more",
     "type",
     "route",
-    "timeout",
     "fetch",
     "history",
     "alias",

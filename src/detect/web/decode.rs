@@ -79,6 +79,10 @@ fn percent(tail: &[u8], forced: &mut bool) -> (Option<u32>, usize) {
         *forced = true;
         return (Some(slash_like(code)), 5);
     }
+    if let Some((byte, used)) = twice(tail) {
+        *forced = true;
+        return (Some(byte), used);
+    }
     let Some(byte) = pair(tail) else {
         // `%c1%pc`, `%bg%qf`: what some servers take for a slash.
         let odd = tail.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_alphanumeric));
@@ -113,6 +117,18 @@ fn percent(tail: &[u8], forced: &mut bool) -> (Option<u32>, usize) {
         }
         _ => (Some(byte), 2),
     }
+}
+
+/// `%32%66`, `%32%%66` or `%32f` behind a percent sign: two encoded digits.
+fn twice(tail: &[u8]) -> Option<(u32, usize)> {
+    let digit = |code: u32| char::from_u32(code).and_then(|letter| letter.to_digit(16));
+    let high = digit(pair(tail.strip_prefix(b"%")?)?)?;
+    let rest = tail.get(3..)?;
+    let (low, used) = match rest.strip_prefix(b"%%").or_else(|| rest.strip_prefix(b"%")) {
+        Some(code) => (digit(pair(code)?)?, rest.len() - code.len() + 2),
+        None => (hex(rest.first())?, 1),
+    };
+    Some((high * 16 + low, 3 + used))
 }
 
 /// After `%c0` or `%c1`, which begin no letter of honest UTF-8.

@@ -72,7 +72,9 @@ fn includes(text: &str) -> Option<Confidence> {
 fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let text = text.trim();
     if text.contains(char::is_whitespace) {
-        return None;
+        // `//%09/a.example`
+        let slashes = ["//%09/", "//%0a/", "//%0d/", "/%09/", "/%5c"].iter().any(|part| value.written.contains(part));
+        return (slashes && !value.written.contains(' ')).then_some(Likely);
     }
     let field = value.place == Place::Field;
     for metadata in [
@@ -135,7 +137,11 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         });
     let odd_number = numeric
         && (name.split('.').count() != 4
-            || name.split('.').any(|part| part.len() > 3 || part.starts_with('0') && part.len() > 1));
+            || name.split('.').any(|part| {
+                part.len() > 3
+                    || part.parse::<u32>().is_ok_and(|number| number > 255)
+                    || part.starts_with('0') && part.len() > 1
+            }));
     let mapped = host.starts_with('[')
         && (name.contains("ffff:") || name == "::" || name == "::1" || name.contains('.') || name.starts_with("0:0"));
     let local = matches!(name, "localhost" | "0.0.0.0" | "127.1" | "0" | "::1" | "127.0.1" | "localtest.me")
@@ -150,11 +156,13 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let slash_trick = scheme != "" && slashes != 2
         || scheme.is_empty() && (slashes >= 3 || rest.starts_with("/\\") || rest.starts_with("\\"));
     let climbs = text.ends_with("/..") || text.ends_with("/../") || text.ends_with("..%2f");
-    let disguised = authority.contains('@')
-        && (authority.starts_with("www.")
-            || authority.matches('@').count() > 1
-            || authority.contains('\\')
-            || authority.split('@').next().is_some_and(|user| user.contains('.') || user.contains('#')));
+    let disguised = text.contains("\\@")
+        || text.contains("#@")
+        || authority.contains('@')
+            && (authority.starts_with("www.")
+                || authority.matches('@').count() > 1
+                || authority.contains('\\')
+                || authority.split('@').next().is_some_and(|user| user.contains('.') || user.contains('#')));
     let relative = scheme.is_empty() && text.starts_with("//") && name.contains('.') && !name.ends_with(".js");
     let remote_script = field
         && [".php", ".txt?", ".phtml", "shell", "/c99", "/r57", "cmd.", ".asp?"].iter().any(|end| text.contains(end))

@@ -10,6 +10,7 @@ mod code;
 mod command;
 mod command_names;
 mod decode;
+mod field;
 mod http;
 mod list;
 mod phrases;
@@ -108,33 +109,75 @@ pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
     let Ok(text) = std::str::from_utf8(text) else { return found };
     let prose = Prose::of(text);
     for value in carrier::values(text, &prose) {
-        for (detector, look) in DETECTORS {
-            let Some(confidence) = value.readings().filter_map(|reading| look(&value, reading)).max() else { continue };
+        for (detector, needs, look) in DETECTORS {
+            let readings = value.readings().filter(|(bytes, _)| bytes & needs != 0);
+            let Some(confidence) = readings.filter_map(|(_, reading)| look(&value, reading)).max() else { continue };
             let Some(confidence) = weigh(confidence, detector, &value, &prose) else { continue };
-            let new = Catch { probe: Probe { detector, confidence }, start: value.start, end: value.end };
-            match found.iter_mut().find(|known| known.probe.detector == detector) {
-                Some(known) if known.probe.confidence < confidence => *known = new,
-                Some(_) => {}
-                None => found.push(new),
+            note(&mut found, &value, detector, confidence);
+        }
+        if value.place == Place::Field {
+            for (detector, confidence) in value.readings().filter_map(|(_, reading)| field::look(&value, reading)) {
+                note(&mut found, &value, detector, confidence);
             }
         }
     }
     found
 }
 
+/// Keeps the surest finding of each detector.
+fn note(found: &mut Vec<Catch>, value: &Value<'_>, detector: Detector, confidence: Confidence) {
+    // Fields that are there to carry code.
+    if confidence == Confidence::Likely && CARRIERS.contains(&value.name.as_str()) {
+        return;
+    }
+    let new = Catch { probe: Probe { detector, confidence }, start: value.start, end: value.end };
+    match found.iter_mut().find(|known| known.probe.detector == detector) {
+        Some(known) if known.probe.confidence < confidence => *known = new,
+        Some(_) => {}
+        None => found.push(new),
+    }
+}
+
+/// Names of fields that carry code by their purpose.
+const CARRIERS: [&str; 12] = [
+    "command",
+    "code",
+    "script",
+    "sql",
+    "shell",
+    "bash",
+    "source",
+    "snippet",
+    "statement",
+    "expression",
+    "template",
+    "program",
+];
+
 /// What reads one value.
 type Look = fn(&Value<'_>, &str) -> Option<Confidence>;
 
-const DETECTORS: [(Detector, Look); 8] = [
-    (Detector::Sql, sqli::look),
-    (Detector::Script, xss::look),
-    (Detector::Path, traversal::look),
-    (Detector::Command, command::look),
-    (Detector::Template, template::look),
-    (Detector::Code, code::look),
-    (Detector::Query, phrases::look),
-    (Detector::Server, http::look),
+/// A detector, the bytes of which it needs one, and what reads a value for it.
+const DETECTORS: [(Detector, u128, Look); 8] = [
+    (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+"), sqli::look),
+    (Detector::Script, bytes(b"<(=`:&"), xss::look),
+    (Detector::Path, bytes(b"/\\:%."), traversal::look),
+    (Detector::Command, bytes(b";|&`$<>%\n\r/\\-\"'"), command::look),
+    (Detector::Template, bytes(b"{@<#["), template::look),
+    (Detector::Code, bytes(b"({$<!_:=[/"), code::look),
+    (Detector::Query, bytes(b"$'\"*)</&|;"), phrases::look),
+    (Detector::Server, bytes(b"<\r\n\\/:"), http::look),
 ];
+
+/// A set of ASCII bytes.
+const fn bytes(mut list: &[u8]) -> u128 {
+    let mut all = 0;
+    while let [first, rest @ ..] = list {
+        all |= 1 << *first;
+        list = rest;
+    }
+    all
+}
 
 /// What remains of a confidence in the prose around the value.
 fn weigh(confidence: Confidence, detector: Detector, value: &Value<'_>, prose: &Prose) -> Option<Confidence> {

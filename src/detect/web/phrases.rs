@@ -41,8 +41,6 @@ list!(
         "||1==1",
         "'||'1'=='1",
         "\"||\"1\"==\"1",
-        "';return",
-        "\";return",
         "'a'=='a",
         "$where:",
         "\"$where\"",
@@ -70,7 +68,7 @@ list!(
 
 /// Whether a reading of a value changes such a query.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
-    if !text.contains(['$', '\'', '"', '*', ')', '<', '/', '&', '|']) {
+    if !text.contains(['$', '\'', '"', '*', ')', '<', '/', '&', '|', ';']) {
         return None;
     }
     let flat: String = text.chars().filter(|letter| !letter.is_whitespace()).take(2000).collect();

@@ -1,5 +1,7 @@
 //! How much of a text is prose, and whether it asks about code.
 
+use std::sync::LazyLock;
+
 /// Share of signs from which on a long text is looked at: one in so many bytes.
 const SPARSE: usize = 40;
 /// Plain words from which on a text is prose, whatever it contains.
@@ -22,19 +24,39 @@ pub(super) struct Prose {
 
 /// A cheap look: whether a text has enough signs to be anything but prose.
 pub(super) fn suspicious(text: &[u8]) -> bool {
-    let signs = signs(text);
-    if signs > 0 {
-        return text.len() <= SHORT || signs * SPARSE >= text.len();
-    }
     if text.len() > SHORT {
+        return signs(text) * SPARSE >= text.len();
+    }
+    let shares = text.iter().fold(0_u32, |sum, byte| sum + SHARES.get(usize::from(*byte)).copied().unwrap_or(0));
+    let (signs, marks) = (shares & 0xffff, shares >> 16);
+    if signs > 1 || signs == 1 && text.len() <= 48 {
+        return true;
+    }
+    if marks == 0 {
         return false;
     }
     // One word with a colon or a call in it: `http:a.example`, `phpinfo()`.
     let one = |text: &[u8]| text.len() <= 64 && memchr::memchr3(b' ', b'\n', b'\t', text).is_none();
-    memchr::memmem::find(text, b"--").is_some()
-        || odd_quote(text)
+    text.array_windows().any(|pair| pair == b"--")
+        || odd_quote(text) && (signs > 0 || text.len() <= 24 || quote_goes_on(text))
+        || signs > 0 && text.array_windows().any(|pair| pair == b"$(")
         || one(text) && memchr::memchr2(b'(', b':', text).is_some()
 }
+
+/// By byte: 1 for a sign, 65536 for a quote, a dash, a colon or a parenthesis.
+#[expect(clippy::indexing_slicing, reason = "a wrong index would not compile")]
+static SHARES: [u32; 256] = {
+    let mut all = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = is_sign(byte as u8) as u32;
+        if matches!(byte as u8, b'\'' | b'"' | b'-' | b'(' | b':') {
+            all[byte] = 1 << 16;
+        }
+        byte += 1;
+    }
+    all
+};
 
 /// Signs that prose hardly uses.
 fn signs(text: &[u8]) -> usize {
@@ -65,39 +87,88 @@ pub(super) fn odd_quote(text: &[u8]) -> bool {
     memchr::memchr2_iter(b'\'', b'"', text).any(|at| !letter(at.checked_sub(1)) || !letter(Some(at + 1)))
 }
 
+/// A quote with a word of SQL behind it.
+fn quote_goes_on(text: &[u8]) -> bool {
+    memchr::memchr2_iter(b'\'', b'"', text).any(|at| {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        let skipped = rest.iter().take_while(|byte| matches!(byte, b' ' | b')' | b'\'' | b'"')).count();
+        let rest = rest.get(skipped..).unwrap_or_default();
+        [b"or".as_slice(), b"and", b"union", b"order", b"having", b"group", b"like", b"is", b"xor", b"not", b"limit"]
+            .iter()
+            .any(|word| rest.get(..word.len()).is_some_and(|own| own.eq_ignore_ascii_case(word)))
+    })
+}
+
 impl Prose {
-    /// Counts the words of `text`.
+    /// Counts the words of `text`, until it is prose whatever follows.
     pub(super) fn of(text: &str) -> Self {
         let mut own = Self::default();
         let mut first = true;
-        for token in text.split_whitespace() {
-            let word = token.trim_matches(|letter: char| letter.is_ascii_punctuation());
-            let plain = |letter: char| letter.is_alphabetic() || matches!(letter, '\'' | '-' | '’');
-            let inner = token
-                .trim_start_matches(['"', '\'', '('])
-                .trim_end_matches(['.', ',', '!', '?', ':', ';', '"', '\'', ')']);
-            if word.is_empty() || word.len() != inner.len() || !word.chars().all(plain) {
-                continue;
-            }
-            if word.len() == 1 && !matches!(word, "a" | "A" | "I") {
-                continue;
-            }
-            let lower = word.to_ascii_lowercase();
-            if own.words_without_sql > MOST {
-                break;
-            }
+        for token in text.split_ascii_whitespace() {
+            let Some(word) = plain_word(token) else { continue };
+            let kinds = KINDS.get(word);
             // Scripts without spaces between words.
             let weight = if word.is_ascii() { 1 } else { 1 + word.chars().count() / 8 };
             own.words += weight;
-            own.words_without_sql += if SQL.binary_search(&lower.as_str()).is_ok() { 0 } else { weight };
-            own.asks |=
-                ASKS.binary_search(&lower.as_str()).is_ok() || first && OPENERS.binary_search(&lower.as_str()).is_ok();
-            own.technical |= TECHNICAL.binary_search(&lower.as_str()).is_ok();
+            own.words_without_sql += if kinds & KIND_SQL == 0 { weight } else { 0 };
+            own.asks |= kinds & KIND_ASKS != 0 || first && kinds & KIND_OPENS != 0;
+            own.technical |= kinds & KIND_TECHNICAL != 0;
             first = false;
+            if own.words_without_sql > MOST {
+                break;
+            }
         }
         let end = text.trim_end();
         own.asks |= own.words_without_sql >= 3 && (end.ends_with('?') || end.ends_with('？'));
         own
+    }
+}
+
+/// A word of letters, without the signs of a sentence around it.
+fn plain_word(token: &str) -> Option<&str> {
+    let word = token.trim_start_matches(['"', '\'', '(']);
+    let word = word.trim_end_matches(['.', ',', '!', '?', ':', ';', '"', '\'', ')']);
+    let inside = |byte: u8| byte.is_ascii_alphabetic() || byte >= 0x80 || matches!(byte, b'\'' | b'-');
+    let plain = word.bytes().all(inside) && word.bytes().next().is_some_and(|byte| byte != b'-' && byte != b'\'');
+    (plain && (word.len() > 1 || matches!(word, "a" | "A" | "I"))).then_some(word)
+}
+
+const KIND_ASKS: u8 = 1;
+const KIND_OPENS: u8 = 2;
+const KIND_TECHNICAL: u8 = 4;
+const KIND_SQL: u8 = 8;
+
+/// The kinds of words that have one.
+static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::new);
+
+/// Words by a hash of their letters without case.
+struct Kinds(Vec<Vec<(&'static str, u8)>>);
+
+impl Kinds {
+    const SLOTS: usize = 1024;
+
+    fn new() -> Self {
+        let mut slots: Vec<Vec<(&'static str, u8)>> = vec![Vec::new(); Self::SLOTS];
+        for (list, kind) in [(ASKS, KIND_ASKS), (OPENERS, KIND_OPENS), (TECHNICAL, KIND_TECHNICAL), (SQL, KIND_SQL)] {
+            for word in list {
+                let Some(slot) = slots.get_mut(Self::slot(word)) else { continue };
+                match slot.iter_mut().find(|(known, _)| known == word) {
+                    Some((_, kinds)) => *kinds |= kind,
+                    None => slot.push((word, kind)),
+                }
+            }
+        }
+        Self(slots)
+    }
+
+    fn slot(word: &str) -> usize {
+        let hash = word.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193));
+        (hash ^ hash >> 15) as usize % Self::SLOTS
+    }
+
+    fn get(&self, word: &str) -> u8 {
+        let slot = self.0.get(Self::slot(word)).map(Vec::as_slice).unwrap_or_default();
+        slot.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map_or(0, |(_, kinds)| *kinds)
     }
 }
 
@@ -324,15 +395,3 @@ const SQL: &[&str] = &[
     "where",
     "xor",
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::{ASKS, OPENERS, SQL, TECHNICAL};
-
-    #[test]
-    fn lists_are_sorted() {
-        for list in [ASKS, OPENERS, SQL, TECHNICAL] {
-            assert!(list.is_sorted());
-        }
-    }
-}

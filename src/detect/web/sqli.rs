@@ -50,18 +50,17 @@ fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
             _ if query && !constant_condition(&tokens) => None,
             Certain if long => Some(Likely),
             // `'one' or 'other'` is prose.
-            Likely
-                if value.place == Place::Tail
-                    && !tokens.iter().any(|token| {
-                        matches!(token.kind, Kind::Compare | Kind::Comment | Kind::Danger | Kind::Semicolon)
-                    }) =>
-            {
-                None
-            }
+            Likely if value.place == Place::Tail && !goes_far(&tokens) => None,
             found => Some(found),
         }
     });
     quoted.max().max(bare(value, text)).max(statement(value, text))
+}
+
+/// More than another quoted word: a comparison behind a condition, a comment, a call, a statement.
+fn goes_far(tokens: &[Token<'_>]) -> bool {
+    let has = |kind| tokens.iter().any(|token| token.kind == kind);
+    has(Kind::Comment) || has(Kind::Danger) || has(Kind::Semicolon) || has(Kind::Logic) && has(Kind::Compare)
 }
 
 /// `or 1=1`, `or 'a'='a`, or a comment at the end.
@@ -82,7 +81,10 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let tokens = if signed { tokens.get(1..)? } else { tokens.as_slice() };
     let (first, rest) = tokens.split_first()?;
     match first.kind {
-        Kind::Number => follows(rest, Context::Number),
+        Kind::Number => {
+            let field = value.place == Place::Field && compares_rarely(rest);
+            follows(rest, Context::Number).or_else(|| field.then_some(Likely))
+        }
         Kind::Text => {
             let second = rest.first().map(|token| token.kind);
             let told = rest.iter().any(|token| {
@@ -145,7 +147,11 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
     let next = rest.first().map(|token| token.kind);
     match first.kind {
         Kind::Comment => {
-            let alone = rest.is_empty() && (first.text.len() <= 3 || first.text.starts_with("--") || closed > 0);
+            // `" --option "x` is a command line.
+            let option = first.text.trim_start_matches('-').starts_with(|letter: char| letter.is_ascii_alphabetic());
+            let alone = rest.is_empty()
+                && !(option && first.text.contains([' ', '"', '\'']))
+                && (first.text.len() <= 3 || first.text.starts_with("--") || closed > 0);
             match context {
                 Context::Quoted if alone => Some(Certain),
                 Context::Number | Context::Bare if closed > 0 => Some(Certain),
@@ -178,7 +184,13 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
         Kind::Compare => {
             let operand = rest.first()?;
             match context {
-                Context::Quoted if operand.is_constant() && (rest.len() == 1 || ends) => Some(Likely),
+                Context::Quoted if constant_condition(rest) => Some(Certain),
+                Context::Quoted
+                    if operand.is_constant()
+                        && (rest.len() == 1 || ends || rest.get(1).is_some_and(|token| token.kind == Kind::Logic)) =>
+                {
+                    Some(Likely)
+                }
                 Context::Quoted if first.text == "=" && operand.kind == Kind::Danger => Some(Certain),
                 Context::Quoted if matches!(operand.text, "null" | "like") && ends => Some(Likely),
                 Context::Quoted if operand.kind == Kind::LeftParen => subquery(rest),
@@ -286,6 +298,7 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
                     Some(if same || goes_on { Certain } else { Likely })
                 }
                 Context::Quoted if goes_on => Some(Certain),
+                Context::Quoted | Context::Bare | Context::Number if operand.kind == Kind::Danger => Some(Likely),
                 Context::Quoted if operand.is_constant() || operand.kind == Kind::Word => Some(Likely),
                 Context::Bare if goes_on => Some(Likely),
                 _ if same && equal => Some(Likely),
@@ -294,6 +307,7 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
                 _ => None,
             }
         }
+        Kind::Open | Kind::Text if left.kind == Kind::Text && context == Context::Quoted => Some(Likely),
         Kind::Comment if constant && strong => Some(Certain),
         Kind::Comment if constant && context == Context::Number => Some(Likely),
         Kind::Comment if context == Context::Quoted => Some(Likely),
@@ -339,10 +353,14 @@ fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -
     let number = |at: usize| rest.get(at).is_some_and(|token| token.kind == Kind::Number);
     let found = match first.text {
         "order" | "group" if second.text == "by" => {
-            number(1) || ends || subquery(rest).is_some() || context == Context::Quoted
+            number(1)
+                || ends
+                || subquery(rest).is_some()
+                || context == Context::Quoted
+                || rest.iter().any(|token| token.text == "having")
         }
         "having" => second.is_constant() || ends,
-        "limit" | "offset" => second.kind == Kind::Number && (ends || context == Context::Quoted || rest.len() > 3),
+        "limit" | "offset" => second.kind == Kind::Number && (ends || context == Context::Quoted || rest.len() >= 3),
         "procedure" => second.text == "analyse",
         "into" => matches!(second.text, "outfile" | "dumpfile"),
         "where" => second.is_constant() && rest.get(1).is_some_and(|token| token.kind == Kind::Compare),
@@ -390,10 +408,13 @@ fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
         return Some(Certain);
     }
     let field = value.place == Place::Field;
+    if field && !value.name.is_empty() && tokens.len() <= 12 && tokens.iter().any(|token| is_own_name(*token)) {
+        return Some(Likely);
+    }
     let selects = selects(&tokens);
     let changes = tokens.windows(2).any(|pair| {
         matches!(pair, [verb, object] if matches!((verb.text, object.text),
-            ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
+            ("merge", "into") | ("grant", "all") | ("declare", "@") | ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
             | ("insert", "into") | ("delete", "from") | ("execute", "immediate")))
     });
     let waits = calls(|word| matches!(word, "sleep" | "pg_sleep" | "waitfor") || word.starts_with("dbms_"));
@@ -403,6 +424,7 @@ fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
             || word.starts_with("pg_")
             || word.starts_with("@@")
             || word.starts_with("mysql.")
+            || matches!(word, "current_user" | "session_user" | "system_user")
             || word.starts_with("current_setting")
             || word.starts_with("sqlite_")
     });
@@ -436,4 +458,35 @@ fn selects(tokens: &[Token<'_>]) -> bool {
         .get(from + 2)
         .is_none_or(|token| token.kind != Kind::Word || matches!(token.text, "as" | "join" | "inner" | "left"));
     !sentence && table && after
+}
+
+/// `1 rlike 1`, `1 is not null`, `1 || 1`: nothing people compare numbers by.
+fn compares_rarely(rest: &[Token<'_>]) -> bool {
+    let [first, second, ..] = rest else { return false };
+    let operator = matches!(first.text, "rlike" | "regexp" | "<=>" | "xor" | "&&" | "||" | "like");
+    let null = first.text == "is" && matches!(second.text, "null" | "not");
+    let list = first.text == "in" && second.kind == Kind::LeftParen;
+    let between = first.text == "between" && second.kind == Kind::Number;
+    operator && second.is_constant() || null || list || between
+}
+
+/// Names of a database's own tables and procedures.
+fn is_own_name(token: Token<'_>) -> bool {
+    [
+        "information_schema",
+        "sysobjects",
+        "syscolumns",
+        "mysql.",
+        "xp_",
+        "sp_",
+        "pg_catalog",
+        "sqlite_master",
+        "master..",
+        "master.dbo",
+        "@@",
+        "utl_",
+        "dbms_",
+    ]
+    .iter()
+    .any(|name| token.text.starts_with(name) && token.text.len() > name.len() || token.text == *name && name.len() > 6)
 }

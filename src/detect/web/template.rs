@@ -32,6 +32,9 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
         return None;
     }
     let mut best = None;
+    if text.contains("${{<%[") || text.trim() == "{% debug %}" {
+        return Some(Certain);
+    }
     for (open, close) in BRACKETS {
         for (at, _) in text.match_indices(open).take(8) {
             let inner = text.get(at + open.len()..).unwrap_or_default();
@@ -53,18 +56,33 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
     let flat: String = inner.chars().filter(|letter| !letter.is_whitespace()).collect();
     if open == "{" {
         // Smarty and Latte; too usual elsewhere for anything but their own words.
-        let told = ["$smarty", "system(", "/php}", "math equation", "literal}", "self::", "=7*7", "include file="];
+        let told = [
+            "smarty_internal",
+            "$smarty",
+            "system(",
+            "/php}",
+            "math equation",
+            "literal}",
+            "self::",
+            "=7*7",
+            "include file=",
+        ];
         return (flat.len() < 200 && told.iter().any(|part| inner.starts_with(part)) && value.place != Place::Tail)
             .then_some(Certain);
     }
     if open == "[[" || open == "<#" || open == "#set" {
-        let told = ["freemarker", "assign", "getruntime", "t(java", "7*7", "${", "exec(", "$class", "include"];
+        let told =
+            ["freemarker", "assign", "getruntime", "forname(", "t(java", "7*7", "${", "exec(", "$class", "include"];
         return told
             .iter()
             .any(|part| flat.contains(part))
             .then_some(if flat.contains("assign") || flat.contains("${") { Likely } else { Certain });
     }
-    let marks = if open == "{$" || open == "@(" { computes(&flat) } else { SURE_LIST.any(inner) || computes(&flat) };
+    let marks = if open == "{$" || open == "@(" {
+        computes(&flat)
+    } else {
+        SURE_LIST.any(inner) || SURE_LIST.any(&flat) || computes(&flat)
+    };
     if marks {
         // Templates of applications read their environment too.
         let mild = [
@@ -78,7 +96,6 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
             "reflect",
             "getenv",
             "?api",
-            "system(",
             "exec(",
             "eval(",
         ];
@@ -119,6 +136,7 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
 
 /// `7*7`, `'a'.upper()`, `4*'4'`: a probe that shows whether it is evaluated.
 fn computes(flat: &str) -> bool {
+    let whole = flat;
     let flat = flat.trim_matches(['=', '-', '(', ')', '{', '}', '[', ']', '%', '"', '\'']);
     let operand = |text: &str| {
         let text = text.trim_matches(['\'', '"', '(', ')', '-']);
@@ -131,12 +149,20 @@ fn computes(flat: &str) -> bool {
         ["'a'.", "''.", "\"\".", "[].", "().", "'foo'.", "\"foo\".", "'test'.", "\"a\".", "''["].iter().any(|start| {
             flat.starts_with(start) || flat.starts_with(start.trim_start_matches(['\'', '"'])) && start.len() > 3
         });
-    sum || literal && flat.contains(['(', '_'])
+    sum || literal && whole.contains(['(', '_'])
 }
 
 /// What no honest expression contains.
 const SURE: &[&str] = &[
     "__class__",
+    "@print(",
+    "md5(",
+    "sleep(",
+    "phpinfo(",
+    "\"constructor\"",
+    "process.start(",
+    "system.diagnostics",
+    "getproperty(",
     "__globals__",
     "__subclasses__",
     "__builtins__",

@@ -85,8 +85,8 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
         .replace("??/", "../")
         .replace(".?/", "../")
         .replace("?./", "../")
-        .replace("..2f", "../")
         .replace("..5c", "../");
+    let path = if path.contains("..2f") { path.replace("2f", "/") } else { path };
     let target = sensitive(&path);
     let climbs = climbs(&path);
     let hidden = value.forced || value.written.contains('%') && climbs > 0;
@@ -165,7 +165,7 @@ fn is_source(path: &str) -> bool {
         .next_back()
         .unwrap_or_default();
     ENDS.iter().any(|known| end.ends_with(known)) && !path.contains('\0')
-        || ["/src", "/components", "/utils", "/lib", "/types", "/shared", "/config", "/packages", "/node_modules"]
+        || ["/src", "/components", "/utils", "/lib", "/types", "/shared", "/packages", "/node_modules"]
             .iter()
             .any(|part| path.contains(part))
 }
@@ -291,6 +291,7 @@ fn named(value: &Value<'_>, path: &str, target: bool, worded: bool) -> Option<Co
         {
             Some(Likely)
         }
+        Place::Tail if target && value.spoken() && path.starts_with('/') && !path.contains(' ') => Some(Likely),
         Place::Tail
             if prose_like(value)
                 && !path.contains(' ')

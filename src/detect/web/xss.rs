@@ -311,8 +311,8 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let short = text.len() <= 160 && !text.contains('\n');
     let begins = ["alert", "prompt", "confirm"].iter().any(|name| body.starts_with(name));
     if short && begins && calls_probe(&trimmed) {
-        let worded = text.contains(char::is_whitespace) && !text.contains("document.");
-        return (!worded || value.place == Place::Field).then_some(Likely);
+        let worded = text.contains(char::is_whitespace) && !text.contains("(1)") && !text.contains("document.");
+        return (!worded).then_some(Likely);
     }
     let computed = ["top[", "self[", "window[", "this[", "parent[", "frames[", "globalthis["]
         .iter()

@@ -1,0 +1,382 @@
+//! What is no honest value of a named parameter, though people write it elsewhere: bare calls, names of a server's own
+//! objects, single commands.
+
+use super::Confidence::{self, Certain, Likely};
+use super::Detector;
+use super::carrier::{Place, Value};
+use super::command_names::RISKY;
+use super::list::list;
+
+list!(
+    SCRIPT,
+    &[
+        ".innerhtml",
+        ".parentnode",
+        ".parentelement",
+        ".outerhtml",
+        ".appendchild",
+        "window.location",
+        "window.name",
+        "location.href",
+        "location.hash",
+        "location=",
+        "document.",
+        "string.fromcharcode",
+        "settimeout(",
+        "setinterval(",
+        "@import",
+        "+adw-",
+        "<!--[if",
+        "xmlhttprequest",
+        "localstorage.",
+        "sessionstorage.",
+        "onerror=",
+        "onload=",
+        "onclick=",
+        "onmouseover=",
+        "onfocus=",
+        "self.name",
+        "top.location",
+        "<?import",
+        "<meta",
+        "<link",
+        "<marquee",
+        "<video",
+        "<audio",
+        "<object",
+        "<applet",
+        "<frame",
+        "<layer",
+        "<bgsound",
+        "<form",
+        "<base",
+        "<keygen",
+        "<blink",
+        "<body",
+        "<html",
+        "<svg",
+        "<math",
+        "<template",
+        "<portal",
+        "<dialog",
+        "<input",
+        "<button",
+        "<textarea",
+        "<isindex",
+        "<xml",
+        "<animate",
+        "<noscript",
+        "<event-source",
+        "<listener",
+        "javascript:",
+        "vbscript:",
+        "fromcharcode",
+        "eval(",
+        "alert(",
+        "confirm(",
+        "expression(",
+        "-moz-binding",
+    ]
+);
+list!(
+    CODE,
+    &[
+        "process.env",
+        "process.exit",
+        "process.binding",
+        "process.kill",
+        "global.process",
+        "globalthis.",
+        "fs.read",
+        "fs.write",
+        "function(",
+        "require(",
+        "java.lang",
+        "java.util",
+        "java.io",
+        "java.net",
+        "javax.",
+        "org.apache.",
+        "org.springframework",
+        "com.sun.",
+        "disable_functions",
+        "open_basedir",
+        "allow_url_",
+        "auto_prepend",
+        "zlib://",
+        "<?",
+        "[php]",
+        ".cookie;",
+        ".cookie=",
+        "__proto__",
+        "constructor.prototype",
+        "constructor[prototype]",
+        "while(true)",
+        "for(;;)",
+        "$_server",
+        "$_env",
+        "$globals",
+        "require_once",
+        "include_once",
+        "getruntime",
+        "processbuilder",
+        "classloader",
+        "os.system",
+        "subprocess.",
+        "importlib",
+        "pickle.",
+        "yaml.load",
+        "marshal.loads",
+        "compile(",
+        "__import__",
+        "globals()",
+        "locals()",
+        "getattr(",
+        "setattr(",
+        "open('/",
+        "kernel.system",
+        "file.read",
+        "io.popen",
+        "jsessionid=",
+        "phpsessid=",
+        "sessionid=",
+    ]
+);
+
+/// Functions of PHP, SQL and shells that a value does not call.
+const FUNCTIONS: &[&str] = &[
+    "abs",
+    "array_map",
+    "array_filter",
+    "array_walk",
+    "array_diff_ukey",
+    "ascii",
+    "assert",
+    "base64_decode",
+    "base64_encode",
+    "benchmark",
+    "bin",
+    "bzdecompress",
+    "call_user_func",
+    "char",
+    "chr",
+    "chmod",
+    "concat",
+    "concat_ws",
+    "convert",
+    "curl_exec",
+    "curl_init",
+    "current_user",
+    "database",
+    "db_name",
+    "dbms_pipe",
+    "eval",
+    "exec",
+    "exp",
+    "extractvalue",
+    "fclose",
+    "file",
+    "file_exists",
+    "file_get_contents",
+    "file_put_contents",
+    "fopen",
+    "fputs",
+    "fread",
+    "fsockopen",
+    "fwrite",
+    "get_defined_functions",
+    "getenv",
+    "glob",
+    "group_concat",
+    "gzinflate",
+    "hex",
+    "if",
+    "ifnull",
+    "iif",
+    "implode",
+    "ini_get",
+    "ini_set",
+    "is_callable",
+    "is_file",
+    "isnull",
+    "json_decode",
+    "last_insert_id",
+    "length",
+    "load_file",
+    "lower",
+    "ltrim",
+    "make_set",
+    "md5",
+    "mid",
+    "mkdir",
+    "move_uploaded_file",
+    "nullif",
+    "ob_start",
+    "opendir",
+    "ord",
+    "parse_str",
+    "passthru",
+    "pcntl_exec",
+    "pg_sleep",
+    "phpinfo",
+    "php_uname",
+    "phpversion",
+    "popen",
+    "preg_replace",
+    "preg_match",
+    "print_r",
+    "proc_open",
+    "putenv",
+    "rand",
+    "readfile",
+    "register_shutdown_function",
+    "row_count",
+    "schema",
+    "session_user",
+    "sha1",
+    "shell_exec",
+    "sleep",
+    "str_replace",
+    "strcmp",
+    "strrev",
+    "str_rot13",
+    "substr",
+    "substring",
+    "sysdate",
+    "system",
+    "system_user",
+    "uniqid",
+    "unhex",
+    "unlink",
+    "unserialize",
+    "updatexml",
+    "upper",
+    "user",
+    "usort",
+    "uuid",
+    "var_dump",
+    "version",
+    "xmltype",
+    "cast",
+    "count",
+    "coalesce",
+    "ascii",
+    "round",
+    "now",
+    "floor",
+    "instr",
+    "locate",
+    "position",
+    "repeat",
+    "reverse",
+    "rtrim",
+    "trim",
+    "quote",
+    "elt",
+    "json_extract",
+    "randomblob",
+    "typeof",
+    "to_char",
+    "chdir",
+    "getcwd",
+    "scandir",
+    "symlink",
+    "copy",
+    "rename",
+    "echo",
+    "print",
+    "die",
+    "exit",
+    "include",
+    "require",
+];
+
+/// Whether a reading of a named field holds what it should not.
+pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidence)> {
+    if value.place != Place::Field || value.name.is_empty() || value.spoken_in || text.len() > 1000 {
+        return None;
+    }
+    let likely = |detector| Some((detector, Likely));
+    match () {
+        () if text.contains("/*!") => Some((Detector::Sql, Certain)),
+        () if text.contains("/**/") => likely(Detector::Sql),
+        () if SCRIPT.any(text) => likely(Detector::Script),
+        () if CODE.any(text) || value.name.contains("__proto__") || value.name.contains("constructor.prototype") => {
+            likely(Detector::Code)
+        }
+        () if calls(text) => likely(Detector::Code),
+        () if command(text) => likely(Detector::Command),
+        () if text.contains("(|(") || text.contains(")(&") => likely(Detector::Query),
+        () => None,
+    }
+}
+
+/// `abs(1)`, `system(ls)`, `(system)(ls)`, `$a('id')`: a call without a space before its parenthesis.
+fn calls(text: &str) -> bool {
+    let mut opened = text.match_indices('(').take(20);
+    opened.any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        let name =
+            before.rsplit(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap_or_default();
+        let variable = before.strip_prefix('$').is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        });
+        FUNCTIONS.contains(&name) || variable || before.ends_with(')') && text.starts_with('(')
+    })
+}
+
+/// A single command with an option, a path or an address behind it.
+fn command(text: &str) -> bool {
+    let hidden = text
+        .as_bytes()
+        .array_windows()
+        .any(|[sign, high, low]| *sign == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    if hidden || text.contains("//") && !text.contains(' ') {
+        return false;
+    }
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let rest = rest.trim_start();
+    let program = first.trim_start_matches(['{', '(']).split(',').next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let known = RISKY.contains(&program);
+    let option = rest
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '-'));
+    let pointed = rest.starts_with(['/', '$', '~', '|', '>'])
+        || rest.contains(":\\")
+        || rest.contains("/etc/")
+        || rest.contains("> /")
+        || rest.contains(" >/");
+    let address = rest.split('.').count() == 4
+        && rest.split(['.', ' ']).all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let usual = [
+        ("ps", "aux"),
+        ("ps", "-ef"),
+        ("net", "user"),
+        ("net", "view"),
+        ("net", "localgroup"),
+        ("net", "use"),
+        ("uname", "-"),
+        ("dir", "c:"),
+        ("tasklist", "/"),
+        ("ipconfig", "/"),
+        ("for", "/f"),
+        ("if", "exist"),
+        ("if", "["),
+        ("busybox", ""),
+        ("cmd", "/"),
+        ("cmd.exe", ""),
+        ("powershell", ""),
+        ("powershell.exe", ""),
+    ];
+    let told = !rest.is_empty() && usual.iter().any(|(own, next)| *own == program && rest.starts_with(next));
+    let brace = text.starts_with('{') && known && first.contains(',');
+    let loops = ["; do ", "; then ", ";do ", ";then "].iter().any(|part| text.contains(part));
+    let globbed = text.starts_with('/')
+        && !text.contains('=')
+        && text.split('/').any(|part| part.split_once('?').is_some_and(|(_, rest)| !rest.is_empty()));
+    let bent = ["$@", "$*", "${path", "$shell", "$0", "${shell", "~/.", "$ifs", "${ifs"]
+        .iter()
+        .any(|part| text.contains(part));
+    known && (option || pointed || address) || told || brace || loops || globbed || bent
+}
