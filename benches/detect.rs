@@ -26,7 +26,7 @@ static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
         Err(_) => read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules")), &mut sources),
     }
     let budget = Budget { max_rule: 4 << 20, max_total: 64 << 20, max_hold: 4096 };
-    let rules = RuleSet::compile(&sources, &BTreeMap::new(), &budget).unwrap();
+    let rules = RuleSet::compile(&sources, None, &BTreeMap::new(), &budget).unwrap();
     Arc::new(rules)
 });
 

@@ -56,7 +56,7 @@ static RULES: LazyLock<RuleSet> = LazyLock::new(|| {
     let text: Vec<String> = PATTERNS.iter().enumerate().map(document).collect();
     let source = Source { name: "test.yaml".into(), text: text.join("---\n") };
     let budget = Budget { max_rule: 1 << 20, max_total: 8 << 20, max_hold: 256 };
-    RuleSet::compile(&[source], &BTreeMap::new(), &budget).unwrap()
+    RuleSet::compile(&[source], None, &BTreeMap::new(), &budget).unwrap()
 });
 
 static ALONE: LazyLock<Vec<Regex>> = LazyLock::new(|| {

@@ -37,7 +37,7 @@ fn rules(blocking: bool) -> Arc<RuleSet> {
     let text: Vec<String> = RULES.iter().filter(|rule| blocking || rule.2 != "block").map(document).collect();
     let source = Source { name: "test.yaml".into(), text: text.join("---\n") };
     let budget = Budget { max_rule: 1 << 20, max_total: 8 << 20, max_hold: 256 };
-    Arc::new(RuleSet::compile(&[source], &BTreeMap::new(), &budget).unwrap())
+    Arc::new(RuleSet::compile(&[source], None, &BTreeMap::new(), &budget).unwrap())
 }
 
 static REDACTING: LazyLock<Arc<RuleSet>> = LazyLock::new(|| rules(false));

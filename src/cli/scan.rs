@@ -178,8 +178,30 @@ impl Scanner {
         Ok(Self { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) })
     }
 
-    /// The verdict on one text.
+    /// The verdict on one text; a conversation written as a JSON list of messages is read turn by turn.
     pub(super) fn text(&self, direction: Direction, role: Role, text: String) -> Scanned {
+        match conversation(&text) {
+            Some(turns) if direction == Direction::Input => self.conversation(turns),
+            Some(_) | None => self.plain(direction, role, text),
+        }
+    }
+
+    fn conversation(&self, turns: Vec<(Role, String)>) -> Scanned {
+        let started = Instant::now();
+        let mut findings = Vec::new();
+        let spans: Vec<(SpanIndex, Role, &str)> =
+            (0_u32..).zip(&turns).map(|(at, (role, text))| (SpanIndex(at), *role, text.as_str())).collect();
+        for (span, role, text) in &spans {
+            self.rules.scan(*span, *role, text, &mut findings);
+        }
+        self.rules.scan_conversation(&spans, &mut findings);
+        let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
+        let micros = started.elapsed().as_micros();
+        let texts = (0..).zip(turns).map(|(at, (_, text)): (usize, _)| (format!("[{at}].content"), text)).collect();
+        Scanned { direction: Direction::Input, texts, verdict, micros }
+    }
+
+    fn plain(&self, direction: Direction, role: Role, text: String) -> Scanned {
         let started = Instant::now();
         let mut findings = Vec::new();
         let thresholds = match direction {
@@ -312,6 +334,20 @@ impl Scanned {
             "micros": self.micros,
         })
     }
+}
+
+/// The messages of a conversation written as a JSON list of `{role, content}`.
+fn conversation(text: &str) -> Option<Vec<(Role, String)>> {
+    #[derive(Deserialize)]
+    struct Message {
+        role: RoleName,
+        content: String,
+    }
+    if !text.trim_start().starts_with('[') {
+        return None;
+    }
+    let messages: Vec<Message> = serde_json::from_str(text).ok()?;
+    (!messages.is_empty()).then(|| messages.into_iter().map(|one| (one.role.into(), one.content)).collect())
 }
 
 /// Four digits, so that a 32-bit fraction does not look more exact than it is.

@@ -37,7 +37,7 @@ struct Fared {
 }
 
 pub(super) fn run(args: &TrainArgs, out: &mut Out) -> Result<ExitCode, Error> {
-    let examples = read(&args.from)?;
+    let examples = corpus::readings(read(&args.from)?);
     let lexicon = text(&args.lexicon)?;
     let trained = train::train(&examples, &lexicon).map_err(Error::Failed)?;
     let written = fs::write(&args.out, &trained.file);

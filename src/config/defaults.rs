@@ -151,6 +151,7 @@ impl Default for Rules {
         Self {
             builtin: true,
             directories: Vec::new(),
+            classifier: "builtin".to_owned(),
             overrides: BTreeMap::new(),
             max_rule: Size::bytes(4 * MIB),
             max_total: Size::bytes(64 * MIB),

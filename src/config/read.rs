@@ -12,6 +12,9 @@ const MAX_FILE: u64 = 1 << 20;
 /// The largest rule file.
 const MAX_RULE_FILE: u64 = 4 << 20;
 
+/// The largest model file.
+const MAX_MODEL: u64 = 64 << 20;
+
 /// All rule files together, and how many there may be.
 const MAX_RULE_BYTES: u64 = 64 << 20;
 const MAX_RULE_FILES: usize = 4096;
@@ -62,6 +65,18 @@ impl Reader {
     /// Reads a text file of at most 1 MiB. The error is for people, without the path.
     pub(super) fn text(&mut self, path: &Path) -> Result<String, String> {
         self.limited(path, MAX_FILE)
+    }
+
+    /// Reads a model file of at most 64 MiB. The error is for people, without the path.
+    pub(super) fn model(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let result = bytes_limited(path, MAX_MODEL);
+        let digest = match &result {
+            Ok(bytes) => blake3::hash(bytes),
+            Err(message) => blake3::hash(message.as_bytes()),
+        };
+        self.seen.insert(path.to_owned(), *digest.as_bytes());
+        self.watched.files.insert(path.to_owned());
+        result
     }
 
     /// Reads every `*.yaml` below `directory`, in the order of their paths: path and contents.
@@ -169,6 +184,12 @@ impl Reader {
 }
 
 fn read_limited(path: &Path, most: u64) -> Result<String, String> {
+    String::from_utf8(bytes_limited(path, most)?).map_err(|error| {
+        format!("is not UTF-8: the byte at offset {} starts no character", error.utf8_error().valid_up_to())
+    })
+}
+
+fn bytes_limited(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let about = fs::metadata(path).map_err(cannot)?;
     // A pipe or a device could block or never end.
@@ -181,7 +202,5 @@ fn read_limited(path: &Path, most: u64) -> Result<String, String> {
     if bytes.len() as u64 > most {
         return Err(format!("has more than {} KiB", most >> 10));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        format!("is not UTF-8: the byte at offset {} starts no character", error.utf8_error().valid_up_to())
-    })
+    Ok(bytes)
 }

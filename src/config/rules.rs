@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use rust_embed::RustEmbed;
@@ -10,17 +11,24 @@ use super::check::Check;
 use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, RuleFiles};
 use super::settings::{self, RuleOverride};
+use crate::detect::classify::Classifier;
 use crate::detect::{self, Budget, Override, RuleSet, Source};
 
 /// The rules built into the binary.
 #[derive(RustEmbed)]
 #[folder = "rules/"]
+#[include = "**/*.yaml"]
+#[include = "model/classifier.bin"]
 struct Builtin;
+
+/// Where the built-in classifier is.
+const CLASSIFIER: &str = "model/classifier.bin";
 
 /// Everything a rule set is compiled from, read but not yet compiled.
 #[derive(Clone)]
 pub(super) struct RuleSources {
     sources: Vec<Source>,
+    classifier: Option<Arc<Classifier>>,
     settings: settings::Rules,
     /// Where each override is written, as a problem without words.
     places: BTreeMap<String, Problem>,
@@ -39,10 +47,11 @@ pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSource
         }
         sources.extend(files.into_iter().map(|(path, text)| Source { name: path.display().to_string(), text }));
     }
-    let fingerprint = fingerprint(&sources, rules);
+    let classifier = classifier(check, &rules.classifier);
+    let fingerprint = fingerprint(&sources, classifier.as_deref(), rules);
     let place = |id: &String| (id.clone(), check.located(&KeyPath::of(&["rules", "overrides", id])));
     let places = rules.overrides.keys().map(place).collect();
-    RuleSources { sources, settings: rules.clone(), places, fingerprint }
+    RuleSources { sources, classifier, settings: rules.clone(), places, fingerprint }
 }
 
 fn builtin(check: &mut Check<'_>) -> Vec<Source> {
@@ -63,6 +72,22 @@ fn builtin(check: &mut Check<'_>) -> Vec<Source> {
     sources
 }
 
+/// The classifier that `named` asks for; `None` if that is none, or if it cannot be used.
+fn classifier(check: &mut Check<'_>, named: &str) -> Option<Arc<Classifier>> {
+    let read = match named {
+        "off" => return None,
+        "builtin" => Builtin::get(CLASSIFIER).map(|file| file.data.into_owned()).ok_or("it is not there".to_owned()),
+        path => check.reader.model(Path::new(path)),
+    };
+    match read.and_then(|file| Classifier::new(&file)) {
+        Ok(classifier) => Some(Arc::new(classifier)),
+        Err(message) => {
+            check.problem(&KeyPath::of(&["rules", "classifier"]), format!("{named}: {message}"));
+            None
+        }
+    }
+}
+
 impl RuleSources {
     /// Compiles the rules, unless `before` was made from the same, and runs their own cases.
     pub(super) fn compile(&self, before: Option<(&Fingerprint, &Arc<RuleSet>)>) -> Result<Arc<RuleSet>, Vec<Problem>> {
@@ -78,7 +103,7 @@ impl RuleSources {
             max_hold: self.settings.max_hold.get(),
         };
         let told = |problems: Vec<detect::Problem>| problems.into_iter().map(|problem| self.located(problem)).collect();
-        let compiled = RuleSet::compile(&self.sources, &overrides, &budget).map_err(told)?;
+        let compiled = RuleSet::compile(&self.sources, self.classifier.clone(), &overrides, &budget).map_err(told)?;
         let failed = compiled.self_test();
         if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }
     }
@@ -108,7 +133,7 @@ fn convert(change: &RuleOverride) -> Override {
     Override { enabled: change.enabled, action: change.action, score: change.score, severity: change.severity }
 }
 
-fn fingerprint(sources: &[Source], rules: &settings::Rules) -> Fingerprint {
+fn fingerprint(sources: &[Source], classifier: Option<&Classifier>, rules: &settings::Rules) -> Fingerprint {
     let mut all = blake3::Hasher::new();
     let mut add = |text: &str| {
         all.update(&(text.len() as u64).to_le_bytes());
@@ -118,6 +143,7 @@ fn fingerprint(sources: &[Source], rules: &settings::Rules) -> Fingerprint {
         add(&source.name);
         add(&source.text);
     }
+    add(classifier.map_or("", Classifier::digest));
     add(&format!("{:?} {} {} {}", rules.overrides, rules.max_rule, rules.max_total, rules.max_hold));
     *all.finalize().as_bytes()
 }

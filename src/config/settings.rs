@@ -352,7 +352,9 @@ pub struct Rules {
     pub builtin: bool,
     /// Further directories, read recursively (`*.yaml`); a rule with a known id replaces it.
     pub directories: Vec<PathBuf>,
-    /// Changes to single rules, by id.
+    /// The trained classifier: `builtin`, `off`, or the path of a model file that `portcullis train` made.
+    pub classifier: String,
+    /// Changes to single rules by id, or to all rules of a family by its name.
     pub overrides: BTreeMap<String, RuleOverride>,
     /// Bytes one rule may compile to.
     pub max_rule: Size,

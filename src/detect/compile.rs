@@ -7,13 +7,16 @@ use regex_syntax::hir::Hir;
 use sha2::{Digest as _, Sha256};
 
 use super::automaton::{Automaton, TooCostly};
+use super::classify::Classifier;
 use super::condition::is_negative;
 use super::input::{InputEngine, InputRule, Selection, Watch};
 use super::literal::{self, Set, required};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
 use super::pattern::{Literals, longest, parse};
+use super::probe::Probe;
 use super::problem::Problem;
+use super::read::Report;
 use super::rule::{Budget, Override, Source};
 use super::single::{Pattern, Placed, Way};
 use super::{RuleSet, Stats};
@@ -33,6 +36,7 @@ struct Compiler<'a> {
     sets: BTreeMap<Vec<String>, usize>,
     input: Vec<InputRule>,
     watches: Vec<Watch>,
+    reports: Vec<Report>,
     output: Vec<OutputRule>,
     patterns: Vec<(usize, Hir)>,
     stats: Stats,
@@ -41,6 +45,7 @@ struct Compiler<'a> {
 /// Compiles `sources`, later ones replacing earlier ones of the same id, with a site's changes.
 pub(super) fn compile(
     sources: &[Source],
+    classifier: Option<Arc<Classifier>>,
     overrides: &BTreeMap<String, Override>,
     budget: &Budget,
 ) -> Result<RuleSet, Vec<Problem>> {
@@ -52,6 +57,7 @@ pub(super) fn compile(
         sets: BTreeMap::new(),
         input: Vec::new(),
         watches: Vec::new(),
+        reports: Vec::new(),
         output: Vec::new(),
         patterns: Vec::new(),
         stats: Stats::default(),
@@ -59,7 +65,7 @@ pub(super) fn compile(
     for (at, rule) in loaded.iter().enumerate() {
         compiler.rule(at, rule);
     }
-    compiler.finish(sources, overrides, loaded)
+    compiler.finish(sources, classifier, overrides, loaded)
 }
 
 impl Compiler<'_> {
@@ -86,7 +92,13 @@ impl Compiler<'_> {
         }
         if let Some(probe) = loaded.probe {
             self.stats.input_rules += 1;
-            self.watches.push(Watch { rule: at, roles: loaded.rule.roles, probe });
+            let roles = loaded.rule.roles;
+            match probe {
+                Probe::Web(probe) => self.watches.push(Watch { rule: at, roles, probe }),
+                Probe::Classifier | Probe::Conversation | Probe::Hidden | Probe::Disguise => {
+                    self.reports.push(Report { rule: at, roles, probe });
+                }
+            }
             return;
         }
         let directions = loaded.rule.directions;
@@ -222,6 +234,7 @@ impl Compiler<'_> {
     fn finish(
         mut self,
         sources: &[Source],
+        classifier: Option<Arc<Classifier>>,
         overrides: &BTreeMap<String, Override>,
         loaded: Vec<Loaded>,
     ) -> Result<RuleSet, Vec<Problem>> {
@@ -247,7 +260,8 @@ impl Compiler<'_> {
                 return Err(self.problems);
             }
         };
-        self.stats.bytes = (input.memory() + output.memory()) as u64;
+        let model = classifier.as_ref().map_or(0, |classifier| classifier.memory());
+        self.stats.bytes = (input.memory() + output.memory() + model) as u64;
         self.stats.automata = output.patterns.len();
         if self.stats.bytes > self.budget.max_total {
             let (bytes, allowed) = (self.stats.bytes, self.budget.max_total);
@@ -257,7 +271,9 @@ impl Compiler<'_> {
             return Err(self.problems);
         }
         let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
-        Ok(RuleSet { rules, input, output: Arc::new(output), hash: hash(sources, overrides), stats: self.stats })
+        let hash = hash(sources, classifier.as_deref(), overrides);
+        let (output, stats, reports) = (Arc::new(output), self.stats, self.reports);
+        Ok(RuleSet { rules, input, output, classifier, reports, hash, stats })
     }
 }
 
@@ -304,8 +320,8 @@ fn hold(hir: &Hir, judged: bool, budget: &Budget) -> Result<u64, String> {
     if bytes > allowed { Err(format!("would hold back {bytes} bytes; {allowed} are allowed")) } else { Ok(bytes) }
 }
 
-/// SHA-256 over every source and override, in name order, each with its length.
-fn hash(sources: &[Source], overrides: &BTreeMap<String, Override>) -> RuleSetHash {
+/// SHA-256 over every source in name order, the classifier and every override, each with its length.
+fn hash(sources: &[Source], classifier: Option<&Classifier>, overrides: &BTreeMap<String, Override>) -> RuleSetHash {
     let mut parts: Vec<(&str, &str)> =
         sources.iter().map(|source| (source.name.as_str(), source.text.as_str())).collect();
     parts.sort_unstable();
@@ -318,6 +334,7 @@ fn hash(sources: &[Source], overrides: &BTreeMap<String, Override>) -> RuleSetHa
         add(name);
         add(text);
     }
+    add(classifier.map_or("", Classifier::digest));
     for (id, change) in overrides {
         add(id);
         add(&format!("{change:?}"));

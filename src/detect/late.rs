@@ -120,7 +120,7 @@ mod tests {
         ];
         let source = Source { name: "test.yaml".into(), text: text.join("---\n") };
         let budget = Budget { max_rule: 1 << 20, max_total: 8 << 20, max_hold: 256 };
-        RuleSet::compile(&[source], &BTreeMap::new(), &budget).unwrap()
+        RuleSet::compile(&[source], None, &BTreeMap::new(), &budget).unwrap()
     }
 
     /// Rule, start and end of every finding, in the order they are told.

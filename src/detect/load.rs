@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::condition::{Condition, is_negative};
 use super::literal;
+use super::probe::Probe;
 use super::problem::Problem;
 use super::rule::{Directions, Override, RawRule, Roles, Rule, Source};
 use super::validate::Validator;
-use super::web::Probe;
 use super::words::is_odd;
 use crate::types::{Action, Family, Role, RuleId};
 
@@ -89,19 +89,33 @@ pub(super) fn load(
             }
         }
     }
-    for (id, change) in overrides {
-        match rules.get_mut(id.as_str()) {
+    let named = |key: &str| Family::ALL.into_iter().find(|family| family.name() == key);
+    for (key, change) in overrides {
+        if let Some(family) = named(key) {
+            rules
+                .values_mut()
+                .filter(|(_, loaded)| loaded.rule.family == family)
+                .for_each(|(_, own)| apply(own, change));
+        }
+    }
+    // What is said of one rule counts more than what is said of its family.
+    for (key, change) in overrides {
+        match rules.get_mut(key.as_str()) {
             Some((_, loaded)) => apply(loaded, change),
+            None if named(key).is_some() => {}
             None => problems.push(Problem {
                 file: "overrides".into(),
                 line: None,
-                path: id.clone(),
-                message: "no rule has this id".into(),
+                path: key.clone(),
+                message: "no rule has this id, and no family this name".into(),
             }),
         }
     }
-    let off = |id: &str| overrides.get(id).is_some_and(|change| change.enabled == Some(false));
-    rules.into_iter().filter(|(id, _)| !off(id)).map(|(_, (_, loaded))| loaded).collect()
+    let is_on = |rule: &Rule| {
+        let of = |key: &str| overrides.get(key).and_then(|change| change.enabled);
+        of(&rule.id.0).or_else(|| of(rule.family.name())).unwrap_or(true)
+    };
+    rules.into_values().map(|(_, loaded)| loaded).filter(|loaded| is_on(&loaded.rule)).collect()
 }
 
 fn apply(loaded: &mut Loaded, change: &Override) {
@@ -205,7 +219,7 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
             wrong("detection.detector", "stands alone: a rule has a detector or patterns".into());
             None
         }
-        (Some(detector), Some(confidence)) => match Probe::parse(&detector, &confidence) {
+        (Some(detector), confidence) => match Probe::parse(&detector, confidence.as_deref()) {
             Ok(_) if raw.direction != Directions::Input || raw.action == Action::Redact => {
                 wrong("detection.detector", "looks at prompts (`direction: input`) and cannot redact".into());
                 None
@@ -216,8 +230,8 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
                 None
             }
         },
-        (Some(_), None) | (None, Some(_)) => {
-            wrong("detection", "`detector` and `confidence` go together".into());
+        (None, Some(_)) => {
+            wrong("detection.confidence", "says how sure a `detector` must be; there is none".into());
             None
         }
     };

@@ -19,7 +19,9 @@ pub mod normalize;
 mod output;
 mod pattern;
 mod place;
+mod probe;
 mod problem;
+mod read;
 mod rule;
 mod score;
 mod single;
@@ -33,7 +35,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::types::{Evidence, Finding, Role, RuleId, RuleSetHash, SpanIndex};
+use crate::types::{RuleId, RuleSetHash};
 
 pub use explain::explain;
 pub use problem::Problem;
@@ -48,6 +50,8 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     input: input::InputEngine,
     output: Arc<output::OutputEngine>,
+    classifier: Option<Arc<classify::Classifier>>,
+    reports: Vec<read::Report>,
     hash: RuleSetHash,
     stats: Stats,
 }
@@ -70,14 +74,15 @@ pub struct Stats {
 }
 
 impl RuleSet {
-    /// Compiles `sources`; a rule of a later source replaces one of the same id from an earlier source. Nothing or
-    /// everything: with any problem there is no rule set, and every problem is told.
+    /// Compiles `sources`; a rule of a later source replaces one of the same id from an earlier source. Rules that
+    /// report the classifier are silent without one. Nothing or everything: with any problem there is no rule set, and every problem is told.
     pub fn compile(
         sources: &[Source],
+        classifier: Option<Arc<classify::Classifier>>,
         overrides: &BTreeMap<String, Override>,
         budget: &Budget,
     ) -> Result<Self, Vec<Problem>> {
-        compile::compile(sources, overrides, budget)
+        compile::compile(sources, classifier, overrides, budget)
     }
 
     /// Runs every rule's own examples; returns those that do not hold.
@@ -105,48 +110,7 @@ impl RuleSet {
         self.rules.iter().find(|known| known.id == *rule).map_or("[REDACTED]", |rule| &rule.mark)
     }
 
-    /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a
-    /// finding per match, any other at most one.
-    pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
-        let mut hits = self.input.scan(text.as_bytes(), role);
-        let (folded, views) = normalize::readings(text, &normalize::Budget::default());
-        for view in folded.iter().chain(&views.views) {
-            for (rule, start, end) in self.input.scan(view.text.as_bytes(), role) {
-                let (start, end) = view.original(start, end);
-                let known = |(own, from, to): &(usize, usize, usize)| {
-                    *own == rule && (*from < end && start < *to || self.rules.get(rule).is_some_and(reports_once))
-                };
-                if !hits.iter().any(known) {
-                    hits.push((rule, start, end));
-                }
-            }
-        }
-        for (rule, start, end) in hits {
-            let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            out.extend(self.finding(rule, Evidence { span, start: short(start), end: short(end) }));
-        }
-    }
-
     fn output(&self) -> &output::OutputEngine {
         &self.output
     }
-
-    fn finding(&self, rule: usize, evidence: Evidence) -> Option<Finding> {
-        let rule = self.rules.get(rule)?;
-        Some(Finding {
-            rule: rule.id.clone(),
-            title: Arc::clone(&rule.title),
-            family: rule.family,
-            severity: rule.severity,
-            score: f32::from(rule.score),
-            action: rule.action,
-            threats: Arc::clone(&rule.threats),
-            evidence,
-            doubts: Vec::new(),
-        })
-    }
-}
-
-fn reports_once(rule: &Rule) -> bool {
-    rule.action != crate::types::Action::Redact
 }

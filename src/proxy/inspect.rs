@@ -192,6 +192,13 @@ async fn verdict(
             tokio::task::yield_now().await;
         }
     }
+    let turns: Vec<(SpanIndex, Role, &str)> = (0..)
+        .map(SpanIndex)
+        .zip(&prompt.spans)
+        .filter(|(_, span)| matches!(span.role, Role::User | Role::Assistant))
+        .map(|(index, span)| (index, span.role, &*span.text))
+        .collect();
+    rules.scan_conversation(&turns, &mut findings);
     detect::judge(findings, &thresholds(snapshot, plan), rules.hash())
 }
 

@@ -3,8 +3,8 @@
 use super::corpus::Example;
 
 /// Ordinary prompts above the flagging mark, and above the blocking one. Both views together flag about twice this.
-const FLAGGED: f64 = 0.004;
-const BLOCKED: f64 = 0.0006;
+const FLAGGED: f64 = 0.005;
+const BLOCKED: f64 = 0.0007;
 
 /// The scores of an example by a model that had not seen its source.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,9 +34,13 @@ pub(super) fn marks(examples: &[Example], held: &[Held]) -> Marks {
     Marks { whole: pair(|held| held.whole), window: pair(|held| held.window) }
 }
 
-/// A prompt as people send them, with nothing in it that was chosen to be hard.
+/// Kinds of harmless prompts that people send every day, with nothing in them that was chosen to be hard.
+const ORDINARY: [&str; 6] = ["chat", "instruction", "assistant_query", "code", "tool_use", "database_question"];
+
 fn is_ordinary(one: &Example) -> bool {
-    !one.attack && (one.category == "benign" || one.category.starts_with("benign:"))
+    let mut parts = one.category.split(':');
+    let benign = parts.next() == Some("benign");
+    !one.attack && benign && parts.next().is_none_or(|kind| ORDINARY.contains(&kind))
 }
 
 fn quantile(sorted: &[f32], share: f64) -> f32 {

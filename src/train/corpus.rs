@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::rng::Rng;
+use crate::detect::normalize::{self, Budget};
 
 /// Texts drawn from a line with lists that does not say how many.
 const DRAWN: usize = 4;
@@ -53,6 +54,22 @@ struct Turn {
 /// Families that other detectors answer for: keys, personal data, payloads, answers, and what an operator may allow.
 const OTHERS: [&str; 7] = ["secret", "pii", "phi", "financial", "completion", "harmful_request", "malicious_input"];
 
+/// The texts an example teaches with: a harmless one with every other reading of it, of an attack that shows in other
+/// readings only those.
+pub fn readings(examples: Vec<Example>) -> Vec<Example> {
+    let mut all = Vec::with_capacity(examples.len());
+    for one in examples {
+        let views = normalize::views(&one.text, &Budget::default()).views;
+        let hidden = one.attack && views.iter().any(|view| !view.disguises.is_empty());
+        let read = |text: String| Example { text, ..one.clone() };
+        all.extend(views.into_iter().map(|view| read(view.text)));
+        if !hidden {
+            all.push(one);
+        }
+    }
+    all
+}
+
 /// Reads JSON lines; `source` is the file's name.
 ///
 /// # Errors
@@ -63,7 +80,8 @@ pub fn rows(source: &str, text: &str) -> Result<Vec<Example>, String> {
         let row: Row = serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))?;
         let family = row.category.split(':').next().unwrap_or_default();
         let attack = row.label == 1;
-        if attack && OTHERS.contains(&family) {
+        let payload = family == "system_manipulation" && row.category.contains(':');
+        if attack && (payload || OTHERS.contains(&family)) {
             continue;
         }
         let text = conversation(&row.text).unwrap_or(row.text);
@@ -95,15 +113,21 @@ pub fn corpus(source: &str, text: &str) -> Result<Vec<Example>, String> {
         if line.trim().is_empty() || line.starts_with("# ") || list(line).is_some() {
             continue;
         }
-        if let Some(order) = line.strip_prefix('@') {
-            match order.split_once(' ').map(|(key, value)| (key, value.trim())) {
-                Some(("label", "attack")) => attack = true,
-                Some(("label", "benign")) => attack = false,
-                Some(("category", name)) => name.clone_into(&mut category),
-                Some(("role", _)) => {}
-                Some(_) | None => return Err(format!("line {number}: `{line}` is not known")),
+        match line.strip_prefix('@').and_then(|order| order.split_once(' ')) {
+            Some(("label", label)) => {
+                attack = match label.trim() {
+                    "attack" => true,
+                    "benign" => false,
+                    _ => return Err(format!("line {number}: the label must be attack or benign")),
+                };
+                continue;
             }
-            continue;
+            Some(("category", name)) => {
+                name.trim().clone_into(&mut category);
+                continue;
+            }
+            Some(("role", _)) => continue,
+            Some(_) | None => {}
         }
         let (times, line) = drawn(line);
         let slots = lists.keys().any(|name| line.contains(&format!("{{{name}}}")));
@@ -209,7 +233,7 @@ mod tests {
         assert_eq!(texts[2..], ["### now\nthis", "hi\nhello\nbye"]);
         assert!(read[0].attack && !read[3].attack);
         assert_eq!(corpus("own", text).unwrap(), read);
-        assert!(corpus("own", "@shape round").is_err());
+        assert!(corpus("own", "@label round").is_err());
     }
 
     #[test]

@@ -107,3 +107,6 @@ fn hand(source: &str) -> &str {
         Some((hand, _)) => hand,
     }
 }
+
+#[cfg(test)]
+mod tests;

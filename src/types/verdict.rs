@@ -51,10 +51,18 @@ impl Direction {
 pub enum Family {
     /// Overriding the operator's instructions.
     PromptInjection,
-    /// Personas, role-play and framing that talk the model out of its limits.
+    /// Orders planted in documents and tool results.
+    IndirectInjection,
+    /// Forged turns and delimiters: text that poses as another role or a new conversation.
+    ForgedContext,
+    /// Personas and modes that talk the model out of its limits.
     Jailbreak,
-    /// Getting at the system prompt, hidden context or a planted flag.
+    /// Games, stories and pretended settings that lead the model out of its limits.
+    RolePlay,
+    /// Getting at the system prompt and other hidden context.
     PromptExtraction,
+    /// Getting at a secret the context holds: a password, a flag, a key.
+    SecretExtraction,
     /// Getting data out: credentials, databases, links that carry data.
     DataExfiltration,
     /// Shell, file system, path traversal, code execution.
@@ -67,42 +75,58 @@ pub enum Family {
     MaliciousInput,
     /// Pressure, false authority, emotion.
     SocialEngineering,
+    /// An attack spread over the turns of a conversation.
+    MultiStep,
     /// Disguises: encodings, hidden characters, forged delimiters.
     Encoding,
     /// An answer that harms whoever acts on it: dangerous commands, exfiltration links.
     UnsafeOutput,
+    /// An answer that gives away the instructions it was made under.
+    Leakage,
 }
 
 impl Family {
     /// Every family, in the order of the enum.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::PromptInjection,
+        Self::IndirectInjection,
+        Self::ForgedContext,
         Self::Jailbreak,
+        Self::RolePlay,
         Self::PromptExtraction,
+        Self::SecretExtraction,
         Self::DataExfiltration,
         Self::SystemManipulation,
         Self::Privacy,
         Self::Secrets,
         Self::MaliciousInput,
         Self::SocialEngineering,
+        Self::MultiStep,
         Self::Encoding,
         Self::UnsafeOutput,
+        Self::Leakage,
     ];
 
     /// A low-cardinality label; also the word used in rule files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PromptInjection => "prompt_injection",
+            Self::IndirectInjection => "indirect_injection",
+            Self::ForgedContext => "forged_context",
             Self::Jailbreak => "jailbreak",
+            Self::RolePlay => "role_play",
             Self::PromptExtraction => "prompt_extraction",
+            Self::SecretExtraction => "secret_extraction",
             Self::DataExfiltration => "data_exfiltration",
             Self::SystemManipulation => "system_manipulation",
             Self::Privacy => "privacy",
             Self::Secrets => "secrets",
             Self::MaliciousInput => "malicious_input",
             Self::SocialEngineering => "social_engineering",
+            Self::MultiStep => "multi_step",
             Self::Encoding => "encoding",
             Self::UnsafeOutput => "unsafe_output",
+            Self::Leakage => "leakage",
         }
     }
 }

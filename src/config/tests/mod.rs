@@ -431,7 +431,10 @@ fn an_override_of_no_rule_is_told_where_it_stands() {
     let path = folder.write("gateway.toml", &text);
     let source = Source::new(Some(&path), super::Environment::default());
     let told = source.check().unwrap_err()[0].to_string();
-    assert!(told.ends_with("gateway.toml:7:18: rules.overrides.PC-NOPE-0001: no rule has this id"), "{told}");
+    assert!(
+        told.ends_with("gateway.toml:7:18: rules.overrides.PC-NOPE-0001: no rule has this id, and no family this name"),
+        "{told}"
+    );
 }
 
 #[test]

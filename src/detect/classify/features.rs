@@ -36,6 +36,7 @@ enum Kind {
     Meanings,
     NearMeanings,
     ThreeMeanings,
+    Shapes,
 }
 
 /// A word: its place and what stands for it in features.
@@ -51,6 +52,8 @@ pub struct Word {
     root: u64,
     /// Its letter, if it is an ideograph.
     pub(super) ideograph: Option<char>,
+    /// How it is written, and whether it stands without a space behind the word before.
+    shape: u8,
 }
 
 /// Stirs `more` into `hash`.
@@ -71,10 +74,13 @@ pub(super) fn folded_letter(letter: char) -> char {
 /// Calls `each` for every word of `text`, in order.
 pub fn words(text: &str, mut each: impl FnMut(Word)) {
     let mut letters = text.char_indices().peekable();
+    let mut behind = usize::MAX;
     while let Some((start, letter)) = letters.next() {
         let mut end = start + letter.len_utf8();
         let (mut hash, mut root, mut count) = (0, 0, 0_usize);
+        let mut capitals = 0_usize;
         let mut add = |letter: char| {
+            capitals += usize::from(letter.is_ascii_uppercase());
             hash = mix(hash, u64::from(u32::from(folded_letter(letter))));
             count += 1;
             if count <= ROOT {
@@ -117,7 +123,9 @@ pub fn words(text: &str, mut each: impl FnMut(Word)) {
             }
         }
         let ideograph = (class == Class::Ideograph).then_some(letter);
-        each(Word { start: start as u32, end: end as u32, hash, root, ideograph });
+        let shape = class.shape(letter, capitals, count) | u8::from(start == behind) << 4;
+        behind = end;
+        each(Word { start: start as u32, end: end as u32, hash, root, ideograph, shape });
     }
 }
 
@@ -133,6 +141,29 @@ pub(super) enum Class {
 }
 
 impl Class {
+    /// How a word is written, below 16: its first letter, how many of its letters are capitals.
+    fn shape(self, first: char, capitals: usize, letters: usize) -> u8 {
+        match self {
+            Self::Letter => match capitals {
+                0 => 1,
+                1 if first.is_ascii_uppercase() => 2,
+                _ if capitals == letters => 3,
+                _ => 4,
+            },
+            Self::Digit => 5,
+            Self::Ideograph => 6,
+            Self::Blank => 0,
+            Self::Sign => match first {
+                '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' => 7,
+                '\\' | '/' | '|' => 8,
+                '\n' => 9,
+                '!' | '?' | ':' | ';' | '-' => 10,
+                '\0'..='\x7f' => 11,
+                _ => 12,
+            },
+        }
+    }
+
     pub(super) fn of(letter: char) -> Self {
         match letter {
             'a'..='z' | 'A'..='Z' => Self::Letter,
@@ -213,6 +244,8 @@ impl Before {
             if let Some(earlier) = &self.words[1] {
                 each(number(Kind::Skip, mix(word.root, earlier.root)));
                 each(number(Kind::Triple, mix(mix(word.hash, before.hash), earlier.hash)));
+                let shapes = [earlier.shape, before.shape, word.shape].map(u64::from);
+                each(number(Kind::Shapes, shapes.iter().fold(0, |all, shape| all << 5 | shape)));
             }
         }
         self.words = [Some(*word), self.words[0]];

@@ -104,3 +104,31 @@ fn spelling(text: &str) -> Option<u64> {
     }
     (!text.is_empty()).then_some(hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stems_and_ideographs_have_meanings() {
+        let lexicon =
+            Lexicon::parse("# words\ndrop: ignor* forget 忽略\norder: rule* forget\n\ndrop: vergiss*\n").unwrap();
+        assert_eq!(lexicon.names(), ["drop", "order"]);
+        assert_eq!(lexicon.meaning("Ignoring"), 1);
+        assert_eq!(lexicon.meaning("forget"), 3);
+        assert_eq!(lexicon.meaning("forgetful"), 0);
+        assert_eq!(lexicon.meaning("RULEBOOK"), 2);
+        assert_eq!(lexicon.meaning("Vergisst"), 1);
+        assert_eq!(lexicon.ideographs(&['请', '忽', '略']), 1);
+        assert_eq!(lexicon.ideographs(&['略']), 0);
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_is_refused() {
+        assert!(Lexicon::parse("drop ignore").unwrap_err().contains("line 1"));
+        assert!(Lexicon::parse("drop: a*").is_err());
+        assert!(Lexicon::parse("drop: two-words").is_err());
+        let many: String = (0..65).map(|nth| format!("c{nth}: w{nth}\n")).collect();
+        assert!(Lexicon::parse(&many).is_err());
+    }
+}

@@ -104,3 +104,35 @@ impl Model {
         Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> Model {
+        let head = Head { scale: 0.1, bias: -1.0, flag: 1.0, block: 2.0 };
+        let header = Header { bits: BITS, whole: head, window: head, ..Header::default() };
+        let mut weights = vec![[0, 0]; 1 << BITS];
+        weights[7] = [-3, 127];
+        Model { header, weights }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(Model::read(&model().write().unwrap()).unwrap(), model());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let file = model().write().unwrap();
+        for cut in [0, 10, MAGIC.len() + 2, MAGIC.len() + 10, file.len() - 1] {
+            assert!(Model::read(&file[..cut]).is_err(), "{cut}");
+        }
+        assert!(Model::read(&[&file[..], b"x"].concat()).is_err());
+        let other = Model { header: Header { bits: 3, ..model().header }, ..model() };
+        assert!(Model::read(&other.write().unwrap()).is_err());
+        let mut endless = MAGIC.to_vec();
+        endless.extend(u32::MAX.to_le_bytes());
+        assert!(Model::read(&endless).is_err());
+    }
+}

@@ -157,7 +157,8 @@ pub(super) fn survey(text: &str) -> Survey {
 
 /// Whether marks come off this letter.
 fn is_stripped(base: char) -> bool {
-    base.is_ascii_alphanumeric() || matches!(base, '\u{c0}'..='\u{24f}' | '\u{400}'..='\u{4ff}' | '\u{1e00}'..='\u{1eff}')
+    base.is_ascii_alphanumeric()
+        || matches!(base, '\u{c0}'..='\u{24f}' | '\u{400}'..='\u{4ff}' | '\u{1e00}'..='\u{1eff}')
 }
 
 const fn is_indicator(letter: char) -> bool {
@@ -172,7 +173,10 @@ pub(super) const fn is_selector(letter: char) -> bool {
 /// A letter of a script whose letters pass for Latin ones.
 fn is_rival(letter: char) -> bool {
     match letter {
-        '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}' | '\u{2c80}'..='\u{2cff}'
+        '\u{370}'..='\u{58f}'
+        | '\u{13a0}'..='\u{13ff}'
+        | '\u{ab70}'..='\u{abbf}'
+        | '\u{2c80}'..='\u{2cff}'
         | '\u{a4d0}'..='\u{a4ff}' => letter.is_alphabetic(),
         _ => false,
     }
@@ -181,7 +185,8 @@ fn is_rival(letter: char) -> bool {
 /// Whether compatibility folding makes another character of it, of those that change what is read: not `…` or `™`.
 fn changes(letter: char) -> bool {
     match letter {
-        '…' | '™' | '²' | '³' | '¹' | '½' | '¼' | '¾' | 'ª' | 'º' | '´' | '¨' | '¯' | '¸' | 'µ' | '″' | '′' | '℃' | '№' => false,
+        '…' | '™' | '²' | '³' | '¹' | '½' | '¼' | '¾' | 'ª' | 'º' | '´' | '¨' | '¯' | '¸' | 'µ' | '″' | '′' | '℃'
+        | '№' => false,
         '\u{a0}' => true,
         '\u{80}'..='\u{17e}' | '\u{180}'..='\u{1c3}' => false,
         '\u{370}'..='\u{f00}' | '\u{2190}'..='\u{245f}' | '\u{2500}'..='\u{27ff}' => false,
@@ -233,7 +238,6 @@ fn letter_like(letter: char) -> Option<char> {
         _ => None,
     }
 }
-
 
 /// The text with compatibility characters folded (NFKC, case kept), hidden ones removed, look-alike letters of other
 /// scripts read as Latin in words that mix scripts, and marks taken off Latin letters where no language writes them so.
@@ -435,7 +439,8 @@ mod tests {
 
     #[test]
     fn letters_drawn_otherwise_are_letters() {
-        for drawn in ["Ⓡⓤⓛⓔⓢ", "🅁🅄🄻🄴🅂", "🆁🆄🅻🅴🆂", "𝐑𝐮𝐥𝐞𝐬", "ℛ𝓊𝓁𝑒𝓈", "ʀᴜʟᴇꜱ", "ᴿᵘˡᵉˢ", "🇷 🇺 🇱 🇪 🇸", "⒭⒰⒧⒠⒮"] {
+        for drawn in ["Ⓡⓤⓛⓔⓢ", "🅁🅄🄻🄴🅂", "🆁🆄🅻🅴🆂", "𝐑𝐮𝐥𝐞𝐬", "ℛ𝓊𝓁𝑒𝓈", "ʀᴜʟᴇꜱ", "ᴿᵘˡᵉˢ", "🇷 🇺 🇱 🇪 🇸", "⒭⒰⒧⒠⒮"]
+        {
             assert_eq!(text(drawn).replace(' ', "").to_lowercase(), "rules", "{drawn}");
         }
     }

@@ -125,7 +125,10 @@ fn count(block: &[u8; BLOCK + 2]) -> Counts {
         add(&mut own.apart, (letter | digit | high) & !word);
         let sign = (first == b'@') | (first == b'$') | (first == b'!') | (first == b'|');
         add(&mut own.leet, (digit | sign) & next | letter & is_digit(second));
-        add(&mut own.escapes, (first == b'%') | (first == b'\\') | (first == b'&') | (first == b'=') & is_digit(second));
+        add(
+            &mut own.escapes,
+            (first == b'%') | (first == b'\\') | (first == b'&') | (first == b'=') & is_digit(second),
+        );
         add(&mut own.dots, (first == b'.') | (first == b'-'));
         add(&mut own.repeats, letter & (first == second) & (second == third));
         add(&mut own.ay, (first | 0x20 == b'a') & (second | 0x20 == b'y') & !is_letter(third));
@@ -172,7 +175,13 @@ const ENOUGH: u32 = 12;
 
 impl Letters {
     const fn new(len: usize) -> Self {
-        let stride = if len <= 512 { 1 } else if len <= 4_096 { 3 } else { 5 };
+        let stride = if len <= 512 {
+            1
+        } else if len <= 4_096 {
+            3
+        } else {
+            5
+        };
         Self { stride, last: (0, 0), all: (0, 0), noticed: false }
     }
 

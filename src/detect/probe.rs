@@ -1,0 +1,46 @@
+//! What a rule may report instead of patterns of its own: a built-in detector.
+//!
+//! | `detector` | reports |
+//! |---|---|
+//! | `sql`, `script`, `path`, `command`, `template`, `code`, `query`, `server` | a payload, as `confidence` says |
+//! | `classifier` | what the trained classifier thinks, with points of its own |
+//! | `conversation` | what it thinks of the turns of a conversation together |
+//! | `hidden` | text hidden in characters that show as nothing |
+//! | `disguise` | an attack that only shows in another reading of the text |
+
+use super::web;
+
+/// A built-in detector as a rule names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// A payload for a web server, database or shell.
+    Web(web::Probe),
+    /// The trained classifier.
+    Classifier,
+    /// The trained classifier, on a conversation.
+    Conversation,
+    /// Hidden text.
+    Hidden,
+    /// An attack in disguise.
+    Disguise,
+}
+
+impl Probe {
+    /// From the words of a rule file.
+    pub(super) fn parse(detector: &str, confidence: Option<&str>) -> Result<Self, String> {
+        let whole = match detector {
+            "classifier" => Self::Classifier,
+            "conversation" => Self::Conversation,
+            "hidden" => Self::Hidden,
+            "disguise" => Self::Disguise,
+            _ => {
+                let confidence = confidence.ok_or("needs `confidence` beside it")?;
+                return web::Probe::parse(detector, confidence).map(Self::Web);
+            }
+        };
+        match confidence {
+            None => Ok(whole),
+            Some(_) => Err(format!("`{detector}` takes no `confidence`")),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One span of a prompt against everything: the rules on each of its readings, the classifier, and what a disguise says.
+
+use std::sync::Arc;
+
+use super::classify::Opinion;
+use super::normalize::{self, Budget, Disguise, View};
+use super::probe::Probe;
+use super::rule::{Roles, Rule};
+use super::{RuleSet, doubt};
+use crate::types::{Action, Evidence, Finding, Role, SpanIndex};
+
+/// Points of the classifier that are worth a word.
+const WORTH: f32 = 1.0;
+
+/// Points of the classifier that make a reading an attack.
+const ATTACK: f32 = 4.0;
+
+/// What is read of a conversation: bytes of all turns, the last ones first, and of each.
+const CONVERSATION: usize = 6 << 10;
+const TURN: usize = 800;
+
+/// Turns of a user that make a conversation.
+const TURNS: usize = 2;
+
+/// A rule that reports a built-in detector of the readings as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Report {
+    /// Its position among all rules.
+    pub(super) rule: usize,
+    pub(super) roles: Roles,
+    pub(super) probe: Probe,
+}
+
+/// A rule's match in the original text, with the points it adds if not the rule's own.
+struct Hit {
+    rule: usize,
+    start: usize,
+    end: usize,
+    points: Option<f32>,
+}
+
+impl RuleSet {
+    /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a
+    /// finding per match, any other at most one.
+    pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
+        let plain = |(rule, start, end): (usize, usize, usize)| Hit { rule, start, end, points: None };
+        let mut hits: Vec<Hit> = self.input.scan(text.as_bytes(), role).into_iter().map(plain).collect();
+        let (folded, views) = normalize::readings(text, &Budget::default());
+        let mut opinion = self.opinion(role, folded.as_ref().map_or(text, |view| &view.text));
+        if let (Some(opinion), Some(view)) = (&mut opinion, &folded) {
+            let (start, end) = view.original(opinion.place.start, opinion.place.end);
+            opinion.place = start..end;
+        }
+        let mut disguised = None;
+        for view in folded.iter().chain(&views.views) {
+            let before = hits.len();
+            for (rule, start, end) in self.input.scan(view.text.as_bytes(), role) {
+                let (start, end) = view.original(start, end);
+                let known = |hit: &Hit| {
+                    hit.rule == rule
+                        && (hit.start < end && start < hit.end || self.rules.get(rule).is_some_and(reports_once))
+                };
+                if !hits.iter().any(known) {
+                    hits.push(Hit { rule, start, end, points: None });
+                }
+            }
+            if !is_disguised(view) {
+                continue;
+            }
+            let grave = |hit: &Hit| {
+                let asks = self.rules.get(hit.rule).map_or(Action::Score, |rule| rule.action);
+                matches!(asks, Action::Flag | Action::Block)
+            };
+            let new = hits.get(before..).unwrap_or_default().iter().find(|hit| grave(hit));
+            disguised = disguised.or(new.map(|hit| hit.start..hit.end));
+            let Some(read) = self.opinion(role, &view.text) else { continue };
+            let clear = opinion.as_ref().map_or(0.0, |opinion| opinion.points);
+            if read.points > clear {
+                let (start, end) = view.original(read.place.start, read.place.end);
+                if read.points >= ATTACK && clear < ATTACK {
+                    disguised = disguised.or(Some(start..end));
+                }
+                opinion = Some(Opinion { points: read.points, place: start..end });
+            }
+        }
+        for report in self.reports.iter().filter(|report| report.roles.contains(role)) {
+            let at = match report.probe {
+                Probe::Hidden => views.hidden.clone().map(|place| (place, None)),
+                Probe::Disguise => disguised.clone().map(|place| (place, None)),
+                Probe::Classifier => {
+                    let worth = opinion.as_ref().filter(|opinion| opinion.points >= WORTH);
+                    worth.map(|opinion| (opinion.place.clone(), Some(opinion.points)))
+                }
+                Probe::Web(_) | Probe::Conversation => None,
+            };
+            hits.extend(at.map(|(place, points)| Hit {
+                rule: report.rule,
+                start: place.start,
+                end: place.end,
+                points,
+            }));
+        }
+        for Hit { rule, start, end, points } in hits {
+            let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            let evidence = Evidence { span, start: short(start), end: short(end) };
+            out.extend(self.finding(rule, evidence).map(|finding| Finding {
+                score: points.unwrap_or(finding.score),
+                doubts: doubt::about(text, start, end),
+                ..finding
+            }));
+        }
+    }
+
+    /// Appends what is found in the turns of a conversation together: an attack that no single one of them is. The
+    /// evidence is the last turn of the user.
+    pub fn scan_conversation(&self, turns: &[(SpanIndex, Role, &str)], out: &mut Vec<Finding>) {
+        let is_user = |(_, role, _): &&(SpanIndex, Role, &str)| *role == Role::User;
+        let Some(report) = self.reports.iter().find(|report| report.probe == Probe::Conversation) else { return };
+        let Some(classifier) = &self.classifier else { return };
+        let Some((span, role, text)) = turns.iter().rev().find(is_user) else { return };
+        if turns.iter().filter(is_user).count() < TURNS || !report.roles.contains(*role) {
+            return;
+        }
+        let Some(opinion) = classifier.judge(&together(turns)) else { return };
+        if opinion.points >= WORTH {
+            let evidence = Evidence { span: *span, start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
+            out.extend(self.finding(report.rule, evidence).map(|finding| Finding { score: opinion.points, ..finding }));
+        }
+    }
+
+    /// Whether a rule looks at conversations, not at single texts.
+    pub(super) fn is_about_conversations(&self, rule: usize) -> bool {
+        self.reports.iter().any(|report| report.rule == rule && report.probe == Probe::Conversation)
+    }
+
+    /// Whether a rule says nothing without a classifier.
+    pub(super) fn is_about_classifier(&self, rule: usize) -> bool {
+        let asks = |probe: Probe| matches!(probe, Probe::Classifier | Probe::Conversation | Probe::Disguise);
+        self.reports.iter().any(|report| report.rule == rule && asks(report.probe))
+    }
+
+    /// What the classifier thinks of a text, where its rule looks at the role.
+    fn opinion(&self, role: Role, text: &str) -> Option<Opinion> {
+        let wanted = |report: &Report| report.probe == Probe::Classifier && report.roles.contains(role);
+        let classifier = self.classifier.as_ref().filter(|_| self.reports.iter().any(wanted))?;
+        classifier.judge(text)
+    }
+
+    pub(super) fn finding(&self, rule: usize, evidence: Evidence) -> Option<Finding> {
+        let rule = self.rules.get(rule)?;
+        Some(Finding {
+            rule: rule.id.clone(),
+            title: Arc::clone(&rule.title),
+            family: rule.family,
+            severity: rule.severity,
+            score: f32::from(rule.score),
+            action: rule.action,
+            threats: Arc::clone(&rule.threats),
+            evidence,
+            doubts: Vec::new(),
+        })
+    }
+}
+
+/// The beginnings of the last turns of user and model, a line each.
+fn together(turns: &[(SpanIndex, Role, &str)]) -> String {
+    let said = turns.iter().rev().filter(|(_, role, _)| matches!(role, Role::User | Role::Assistant));
+    let mut kept = Vec::new();
+    let mut left = CONVERSATION;
+    for (_, _, text) in said {
+        let most = text.len().min(TURN).min(left);
+        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        kept.push(text.get(..end).unwrap_or_default());
+        left -= end;
+        if left == 0 {
+            break;
+        }
+    }
+    kept.reverse();
+    kept.join("\n")
+}
+
+/// Whether somebody took trouble to hide what this reading shows.
+fn is_disguised(view: &View) -> bool {
+    view.disguises.iter().any(|disguise| !matches!(disguise, Disguise::Folded | Disguise::Markup | Disguise::Typos))
+}
+
+fn reports_once(rule: &Rule) -> bool {
+    rule.action != Action::Redact
+}
