@@ -10,9 +10,12 @@ mod escapes;
 mod fold;
 mod hidden;
 mod language;
+mod lexicon;
+mod respell;
 mod search;
 mod shift;
 mod signals;
+mod spacing;
 mod symbols;
 mod view;
 
