@@ -23,8 +23,23 @@ const TELLING: &[&str] = &[
 
 /// Words so common that no name in a program is made of several.
 const PLAIN: &[&str] = &[
-    "the", "your", "you", "and", "all", "of", "to", "me", "my", "this", "that", "these", "those", "with", "it", "are",
-    "is", "as", "an", "then", "now", "not", "have", "be", "do", "what", "any", "i", "we", "from", "for", "in", "a",
+    "the", "your", "you", "me", "my", "this", "that", "these", "those", "what", "then", "now", "who", "we", "dont", "and",
+    "all", "of", "to", "with", "it", "are", "is", "an", "not", "have", "be", "do", "any", "from", "for",
+];
+/// As many of them as are hardly ever in names.
+const STRONG: usize = 15;
+
+/// Words of several languages that are one letter from a telling one, and mean something else.
+const NEAR: &[&str] = &[
+    "abode", "admit", "borders", "cancer", "caracter", "charakter", "comando", "command", "commandant", "commande",
+    "commando", "commend", "comment", "compile", "comply", "conform", "conservation", "constrain", "contest", "contexte",
+    "contexto", "deplete", "discord", "ease", "emergence", "eras", "exciting", "executive", "exiting", "farmer", "filler",
+    "forge", "forged", "forgot", "formed", "hacer", "hidden", "ignora", "ignorer", "importante", "indirect", "inicial",
+    "initials", "instill", "instala", "leaf", "lean", "massage", "massages", "monitor", "musty", "originale", "outlook",
+    "outputs", "paint", "passport", "passwort", "persone", "persons", "pint", "plaint", "precious", "preset", "primate",
+    "printf", "promote", "prompto", "promptu", "propel", "reseat", "respect", "revel", "ruled", "ruler", "runes",
+    "secrete", "secretly", "sistem", "sprint", "stored", "systeem", "systemd", "systeme", "taken", "toxin", "trailing",
+    "urgente", "wagon", "weaken",
 ];
 
 /// The commonest words of English, commonest first, apostrophes left out.
@@ -40,6 +55,8 @@ pub(super) struct Known {
     pub(super) telling: bool,
     /// One of the commonest.
     pub(super) plain: bool,
+    /// One of those no name in a program has.
+    pub(super) strong: bool,
     /// Bits it takes to say which: small for common words.
     cost: u32,
 }
@@ -51,13 +68,13 @@ pub(super) struct Lexicon {
     /// One more than the place in `words`, at the hash or behind it.
     table: Vec<u16>,
     /// Telling words by first letter.
-    by_first: [Vec<&'static str>; 26],
+    by_first: [Vec<(u32, &'static str)>; 26],
     /// Words by their consonants, commonest first.
     by_consonants: Vec<(String, &'static str)>,
 }
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
-const SLOTS: usize = 1 << 13;
+const SLOTS: usize = 1 << 14;
 
 /// The one lexicon.
 pub(super) fn lexicon() -> &'static Lexicon {
@@ -78,14 +95,17 @@ impl Lexicon {
             by_consonants: Vec::new(),
         };
         for word in TELLING {
-            own.add(word, Known { telling: true, plain: false, cost: 8 });
+            own.add(word, Known { telling: true, plain: false, strong: false, cost: 8 });
             let first = word.bytes().next().unwrap_or(b'a') - b'a';
-            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push(word));
+            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push((letters(word.as_bytes()), *word)));
         }
         for (nth, word) in COMMON.lines().enumerate() {
             let cost = 4 + (nth as u32 + 1).ilog2();
-            own.add(word, Known { telling: false, plain: PLAIN.contains(&word), cost });
+            let plain = PLAIN.iter().position(|plain| *plain == word);
+            let strong = plain.is_some_and(|nth| nth < STRONG);
+            own.add(word, Known { telling: false, plain: plain.is_some(), strong, cost });
         }
+        NEAR.iter().for_each(|word| own.add(word, Known { telling: false, plain: false, strong: false, cost: 16 }));
         let telling = TELLING.iter().copied().filter(|word| word.len() >= 5);
         let all = telling.chain(COMMON.lines().filter(|word| word.len() >= 2)).chain(TELLING.iter().copied());
         own.by_consonants = all.map(|word| (consonants(word), word)).collect();
@@ -131,8 +151,8 @@ impl Lexicon {
         self.get(word).is_some() || ["s", "es", "ed", "d", "ing", "ly", "er", "r", "able", "ment"].iter().any(|ending| stem(ending))
     }
 
-    /// Telling words with this first letter.
-    pub(super) fn telling(&self, first: u8) -> &[&'static str] {
+    /// Telling words with this first letter, and the sets of their letters.
+    pub(super) fn telling(&self, first: u8) -> &[(u32, &'static str)] {
         let at = first.to_ascii_lowercase().checked_sub(b'a');
         at.and_then(|at| self.by_first.get(usize::from(at))).map_or(&[], Vec::as_slice)
     }
@@ -148,17 +168,21 @@ impl Lexicon {
 
     /// Splits letters without spaces into words: the ends of each, and how many letters are in known words.
     pub(super) fn split(&self, letters: &str) -> (Vec<usize>, usize) {
-        /// A letter that is in no known word.
-        const UNKNOWN: u32 = 14;
+        /// A letter that is in no known word, and the first of such letters.
+        const UNKNOWN: u32 = 6;
+        const FIRST: u32 = 12;
         let len = letters.len();
         // The least cost of the letters up to here, and where the last word of that begins.
         let mut best: Vec<(u32, usize, bool)> = vec![(0, 0, true)];
         for end in 1..=len {
-            let mut own = best.get(end - 1).map_or((0, 0, false), |(cost, ..)| (cost + UNKNOWN, end - 1, false));
+            let begun = |known: bool| if known { FIRST } else { 0 };
+            let before = best.get(end - 1);
+            let mut own = before.map_or((0, 0, false), |(cost, _, known)| (cost + UNKNOWN + begun(*known), end - 1, false));
             for start in end.saturating_sub(LONGEST)..end {
                 let word = letters.get(start..end).unwrap_or_default();
                 if let (Some(known), Some((cost, ..))) = (self.get(word), best.get(start)) {
-                    let cost = cost + known.cost + 3;
+                    let rare = if word.len() <= 2 && known.cost > 10 { 8 } else { 0 };
+                    let cost = cost + known.cost + 3 + rare;
                     if cost < own.0 {
                         own = (cost, start, true);
                     }
@@ -181,6 +205,11 @@ impl Lexicon {
         ends.reverse();
         (ends, known)
     }
+}
+
+/// The set of a word's letters, a bit each.
+pub(super) fn letters(word: &[u8]) -> u32 {
+    word.iter().fold(0, |set, byte| set | 1 << (byte & 31))
 }
 
 /// A word without its vowels, but for the first letter; double consonants once.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::language::score;
-use super::lexicon::lexicon;
+use super::lexicon::{letters as letters_of, lexicon};
 use super::view::Patch;
 
 /// Words of a region between white space, with their ranges.
@@ -206,36 +206,45 @@ pub(super) fn vowels(text: &str, region: Range<usize>) -> Vec<Patch> {
 /// Misspellings of telling words, where another telling word is in the text.
 pub(super) fn typos(text: &str, region: Range<usize>) -> Vec<Patch> {
     let mut patches = Vec::new();
-    let (mut telling, mut unknown, mut all) = (0, 0, 0);
-    for (range, word) in letters(text, region) {
-        all += 1;
-        if word.len() < 4 || word.len() > 18 || !word.is_ascii() {
-            continue;
-        }
-        match lexicon().get(word) {
-            Some(known) => telling += usize::from(known.telling),
-            None => {
-                unknown += 1;
-                if let Some(meant) = meant(word) {
-                    telling += 1;
-                    patches.push(Patch::whole(range, meant.to_owned()));
+    let (mut telling, mut other) = (0, 0);
+    let bytes = text.as_bytes().get(..region.end).unwrap_or_default();
+    let mut at = region.start;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let len = rest.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte >= 0x80).count();
+        if let Some(word) = rest.get(..len).filter(|word| (4..=18).contains(&word.len())) {
+            match telling_word(word) {
+                Some(Ok(())) => telling += 1,
+                Some(Err(meant)) => {
+                    other += 1;
+                    patches.push(Patch::whole(at..at + len, meant.to_owned()));
                 }
+                None => {}
             }
         }
+        at += len.max(1);
     }
-    // In another language nearly every word is unknown.
-    if telling >= 2 && unknown * 5 <= all * 4 { patches } else { Vec::new() }
+    if telling + other >= 2 { patches } else { Vec::new() }
 }
 
-/// The telling word that an unknown one is a misspelling of.
-fn meant(word: &str) -> Option<&'static str> {
-    let bytes = word.as_bytes();
-    let (first, second) = (*bytes.first()?, *bytes.get(1)?);
-    let near = |known: &&&'static str| known.len().abs_diff(word.len()) <= 1 && known.len() >= 5 && close(bytes, known.as_bytes());
-    let own = lexicon().telling(first).iter().find(near);
-    let swapped = || lexicon().telling(second).iter().find(near);
-    let found = own.or_else(swapped).copied()?;
-    (!lexicon().knows(&word.to_lowercase())).then_some(found)
+/// Whether a word is a telling one, or which one it is a misspelling of.
+fn telling_word(word: &[u8]) -> Option<Result<(), &'static str>> {
+    let (first, second) = (*word.first()?, *word.get(1)?);
+    let set = letters_of(word);
+    let mut near = None;
+    for (own, known) in lexicon().telling(first).iter().chain(lexicon().telling(second)) {
+        if (own ^ set).count_ones() > 2 || known.len().abs_diff(word.len()) > 1 {
+            continue;
+        }
+        if word.eq_ignore_ascii_case(known.as_bytes()) {
+            return Some(Ok(()));
+        }
+        if near.is_none() && known.len() >= 5 && close(word, known.as_bytes()) {
+            near = Some(*known);
+        }
+    }
+    let meant = near?;
+    let lower = str::from_utf8(word).ok()?.to_ascii_lowercase();
+    (!lexicon().knows(&lower)).then_some(Err(meant))
 }
 
 /// Whether two words differ by one letter more, less or other, by neighbours swapped, or, with the same ends, by the

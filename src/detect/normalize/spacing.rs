@@ -76,7 +76,7 @@ fn finish(group: &mut Vec<Patch>, patches: &mut Vec<Patch>) {
     if let [only] = own.as_mut_slice()
         && letters >= 12
         && !only.text.trim().contains(' ')
-        && let Some(words) = together(only.text.trim(), 0)
+        && let Some(words) = together(only.text.trim(), false)
     {
         only.text = words;
         patches.append(&mut own);
@@ -88,27 +88,36 @@ fn finish(group: &mut Vec<Patch>, patches: &mut Vec<Patch>) {
 /// A run without space that is a sentence, its words apart.
 pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
     let own = text.get(range.clone())?;
-    let letters = own.bytes().filter(u8::is_ascii_alphabetic).count();
+    let letters = own.bytes().filter(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+')).count();
     if own.len() > LONGEST || letters * 4 < own.len() * 3 {
         return None;
     }
-    together(own, 2).map(|read| Patch::whole(range, read))
+    together(own, true).map(|read| Patch::whole(range, read))
 }
 
-/// The words of `own`, where they are known ones and at least `plain` are such as no name is made of.
-fn together(own: &str, least: usize) -> Option<String> {
+/// The words of `own`, where they are known ones and, if it may be a `name`, such as no name is made of.
+fn together(own: &str, name: bool) -> Option<String> {
     let mut read = String::with_capacity(own.len() * 5 / 4);
-    let (mut letters, mut known, mut plain, mut telling, mut words) = (0, 0, 0, 0, 0);
+    let (mut letters, mut known, mut plain, mut strong, mut telling, mut words) = (0, 0, 0, 0, 0, 0);
+    let separator = separator(own);
     for (chunk, sign) in chunks(own) {
         let lower = chunk.to_ascii_lowercase();
-        let (ends, covered) = lexicon().split(&lower);
+        // Where a sign parts the words they are whole.
+        let whole = separator.is_some() && chunk.len() <= 18 || lexicon().knows(&lower);
+        let (ends, covered) = match whole {
+            true => (vec![chunk.len()], if lexicon().knows(&lower) { chunk.len() } else { 0 }),
+            false => lexicon().split(&lower),
+        };
         letters += chunk.len();
         known += covered;
         let mut start = 0;
         for end in ends {
             let word = chunk.get(start..end).unwrap_or_default();
-            plain += usize::from(lexicon().get(word).is_some_and(|known| known.plain));
-            telling += usize::from(lexicon().get(word).is_some_and(|known| known.telling));
+            if let Some(known) = lexicon().get(word) {
+                plain += usize::from(known.plain);
+                strong += usize::from(known.strong);
+                telling += usize::from(known.telling);
+            }
             words += 1;
             if !read.is_empty() && read.ends_with(|letter: char| letter.is_alphanumeric() || ".,;:!?)".contains(letter)) {
                 read.push(' ');
@@ -117,13 +126,20 @@ fn together(own: &str, least: usize) -> Option<String> {
             start = end;
         }
         match sign {
-            '_' | '-' | '+' | '.' if !read.ends_with(' ') && sign != '.' => read.push(' '),
+            _ if Some(sign) == separator && !read.ends_with(' ') => read.push(' '),
             '\0' => {}
             sign => read.push(sign),
         }
     }
-    let enough = plain > least || plain == least && telling > 0;
+    let sentence = plain >= 3 && strong >= 1 || strong >= 2 && plain >= 2 || telling >= 2 && plain >= 1 && strong + telling >= 3 || telling >= 3;
+    let enough = (!name || sentence) && words * 5 <= letters * 2;
     (words >= 3 && enough && known * 20 >= letters * 15 && is_language(&read)).then_some(read)
+}
+
+/// The sign that stands between the words of `own`, if there is one.
+fn separator(own: &str) -> Option<char> {
+    let count = |sign: &char| own.chars().filter(|letter| letter == sign).count();
+    ['_', '-', '.', '+', ',', '/', '|'].into_iter().max_by_key(count).filter(|sign| count(sign) * 12 >= own.len())
 }
 
 /// Letters in a row, cut where lower case meets upper, and the sign behind each.
