@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Disguise;
 use super::encoded::textual;
 use super::language::{is_language, score};
+use super::lexicon::lexicon;
 use super::view::Patch;
 
 /// Fewest numbers of a list.
@@ -148,8 +149,9 @@ const MORSE: [(&str, char); 54] = [
 pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise, Patch)>) {
     let Some(own) = text.get(region.clone()) else { return };
     let mut said = String::new();
-    let (mut from, mut to, mut signs, mut others) = (0, 0, 0, 0);
+    let (mut from, mut to, mut signs, mut others) = (0, 0, 0, 0_usize);
     let mut finish = |said: &mut String, signs: &mut usize, range: Range<usize>| {
+        full_stop(said);
         if *signs >= 8 && is_language(said) {
             found.push((Disguise::Morse, Patch::whole(region.start + range.start..region.start + range.end, said.trim().to_owned())));
         }
@@ -163,7 +165,7 @@ pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise,
         match letter {
             Some(letter) => {
                 if signs == 0 {
-                    (from, others) = (at, 0);
+                    from = at;
                 }
                 said.push(letter);
                 signs += 1;
@@ -179,11 +181,22 @@ pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise,
         }
         let breaks = word.len() > token.len() && (word.ends_with(['/', '|', '\n']) || token.is_empty());
         if breaks && signs > 0 && !said.ends_with(' ') {
+            full_stop(&mut said);
             said.push(' ');
         }
         at += word.len();
     }
     finish(&mut said, &mut signs, from..to);
+}
+
+/// A dot behind a word may be the letter e or a full stop that was not translated.
+fn full_stop(said: &mut String) {
+    let word = said.rsplit(' ').next().unwrap_or_default();
+    let stem = word.strip_suffix('e').filter(|stem| !lexicon().knows(word) && lexicon().knows(stem));
+    if stem.is_some() {
+        said.pop();
+        said.push('.');
+    }
 }
 
 /// The spelling words of radio.

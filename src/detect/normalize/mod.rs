@@ -9,6 +9,7 @@ mod encoded;
 mod escapes;
 mod fold;
 mod hidden;
+mod join;
 mod language;
 mod lexicon;
 mod respell;

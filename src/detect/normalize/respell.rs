@@ -200,7 +200,7 @@ pub(super) fn vowels(text: &str, region: Range<usize>) -> Vec<Patch> {
             None => unknown += 1,
         }
     }
-    if patches.len() >= 3 && telling >= 1 && unknown * 2 <= patches.len() && patches.len() * 4 >= all { patches } else { Vec::new() }
+    if (patches.len() >= 3 && telling >= 1 || patches.len() >= 6) && unknown * 2 <= patches.len() && patches.len() * 4 >= all { patches } else { Vec::new() }
 }
 
 /// Misspellings of telling words, where another telling word is in the text.

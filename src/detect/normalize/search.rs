@@ -6,13 +6,16 @@ use super::fold::{Survey, fold, survey};
 use super::language::is_language;
 use super::signals::{Sign, read};
 use super::view::{Map, Patch, splice};
-use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, respell, shift, spacing, symbols};
+use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, join, respell, shift, spacing, symbols};
 
 /// Most bytes of odd letters that are read under every key.
 const ODD_BYTES: usize = 32 << 10;
 
 /// Longest text whose words are looked up one by one.
 const TYPO_BYTES: usize = 4 << 10;
+
+/// Longest text whose strings are put together.
+const JOIN_BYTES: usize = 64 << 10;
 
 /// See [`super::readings`].
 pub(super) fn readings(text: &str, budget: &Budget) -> (Option<View>, Views) {
@@ -92,7 +95,13 @@ impl Search {
         }
         let signals = read(source.text);
         if source.text.len() <= TYPO_BYTES {
-            add(&mut readings, Disguise::Typos, respell::typos(source.text, 0..source.text.len()), true);
+            let text = source.text;
+            add(&mut readings, Disguise::Typos, respell::typos(text, 0..text.len()), true);
+            add(&mut readings, Disguise::Spelled, join::spelled(text), true);
+            if memchr::memchr(b'\n', text.as_bytes()).is_some() {
+                add(&mut readings, Disguise::Markup, join::comments(text), true);
+            }
+            add(&mut readings, Disguise::Initials, join::initials(text), true);
         }
         if !signals.is_empty() {
             self.decode(source, &signals, &mut readings);
@@ -130,6 +139,11 @@ impl Search {
             self.odd -= (end - region.start).min(self.odd);
             shift::substitutions(text, region.start..end, &mut many);
         }
+        if many.is_empty() {
+            for region in signals.of(Sign::Uneven) {
+                shift::reversals(text, region.clone(), &mut many);
+            }
+        }
         many.into_iter().for_each(|(disguise, patches)| add(readings, disguise, patches, true));
         let joined = |run: &std::ops::Range<usize>| spacing::joined(text, run.clone());
         add(readings, Disguise::Joined, signals.of(Sign::Runs).iter().filter_map(joined).collect(), true);
@@ -141,7 +155,12 @@ impl Search {
         each(Sign::Leet, Disguise::Leet, &respell::leet);
         each(Sign::Repeats, Disguise::Repeated, &respell::repeated);
         each(Sign::Ay, Disguise::PigLatin, &respell::pig_latin);
-        each(Sign::Odd, Disguise::Vowels, &respell::vowels);
+        each(Sign::Uneven, Disguise::Vowels, &respell::vowels);
+        each(Sign::Marks, Disguise::Markup, &join::marked);
+        let adds = |text: &str| memchr::memchr(b'+', text.as_bytes()).is_some() || text.contains("}{");
+        if !signals.of(Sign::Joins).is_empty() && text.len() <= JOIN_BYTES && (adds(text) || signals.of(Sign::Joins).len() < 8) {
+            add(readings, Disguise::Concatenated, join::concatenated(text), true);
+        }
     }
 
     /// Splices a reading into its source; keeps it if it is language, and looks into it again.

@@ -14,6 +14,8 @@ const MARGIN: usize = 96;
 pub(super) enum Sign {
     /// Letters whose order is not that of language.
     Odd,
+    /// Letters whose order is not quite that of language.
+    Uneven,
     /// Single letters apart.
     Apart,
     /// Mostly digits.
@@ -37,7 +39,7 @@ pub(super) enum Sign {
 }
 
 /// How many signs there are.
-const SIGNS: usize = 11;
+const SIGNS: usize = 12;
 
 /// Where each sign was noticed: ranges in order, apart, at character boundaries.
 #[derive(Debug, Default)]
@@ -97,13 +99,18 @@ pub(super) fn read(text: &str) -> Signals {
         let own = count(block);
         let range = at..(at + BLOCK).min(bytes.len());
         own.tell(&mut |sign| signals.note(sign, range.clone(), bytes.len()));
-        if letters.odd(block) {
+        let oddness = letters.odd(block);
+        if oddness >= UNEVEN {
+            signals.note(Sign::Uneven, at.saturating_sub(BLOCK)..range.end, bytes.len());
+        }
+        if oddness >= ODD {
             signals.note(Sign::Odd, at.saturating_sub(BLOCK)..range.end, bytes.len());
         }
         at += BLOCK;
     }
     if letters.odd_at_all() {
         signals.note(Sign::Odd, 0..bytes.len(), bytes.len());
+        signals.note(Sign::Uneven, 0..bytes.len(), bytes.len());
     }
     long_runs(bytes, signals.regions.get_mut(Sign::Runs as usize));
     for range in signals.regions.iter_mut().flatten() {
@@ -235,8 +242,10 @@ fn sample(block: &[u8; WIDE], stride: usize) -> (u32, u32) {
     (sum, triples)
 }
 
-/// Mean level under which letters are odd.
-const ODD: u32 = 9;
+/// How far, in tenths, the mean level is under the highest, from which letters are odd.
+const ODD: u32 = 150 - 93;
+/// From which they are uneven.
+const UNEVEN: u32 = 150 - 102;
 /// Triples that tell.
 const ENOUGH: u32 = 12;
 
@@ -246,31 +255,31 @@ impl Letters {
         Self { stride, last: (0, 0), all: (0, 0), before: [0; WIDE], noticed: false }
     }
 
-    /// Whether the letters of this block and the last are odd.
-    fn odd(&mut self, block: &[u8; WIDE]) -> bool {
+    /// How odd the letters of this block and the last are: tenths of a level under the highest, 0 for too few letters.
+    fn odd(&mut self, block: &[u8; WIDE]) -> u32 {
         let own = sample(block, self.stride);
-        let both = (self.last.0 + own.0, self.last.1 + own.1);
+        let mut both = (self.last.0 + own.0, self.last.1 + own.1);
         self.all = (self.all.0 + own.0, self.all.1 + own.1);
         let last = std::mem::replace(&mut self.last, own);
-        let mut odd = both.1 >= ENOUGH / 2 && both.0 * 10 < both.1 * (ODD * 10 + 3);
-        if odd && self.stride > 1 {
-            // A sample errs: look at all of it.
-            let (own, before) = (sample(block, 1), if last.1 == 0 { (0, 0) } else { sample(&self.before, 1) });
-            let both = (own.0 + before.0, own.1 + before.1);
-            odd = both.1 >= ENOUGH && both.0 * 10 < both.1 * (ODD * 10 + 3);
-        } else {
-            odd &= both.1 >= ENOUGH;
-        }
         if self.stride > 1 {
+            if both.0 * 10 < both.1 * (150 - UNEVEN) {
+                // A sample errs: look at all of it.
+                let (own, before) = (sample(block, 1), if last.1 == 0 { (0, 0) } else { sample(&self.before, 1) });
+                both = (own.0 + before.0, own.1 + before.1);
+            }
             self.before = *block;
         }
-        self.noticed |= odd;
+        if both.1 < ENOUGH {
+            return 0;
+        }
+        let odd = 150_u32.saturating_sub(both.0 * 10 / both.1);
+        self.noticed |= odd >= ODD;
         odd
     }
 
     /// Whether a text too short for its blocks to tell is odd.
     const fn odd_at_all(&self) -> bool {
-        !self.noticed && self.all.1 >= 8 && self.all.1 <= 80 && self.all.0 < self.all.1 * ODD
+        !self.noticed && self.all.1 >= 8 && self.all.1 <= 80 && self.all.0 < self.all.1 * 9
     }
 }
 

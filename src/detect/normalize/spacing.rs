@@ -126,7 +126,12 @@ fn together(own: &str, name: bool) -> Option<String> {
             start = end;
         }
         match sign {
-            _ if Some(sign) == separator && !read.ends_with(' ') => read.push(' '),
+            '.' if separator == Some('.') && read.ends_with(' ') => {
+                read.pop();
+                read.push_str(". ");
+            }
+            _ if Some(sign) == separator && read.ends_with(' ') => {}
+            _ if Some(sign) == separator => read.push(' '),
             '\0' => {}
             sign => read.push(sign),
         }
