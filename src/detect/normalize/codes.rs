@@ -24,7 +24,8 @@ pub(super) fn numbers(text: &str, region: Range<usize>, found: &mut Vec<(Disguis
             continue;
         }
         let gap = bytes.get(list.end..at).unwrap_or_default();
-        let separates = |byte: &u8| matches!(byte, b' ' | b',' | b';' | b'-' | b'\n' | b'\r' | b'/' | b'|' | b'.' | b':' | b'\t');
+        let separates =
+            |byte: &u8| matches!(byte, b' ' | b',' | b';' | b'-' | b'\n' | b'\r' | b'/' | b'|' | b'.' | b':' | b'\t');
         if !list.items.is_empty() && !(gap.len() <= 4 && gap.iter().all(separates)) {
             list.decode(text, found);
         }
@@ -135,14 +136,60 @@ fn alphabet(text: &str, items: &[Range<usize>]) -> Option<String> {
 
 /// Signs and what they stand for, longest six.
 const MORSE: [(&str, char); 54] = [
-    (".-", 'a'), ("-...", 'b'), ("-.-.", 'c'), ("-..", 'd'), (".", 'e'), ("..-.", 'f'), ("--.", 'g'), ("....", 'h'),
-    ("..", 'i'), (".---", 'j'), ("-.-", 'k'), (".-..", 'l'), ("--", 'm'), ("-.", 'n'), ("---", 'o'), (".--.", 'p'),
-    ("--.-", 'q'), (".-.", 'r'), ("...", 's'), ("-", 't'), ("..-", 'u'), ("...-", 'v'), (".--", 'w'), ("-..-", 'x'),
-    ("-.--", 'y'), ("--..", 'z'), ("-----", '0'), (".----", '1'), ("..---", '2'), ("...--", '3'), ("....-", '4'),
-    (".....", '5'), ("-....", '6'), ("--...", '7'), ("---..", '8'), ("----.", '9'), (".-.-.-", '.'), ("--..--", ','),
-    ("..--..", '?'), ("-.-.--", '!'), (".----.", '\''), ("-..-.", '/'), ("-.--.", '('), ("-.--.-", ')'),
-    (".-...", '&'), ("---...", ':'), ("-.-.-.", ';'), ("-...-", '='), (".-.-.", '+'), ("-....-", '-'),
-    ("..--.-", '_'), (".-..-.", '"'), (".--.-.", '@'), ("...-..-", '$'),
+    (".-", 'a'),
+    ("-...", 'b'),
+    ("-.-.", 'c'),
+    ("-..", 'd'),
+    (".", 'e'),
+    ("..-.", 'f'),
+    ("--.", 'g'),
+    ("....", 'h'),
+    ("..", 'i'),
+    (".---", 'j'),
+    ("-.-", 'k'),
+    (".-..", 'l'),
+    ("--", 'm'),
+    ("-.", 'n'),
+    ("---", 'o'),
+    (".--.", 'p'),
+    ("--.-", 'q'),
+    (".-.", 'r'),
+    ("...", 's'),
+    ("-", 't'),
+    ("..-", 'u'),
+    ("...-", 'v'),
+    (".--", 'w'),
+    ("-..-", 'x'),
+    ("-.--", 'y'),
+    ("--..", 'z'),
+    ("-----", '0'),
+    (".----", '1'),
+    ("..---", '2'),
+    ("...--", '3'),
+    ("....-", '4'),
+    (".....", '5'),
+    ("-....", '6'),
+    ("--...", '7'),
+    ("---..", '8'),
+    ("----.", '9'),
+    (".-.-.-", '.'),
+    ("--..--", ','),
+    ("..--..", '?'),
+    ("-.-.--", '!'),
+    (".----.", '\''),
+    ("-..-.", '/'),
+    ("-.--.", '('),
+    ("-.--.-", ')'),
+    (".-...", '&'),
+    ("---...", ':'),
+    ("-.-.-.", ';'),
+    ("-...-", '='),
+    (".-.-.", '+'),
+    ("-....-", '-'),
+    ("..--.-", '_'),
+    (".-..-.", '"'),
+    (".--.-.", '@'),
+    ("...-..-", '$'),
 ];
 
 /// Morse signs in a region; what is none, between them, stays.
@@ -153,7 +200,10 @@ pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise,
     let mut finish = |said: &mut String, signs: &mut usize, range: Range<usize>| {
         full_stop(said);
         if *signs >= 8 && is_language(said) {
-            found.push((Disguise::Morse, Patch::whole(region.start + range.start..region.start + range.end, said.trim().to_owned())));
+            found.push((
+                Disguise::Morse,
+                Patch::whole(region.start + range.start..region.start + range.end, said.trim().to_owned()),
+            ));
         }
         said.clear();
         *signs = 0;
@@ -201,10 +251,18 @@ fn full_stop(said: &mut String) {
 
 /// The spelling words of radio.
 const SPELLING: [&str; 26] = [
-    "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike",
-    "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray", "yankee",
-    "zulu",
+    "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima",
+    "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray",
+    "yankee", "zulu",
 ];
+
+/// Whether a word is one of them.
+pub(super) fn is_spelling(word: &[u8]) -> bool {
+    let known = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
+    word.first()
+        .and_then(|first| SPELLING.get(usize::from((first | 0x20).wrapping_sub(b'a'))))
+        .is_some_and(|own| known(&own))
+}
 
 /// The letter a spelling word stands for.
 pub(super) fn spelling(word: &str) -> Option<char> {
@@ -253,7 +311,9 @@ mod tests {
 
     #[test]
     fn tables_and_versions_say_nothing() {
-        for text in ["10 20 30 40 50 60 70 80 90 100", "1.2.3.4 192.168.0.1 10.0.0.1", "- - - - - - - -", "0101010101010101"] {
+        for text in
+            ["10 20 30 40 50 60 70 80 90 100", "1.2.3.4 192.168.0.1 10.0.0.1", "- - - - - - - -", "0101010101010101"]
+        {
             assert_eq!(said(text), [], "{text}");
         }
     }

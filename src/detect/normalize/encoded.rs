@@ -25,7 +25,9 @@ pub(super) fn textual(bytes: &[u8]) -> Option<String> {
     // The last character may have been cut.
     let whole = match str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) if bytes.len() - error.valid_up_to() <= 3 => str::from_utf8(bytes.get(..error.valid_up_to())?).ok()?,
+        Err(error) if bytes.len() - error.valid_up_to() <= 3 => {
+            str::from_utf8(bytes.get(..error.valid_up_to())?).ok()?
+        }
         Err(_) => return None,
     };
     let whole = whole.trim_end_matches('\0').trim_start_matches('\u{feff}');
@@ -73,7 +75,7 @@ pub(super) fn run(text: &str, range: Range<usize>, found: &mut Found) {
 fn is_data(before: &str, word: &str, behind: &str) -> bool {
     let image = ["iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "JVBERi0", "d09GMg", "UEsDB", "H4sI"];
     word.starts_with("eyJ") && behind.starts_with(".eyJ")
-        || before.ends_with(".")  && before.starts_with("eyJ")
+        || before.ends_with(".") && before.starts_with("eyJ")
         || before.ends_with(";base64,") && before.contains("data:") && !before.contains("data:text")
         || image.iter().any(|magic| word.starts_with(magic))
 }

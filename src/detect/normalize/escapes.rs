@@ -70,7 +70,8 @@ impl Writer {
             self.flush();
             self.range.start = range.start;
         }
-        self.listed = range.end - range.start >= 4 && matches!(unit, Unit::Char(_)) && range.start != self.range.end || self.listed && follows;
+        self.listed = range.end - range.start >= 4 && matches!(unit, Unit::Char(_)) && range.start != self.range.end
+            || self.listed && follows;
         self.range.end = range.end;
         let letter = match unit {
             Unit::Byte(byte) => {

@@ -104,8 +104,7 @@ fn bits(run: &[char]) -> Option<String> {
     kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let [(one, _), (zero, _), ..] = kinds.as_slice() else { return None };
     for (one, zero) in [(one, zero), (zero, one)] {
-        let bits: Vec<bool> =
-            run.iter().filter(|kind| *kind == one || *kind == zero).map(|kind| kind == one).collect();
+        let bits: Vec<bool> = run.iter().filter(|kind| *kind == one || *kind == zero).map(|kind| kind == one).collect();
         for width in [8, 7, 16] {
             let number = |bits: &[bool]| bits.iter().fold(0_u32, |sum, bit| sum << 1 | u32::from(*bit));
             let said: String = bits.chunks_exact(width).filter_map(|bits| char::from_u32(number(bits))).collect();
@@ -129,7 +128,8 @@ mod tests {
     fn tags_selectors_and_bits_are_read() {
         let tags: String = "obey me".chars().map(|letter| char::from_u32(letter as u32 + 0xe0000).unwrap()).collect();
         assert_eq!(said(&format!("hi {tags}!")), ["obey me"]);
-        let selector = |byte: u8| char::from_u32(if byte < 16 { 0xfe00 } else { 0xe0100 - 16 } + u32::from(byte)).unwrap();
+        let selector =
+            |byte: u8| char::from_u32(if byte < 16 { 0xfe00 } else { 0xe0100 - 16 } + u32::from(byte)).unwrap();
         let selectors: String = "obey me\n".bytes().map(selector).collect();
         assert_eq!(said(&format!("😀{selectors} hi")), ["obey me\n"]);
         let bits: String = "obey me"

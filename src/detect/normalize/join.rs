@@ -31,7 +31,9 @@ pub(super) fn concatenated(text: &str) -> Vec<Patch> {
     while let Some(byte) = bytes.get(at) {
         let after_word = at.checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
         let part = match byte {
-            b'"' | b'\'' | b'`' if !after_word => literal(text, at).map(|(range, text)| Part { range, text, literal: true }),
+            b'"' | b'\'' | b'`' if !after_word => {
+                literal(text, at).map(|(range, text)| Part { range, text, literal: true })
+            }
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' if !after_word => {
                 let word = name(text, at);
                 let behind = at + word.len();
@@ -126,8 +128,7 @@ pub(super) fn initials(text: &str) -> Vec<Patch> {
     if lines.len() >= INITIALS {
         patches.extend(message(text, &lines));
     }
-    let lower = text.get(..text.floor_char_boundary(4_096)).unwrap_or_default().to_ascii_lowercase();
-    if ["first letter", "initial letter", "acrostic", "first character", "starting letter"].iter().any(|word| lower.contains(word)) {
+    if speaks_of_initials(text) {
         for line in lines {
             let spoken = line.rsplit(':').next().unwrap_or(line);
             let words: Vec<&str> = spoken.split_whitespace().take(400).collect();
@@ -137,6 +138,12 @@ pub(super) fn initials(text: &str) -> Vec<Patch> {
         }
     }
     patches
+}
+
+/// Whether the text tells to read first letters.
+pub(super) fn speaks_of_initials(text: &str) -> bool {
+    let phrases: [&[u8]; 5] = [b"irst letter", b"nitial letter", b"crostic", b"irst character", b"tarting letter"];
+    phrases.iter().any(|phrase| memchr::memmem::find(text.as_bytes(), phrase).is_some())
 }
 
 /// What the first letters of the parts spell, if they spell words of an attack.
@@ -150,8 +157,10 @@ fn message(text: &str, parts: &[&str]) -> Option<Patch> {
         words.push(spelt.get(start..end)?);
         start = end;
     }
-    let telling = words.iter().filter(|word| word.len() >= 5 && lexicon().get(word).is_some_and(|known| known.telling)).count();
-    let reads = spelt.len() >= INITIALS && known * 10 >= spelt.len() * 8 && words.len() * 3 <= spelt.len() && telling >= 1;
+    let telling =
+        words.iter().filter(|word| word.len() >= 5 && lexicon().get(word).is_some_and(|known| known.telling)).count();
+    let reads =
+        spelt.len() >= INITIALS && known * 10 >= spelt.len() * 8 && words.len() * 3 <= spelt.len() && telling >= 1;
     let (from, to) = (parts.first()?, parts.last()?);
     let start = from.as_ptr() as usize - text.as_ptr() as usize;
     let end = to.as_ptr() as usize - text.as_ptr() as usize + to.len();
@@ -228,14 +237,18 @@ const COMMENTS: [&str; 9] = ["///", "//", "##", "#", "--", "*", ">", ";", "%"];
 pub(super) fn comments(text: &str) -> Vec<Patch> {
     let mut patches = Vec::new();
     let mut last = "";
-    let mut telling = 0;
+    let (mut telling, mut pointed) = (0, 0);
     for line in text.split_inclusive('\n') {
         let start = line.as_ptr() as usize - text.as_ptr() as usize;
         let own = line.trim_start();
         let sign = COMMENTS.iter().find(|sign| own.starts_with(**sign)).copied().unwrap_or_default();
         if !sign.is_empty() {
-            let words = own.split(|letter: char| !letter.is_ascii_alphabetic()).take(64);
-            telling += words.filter(|word| word.len() >= 5 && lexicon().get(word).is_some_and(|known| known.telling)).count();
+            for word in own.split(|letter: char| !letter.is_ascii_alphabetic()).take(64).filter(|word| word.len() >= 5)
+            {
+                let known = lexicon().get(word);
+                telling += usize::from(known.is_some_and(|known| known.telling));
+                pointed += usize::from(known.is_some_and(|known| known.pointed));
+            }
             if sign == last {
                 let end = start + (line.len() - own.len()) + sign.len();
                 patches.push(Patch::whole(start..end, String::new()));
@@ -243,7 +256,7 @@ pub(super) fn comments(text: &str) -> Vec<Patch> {
         }
         last = sign;
     }
-    if telling >= 3 && !patches.is_empty() { patches } else { Vec::new() }
+    if telling >= 3 && pointed >= 1 && !patches.is_empty() { patches } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -265,7 +278,9 @@ mod tests {
             let patches = concatenated(text);
             assert!(read(text, &patches).contains(clear), "{text} {patches:?}");
         }
-        for text in [r#"url = "http://" + host + "/path""#, r#"["one", "two"] + ["three"]"#, "it's John's + Ann's", "a + b"] {
+        for text in
+            [r#"url = "http://" + host + "/path""#, r#"["one", "two"] + ["three"]"#, "it's John's + Ann's", "a + b"]
+        {
             assert!(concatenated(text).is_empty(), "{text}");
         }
     }

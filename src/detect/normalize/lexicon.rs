@@ -4,42 +4,250 @@ use std::sync::LazyLock;
 
 /// Words that attacks on a model are made of. Corrections go towards these alone.
 const TELLING: &[&str] = &[
-    "ignore", "ignoring", "disregard", "disregarding", "forget", "bypass", "bypassing", "override", "overrule",
-    "overriding", "dismiss", "discard", "neglect", "abandon", "suspend", "disable", "erase", "cancel", "circumvent",
-    "previous", "previously", "prior", "earlier", "above", "preceding", "foregoing", "aforementioned", "former",
-    "initial", "original", "existing", "hidden", "instruction", "instructions", "instructed", "directive", "directives",
-    "guideline", "guidelines", "guardrail", "guardrails", "restriction", "restrictions", "constraint", "constraints",
-    "limitation", "limitations", "safety", "filter", "filters", "policy", "policies", "rules", "orders", "command",
-    "commands", "prompt", "prompts", "system", "developer", "administrator", "context", "configuration", "programming",
-    "training", "reveal", "print", "repeat", "display", "expose", "disclose", "output", "translate", "reproduce",
-    "verbatim", "password", "passwords", "passphrase", "secret", "secrets", "credential", "credentials", "token",
-    "tokens", "confidential", "private", "database", "environment", "variables", "pretend", "roleplay", "jailbreak",
-    "jailbroken", "uncensored", "unrestricted", "unfiltered", "persona", "character", "hacker", "malicious", "malware",
-    "exploit", "explosive", "weapon", "forbidden", "illegal", "unlimited", "without", "respond", "answer", "execute",
-    "delete", "transfer", "install", "access", "admin", "unlock", "leak", "exfiltrate", "forward", "message", "messages",
-    "conversation", "urgent", "important", "attention", "emergency", "authorized", "authorised", "confirm", "comply",
-    "must", "anything", "everything", "instead", "assistant", "reset", "stop", "following", "new",
+    "ignore",
+    "ignoring",
+    "disregard",
+    "disregarding",
+    "forget",
+    "bypass",
+    "bypassing",
+    "override",
+    "overrule",
+    "overriding",
+    "dismiss",
+    "discard",
+    "neglect",
+    "abandon",
+    "suspend",
+    "disable",
+    "erase",
+    "cancel",
+    "circumvent",
+    "previous",
+    "previously",
+    "prior",
+    "earlier",
+    "above",
+    "preceding",
+    "foregoing",
+    "aforementioned",
+    "former",
+    "initial",
+    "original",
+    "existing",
+    "hidden",
+    "instruction",
+    "instructions",
+    "instructed",
+    "directive",
+    "directives",
+    "guideline",
+    "guidelines",
+    "guardrail",
+    "guardrails",
+    "restriction",
+    "restrictions",
+    "constraint",
+    "constraints",
+    "limitation",
+    "limitations",
+    "safety",
+    "filter",
+    "filters",
+    "policy",
+    "policies",
+    "rules",
+    "orders",
+    "command",
+    "commands",
+    "prompt",
+    "prompts",
+    "system",
+    "developer",
+    "administrator",
+    "context",
+    "configuration",
+    "programming",
+    "training",
+    "reveal",
+    "print",
+    "repeat",
+    "display",
+    "expose",
+    "disclose",
+    "output",
+    "translate",
+    "reproduce",
+    "verbatim",
+    "password",
+    "passwords",
+    "passphrase",
+    "secret",
+    "secrets",
+    "credential",
+    "credentials",
+    "token",
+    "tokens",
+    "confidential",
+    "private",
+    "database",
+    "environment",
+    "variables",
+    "pretend",
+    "roleplay",
+    "jailbreak",
+    "jailbroken",
+    "uncensored",
+    "unrestricted",
+    "unfiltered",
+    "persona",
+    "character",
+    "hacker",
+    "malicious",
+    "malware",
+    "exploit",
+    "explosive",
+    "weapon",
+    "forbidden",
+    "illegal",
+    "unlimited",
+    "without",
+    "respond",
+    "answer",
+    "execute",
+    "delete",
+    "transfer",
+    "install",
+    "access",
+    "admin",
+    "unlock",
+    "leak",
+    "exfiltrate",
+    "forward",
+    "message",
+    "messages",
+    "conversation",
+    "urgent",
+    "important",
+    "attention",
+    "emergency",
+    "authorized",
+    "authorised",
+    "confirm",
+    "comply",
+    "must",
+    "anything",
+    "everything",
+    "instead",
+    "assistant",
+    "reset",
+    "stop",
+    "following",
+    "new",
 ];
+
+/// As many of them as order rules away.
+const POINTED: usize = 21;
 
 /// Words so common that no name in a program is made of several.
 const PLAIN: &[&str] = &[
-    "the", "your", "you", "me", "my", "this", "that", "these", "those", "what", "then", "now", "who", "we", "dont", "and",
-    "all", "of", "to", "with", "it", "are", "is", "an", "not", "have", "be", "do", "any", "from", "for",
+    "the", "your", "you", "me", "my", "this", "that", "these", "those", "what", "then", "now", "who", "we", "dont",
+    "and", "all", "of", "to", "with", "it", "are", "is", "an", "not", "have", "be", "do", "any", "from", "for",
 ];
 /// As many of them as are hardly ever in names.
 const STRONG: usize = 15;
 
 /// Words of several languages that are one letter from a telling one, and mean something else.
 const NEAR: &[&str] = &[
-    "abode", "admit", "borders", "cancer", "caracter", "charakter", "comando", "command", "commandant", "commande",
-    "commando", "commend", "comment", "compile", "comply", "conform", "conservation", "constrain", "contest", "contexte",
-    "contexto", "deplete", "discord", "ease", "emergence", "eras", "exciting", "executive", "exiting", "farmer", "filler",
-    "forge", "forged", "forgot", "formed", "hacer", "hidden", "ignora", "ignorer", "importante", "indirect", "inicial",
-    "initials", "instill", "instala", "leaf", "lean", "massage", "massages", "monitor", "musty", "originale", "outlook",
-    "outputs", "paint", "passport", "passwort", "persone", "persons", "pint", "plaint", "precious", "preset", "primate",
-    "printf", "promote", "prompto", "promptu", "propel", "reseat", "respect", "revel", "ruled", "ruler", "runes",
-    "secrete", "secretly", "sistem", "sprint", "stored", "systeem", "systemd", "systeme", "taken", "toxin", "trailing",
-    "urgente", "wagon", "weaken",
+    "abode",
+    "admit",
+    "borders",
+    "cancer",
+    "caracter",
+    "charakter",
+    "comando",
+    "command",
+    "commandant",
+    "commande",
+    "commando",
+    "commend",
+    "comment",
+    "compile",
+    "comply",
+    "conform",
+    "conservation",
+    "constrain",
+    "contest",
+    "contexte",
+    "contexto",
+    "deplete",
+    "discord",
+    "ease",
+    "emergence",
+    "eras",
+    "exciting",
+    "executive",
+    "exiting",
+    "farmer",
+    "filler",
+    "forge",
+    "forged",
+    "forgot",
+    "formed",
+    "hacer",
+    "hidden",
+    "ignora",
+    "ignorer",
+    "importante",
+    "indirect",
+    "inicial",
+    "initials",
+    "instill",
+    "instala",
+    "leaf",
+    "lean",
+    "massage",
+    "massages",
+    "monitor",
+    "musty",
+    "originale",
+    "outlook",
+    "outputs",
+    "paint",
+    "passport",
+    "passwort",
+    "persone",
+    "persons",
+    "pint",
+    "plaint",
+    "precious",
+    "preset",
+    "primate",
+    "printf",
+    "promote",
+    "prompto",
+    "promptu",
+    "propel",
+    "reseat",
+    "respect",
+    "revel",
+    "ruled",
+    "ruler",
+    "runes",
+    "secrete",
+    "secretly",
+    "sistem",
+    "sprint",
+    "stored",
+    "systeem",
+    "systemd",
+    "systeme",
+    "taken",
+    "toxin",
+    "trailing",
+    "urgente",
+    "wagon",
+    "weaken",
 ];
 
 /// The commonest words of English, commonest first, apostrophes left out.
@@ -53,6 +261,8 @@ pub(super) const LONGEST: usize = 16;
 pub(super) struct Known {
     /// One of the words attacks are made of.
     pub(super) telling: bool,
+    /// One that orders rules away.
+    pub(super) pointed: bool,
     /// One of the commonest.
     pub(super) plain: bool,
     /// One of those no name in a program has.
@@ -94,18 +304,23 @@ impl Lexicon {
             by_first: std::array::from_fn(|_| Vec::new()),
             by_consonants: Vec::new(),
         };
-        for word in TELLING {
-            own.add(word, Known { telling: true, plain: false, strong: false, cost: 8 });
+        for (nth, word) in TELLING.iter().enumerate() {
+            own.add(word, Known { telling: true, pointed: nth < POINTED, plain: false, strong: false, cost: 8 });
             let first = word.bytes().next().unwrap_or(b'a') - b'a';
-            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push((letters(word.as_bytes()), *word)));
+            own.by_first
+                .get_mut(usize::from(first))
+                .into_iter()
+                .for_each(|words| words.push((letters(word.as_bytes()), *word)));
         }
         for (nth, word) in COMMON.lines().enumerate() {
             let cost = 4 + (nth as u32 + 1).ilog2();
             let plain = PLAIN.iter().position(|plain| *plain == word);
             let strong = plain.is_some_and(|nth| nth < STRONG);
-            own.add(word, Known { telling: false, plain: plain.is_some(), strong, cost });
+            own.add(word, Known { telling: false, pointed: false, plain: plain.is_some(), strong, cost });
         }
-        NEAR.iter().for_each(|word| own.add(word, Known { telling: false, plain: false, strong: false, cost: 16 }));
+        NEAR.iter().for_each(|word| {
+            own.add(word, Known { telling: false, pointed: false, plain: false, strong: false, cost: 16 })
+        });
         let telling = TELLING.iter().copied().filter(|word| word.len() >= 5);
         let all = telling.chain(COMMON.lines().filter(|word| word.len() >= 2)).chain(TELLING.iter().copied());
         own.by_consonants = all.map(|word| (consonants(word), word)).collect();
@@ -147,8 +362,11 @@ impl Lexicon {
 
     /// Whether it is a known word or a form of one.
     pub(super) fn knows(&self, word: &str) -> bool {
-        let stem = |ending: &str| word.len() > ending.len() + 2 && word.strip_suffix(ending).is_some_and(|stem| self.get(stem).is_some());
-        self.get(word).is_some() || ["s", "es", "ed", "d", "ing", "ly", "er", "r", "able", "ment"].iter().any(|ending| stem(ending))
+        let stem = |ending: &str| {
+            word.len() > ending.len() + 2 && word.strip_suffix(ending).is_some_and(|stem| self.get(stem).is_some())
+        };
+        self.get(word).is_some()
+            || ["s", "es", "ed", "d", "ing", "ly", "er", "r", "able", "ment"].iter().any(|ending| stem(ending))
     }
 
     /// Telling words with this first letter, and the sets of their letters.
@@ -177,7 +395,8 @@ impl Lexicon {
         for end in 1..=len {
             let begun = |known: bool| if known { FIRST } else { 0 };
             let before = best.get(end - 1);
-            let mut own = before.map_or((0, 0, false), |(cost, _, known)| (cost + UNKNOWN + begun(*known), end - 1, false));
+            let mut own =
+                before.map_or((0, 0, false), |(cost, _, known)| (cost + UNKNOWN + begun(*known), end - 1, false));
             for start in end.saturating_sub(LONGEST)..end {
                 let word = letters.get(start..end).unwrap_or_default();
                 if let (Some(known), Some((cost, ..))) = (self.get(word), best.get(start)) {

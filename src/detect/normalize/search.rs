@@ -95,13 +95,7 @@ impl Search {
         }
         let signals = read(source.text);
         if source.text.len() <= TYPO_BYTES {
-            let text = source.text;
-            add(&mut readings, Disguise::Typos, respell::typos(text, 0..text.len()), true);
-            add(&mut readings, Disguise::Spelled, join::spelled(text), true);
-            if memchr::memchr(b'\n', text.as_bytes()).is_some() {
-                add(&mut readings, Disguise::Markup, join::comments(text), true);
-            }
-            add(&mut readings, Disguise::Initials, join::initials(text), true);
+            small(source.text, &mut readings);
         }
         if !signals.is_empty() {
             self.decode(source, &signals, &mut readings);
@@ -158,7 +152,10 @@ impl Search {
         each(Sign::Uneven, Disguise::Vowels, &respell::vowels);
         each(Sign::Marks, Disguise::Markup, &join::marked);
         let adds = |text: &str| memchr::memchr(b'+', text.as_bytes()).is_some() || text.contains("}{");
-        if !signals.of(Sign::Joins).is_empty() && text.len() <= JOIN_BYTES && (adds(text) || signals.of(Sign::Joins).len() < 8) {
+        if !signals.of(Sign::Joins).is_empty()
+            && text.len() <= JOIN_BYTES
+            && (adds(text) || signals.of(Sign::Joins).len() < 8)
+        {
             add(readings, Disguise::Concatenated, join::concatenated(text), true);
         }
     }
@@ -188,6 +185,22 @@ impl Search {
             self.views.views.push(view.clone());
         }
         self.explore(Text::of(&view, true), own);
+    }
+}
+
+/// What is looked for in short texts only.
+fn small(text: &str, readings: &mut Vec<Reading>) {
+    let words = respell::look(text);
+    add(readings, Disguise::Typos, words.typos, true);
+    if words.spelling >= 5 {
+        add(readings, Disguise::Spelled, join::spelled(text), true);
+    }
+    let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
+    if lines > 0 {
+        add(readings, Disguise::Markup, join::comments(text), true);
+    }
+    if lines >= 8 || join::speaks_of_initials(text) {
+        add(readings, Disguise::Initials, join::initials(text), true);
     }
 }
 

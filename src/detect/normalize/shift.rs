@@ -114,12 +114,7 @@ pub(super) fn reversals(text: &str, region: Range<usize>, found: &mut Vec<(Disgu
     by_keys(text, region, std::iter::once(Key::Reverse), found);
 }
 
-fn by_keys(
-    text: &str,
-    region: Range<usize>,
-    keys: impl Iterator<Item = Key>,
-    found: &mut Vec<(Disguise, Vec<Patch>)>,
-) {
+fn by_keys(text: &str, region: Range<usize>, keys: impl Iterator<Item = Key>, found: &mut Vec<(Disguise, Vec<Patch>)>) {
     let words = words(text, region);
     let best = keys.filter_map(|key| Some((key, key.best(&words)?))).max_by_key(|(_, stretch)| stretch.gain);
     let Some((key, stretch)) = best else { return };

@@ -183,7 +183,8 @@ fn rarer(block: &[u8; WIDE], letter: &Flags, own: &mut Counts) {
     own.leet = triples(&digit, letter, letter, |digit, letter, _| digit & letter)
         + triples(letter, &digit, letter, |letter, digit, _| letter & digit)
         + triples(&sign, letter, letter, |sign, letter, _| sign & letter);
-    let (escape, equals) = (flags(block, |byte| matches!(byte, b'%' | b'\\' | b'&')), flags(block, |byte| byte == b'='));
+    let (escape, equals) =
+        (flags(block, |byte| matches!(byte, b'%' | b'\\' | b'&')), flags(block, |byte| byte == b'='));
     let hex = flags(block, |byte| byte.wrapping_sub(b'0') < 10 || byte.wrapping_sub(b'A') < 6);
     let listed = flags(block, |byte| matches!(byte, b'x' | b'+'));
     own.escapes = total(&escape)
@@ -251,7 +252,13 @@ const ENOUGH: u32 = 12;
 
 impl Letters {
     const fn new(len: usize) -> Self {
-        let stride = if len <= 512 { 1 } else if len <= 2_048 { 3 } else { 8 };
+        let stride = if len <= 512 {
+            1
+        } else if len <= 2_048 {
+            3
+        } else {
+            8
+        };
         Self { stride, last: (0, 0), all: (0, 0), before: [0; WIDE], noticed: false }
     }
 

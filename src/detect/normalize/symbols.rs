@@ -72,7 +72,8 @@ pub(super) fn turned(text: &str) -> Vec<Patch> {
     for line in text.split_inclusive('\n') {
         let range = turned_range(line);
         if let Some(part) = range.clone().and_then(|range| line.get(range)) {
-            let read: String = part.chars().rev().map(|letter| if letter == ',' { ',' } else { upright(letter) }).collect();
+            let read: String =
+                part.chars().rev().map(|letter| if letter == ',' { ',' } else { upright(letter) }).collect();
             let start = at + range.map_or(0, |range| range.start);
             patches.push(Patch::whole(start..start + part.len(), read));
         }
