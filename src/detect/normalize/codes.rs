@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Disguise;
 use super::encoded::textual;
 use super::language::{is_language, score};
+use super::lexicon::lexicon;
 use super::view::Patch;
 
 /// Fewest numbers of a list.
@@ -195,8 +196,9 @@ const MORSE: [(&str, char); 54] = [
 pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise, Patch)>) {
     let Some(own) = text.get(region.clone()) else { return };
     let mut said = String::new();
-    let (mut from, mut to, mut signs, mut others) = (0, 0, 0, 0);
+    let (mut from, mut to, mut signs, mut others) = (0, 0, 0, 0_usize);
     let mut finish = |said: &mut String, signs: &mut usize, range: Range<usize>| {
+        full_stop(said);
         if *signs >= 8 && is_language(said) {
             found.push((
                 Disguise::Morse,
@@ -213,7 +215,7 @@ pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise,
         match letter {
             Some(letter) => {
                 if signs == 0 {
-                    (from, others) = (at, 0);
+                    from = at;
                 }
                 said.push(letter);
                 signs += 1;
@@ -229,11 +231,22 @@ pub(super) fn morse(text: &str, region: Range<usize>, found: &mut Vec<(Disguise,
         }
         let breaks = word.len() > token.len() && (word.ends_with(['/', '|', '\n']) || token.is_empty());
         if breaks && signs > 0 && !said.ends_with(' ') {
+            full_stop(&mut said);
             said.push(' ');
         }
         at += word.len();
     }
     finish(&mut said, &mut signs, from..to);
+}
+
+/// A dot behind a word may be the letter e or a full stop that was not translated.
+fn full_stop(said: &mut String) {
+    let word = said.rsplit(' ').next().unwrap_or_default();
+    let stem = word.strip_suffix('e').filter(|stem| !lexicon().knows(word) && lexicon().knows(stem));
+    if stem.is_some() {
+        said.pop();
+        said.push('.');
+    }
 }
 
 /// The spelling words of radio.
@@ -242,6 +255,14 @@ const SPELLING: [&str; 26] = [
     "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray",
     "yankee", "zulu",
 ];
+
+/// Whether a word is one of them.
+pub(super) fn is_spelling(word: &[u8]) -> bool {
+    let known = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
+    word.first()
+        .and_then(|first| SPELLING.get(usize::from((first | 0x20).wrapping_sub(b'a'))))
+        .is_some_and(|own| known(&own))
+}
 
 /// The letter a spelling word stands for.
 pub(super) fn spelling(word: &str) -> Option<char> {

@@ -1,5 +1,7 @@
 //! The plain folding: what a reader takes a text for when its characters only look different.
 
+use std::ops::Range;
+
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::{compose, is_combining_mark};
 use unicode_script::{Script, UnicodeScript as _};
@@ -87,72 +89,100 @@ struct Accents {
     odd: bool,
 }
 
+/// The end of the ASCII that begins at `at`.
+fn ascii_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let high = u64::from_le_bytes(*eight) & 0x8080_8080_8080_8080;
+        if high != 0 {
+            return at + (high.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii()).count()
+}
+
 /// Looks at the characters of a text; ASCII is passed over.
 pub(super) fn survey(text: &str) -> Survey {
     let (mut own, mut accents) = (Survey::default(), Accents::default());
     let mut hidden = 0_u32;
     let mut last = ' ';
-    for letter in text.chars() {
-        let previous = std::mem::replace(&mut last, letter);
-        match letter {
-            '\0'..='\u{7f}' => {
-                accents.letters += u32::from(letter.is_ascii_alphabetic());
-                own.mixed |= letter.is_ascii_alphabetic() && is_rival(previous);
-                if accents.indicators > 0 && !letter.is_whitespace() {
-                    own.indicators |= accents.indicators % 2 == 1;
-                    accents.indicators = 0;
-                }
-                (accents.row, accents.base) = (0, letter);
-                continue;
+    let mut at = 0;
+    while at < text.len() {
+        let end = ascii_end(text.as_bytes(), at);
+        let ascii = text.get(at..end).unwrap_or_default().as_bytes();
+        if let (Some(first), Some(tail)) = (ascii.first(), ascii.last()) {
+            own.mixed |= first.is_ascii_alphabetic() && is_rival(last);
+            if !ascii.iter().all(u8::is_ascii_whitespace) {
+                own.indicators |= accents.indicators % 2 == 1;
+                accents.indicators = 0;
             }
-            '\u{3041}'..='\u{3130}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => continue,
-            '\u{370}'..='\u{52f}' => own.mixed |= previous.is_ascii_alphabetic(),
-            '\u{1f1e6}'..='\u{1f1ff}' => {
-                accents.indicators = if is_indicator(previous) { accents.indicators + 1 } else { 1 };
-                accents.odd |= previous == ' ';
-                continue;
-            }
-            '\u{2801}'..='\u{28ff}' => own.braille += 1,
-            _ if is_hidden(letter) => {
-                own.folds = true;
-                hidden += 1;
-                let tag = matches!(letter, '\u{e0020}'..='\u{e007e}');
-                own.hides |= tag || hidden >= 16 || is_selector(letter) && is_selector(previous);
-                // What stands before is the neighbour of what comes behind.
-                last = previous;
-                if is_selector(letter) {
-                    last = letter;
-                }
-                continue;
-            }
-            _ if is_mark(letter) => {
-                accents.row += 1;
-                let composes = compose(accents.base, letter);
-                if let Some(composed) = composes {
-                    accents.base = composed;
-                    accents.marked += 1;
-                }
-                own.folds = true;
-                own.strip |= is_stripped(accents.base) && composes.is_none() || accents.row > 3;
-                last = previous;
-                continue;
-            }
-            _ if super::symbols::is_turned(letter) => own.turned += 1,
-            '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => {
-                accents.letters += 1;
-                accents.marked += 1;
-            }
-            _ => {}
+            last = char::from(*tail);
+            (accents.row, accents.base) = (0, last);
         }
-        own.folds |= letter_like(letter).is_some() || changes(letter);
-        own.mixed |= is_rival(letter) && previous.is_ascii_alphabetic();
-        own.indicators |= accents.indicators % 2 == 1;
-        (accents.row, accents.base, accents.indicators) = (0, letter, 0);
+        at = end;
+        let rest = text.get(at..).unwrap_or_default();
+        for letter in rest.chars().take_while(|letter| !letter.is_ascii()) {
+            at += letter.len_utf8();
+            let previous = std::mem::replace(&mut last, letter);
+            look(letter, previous, &mut own, &mut accents, &mut hidden, &mut last);
+        }
     }
     own.indicators |= accents.indicators % 2 == 1;
-    own.strip |= accents.letters >= 8 && accents.marked * 2 > accents.letters;
+    // Counted only where there are enough accents to ask.
+    let many = accents.marked >= 4;
+    let letters =
+        if many { text.bytes().filter(u8::is_ascii_alphabetic).count() + accents.letters as usize } else { 0 };
+    own.strip |= many && letters >= 8 && accents.marked as usize * 2 > letters;
     own.folds |= own.mixed || own.strip || own.indicators;
     own
+}
+
+/// Looks at one character that is not ASCII, behind `previous`; `last` becomes what the next is behind.
+fn look(letter: char, previous: char, own: &mut Survey, accents: &mut Accents, hidden: &mut u32, last: &mut char) {
+    match letter {
+        '\u{3041}'..='\u{3130}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => return,
+        '\u{370}'..='\u{52f}' => own.mixed |= previous.is_ascii_alphabetic(),
+        '\u{1f1e6}'..='\u{1f1ff}' => {
+            accents.indicators = if is_indicator(previous) { accents.indicators + 1 } else { 1 };
+            accents.odd |= previous == ' ';
+            return;
+        }
+        '\u{2801}'..='\u{28ff}' => own.braille += 1,
+        _ if is_hidden(letter) => {
+            own.folds = true;
+            *hidden += 1;
+            let tag = matches!(letter, '\u{e0020}'..='\u{e007e}');
+            own.hides |= tag || *hidden >= 16 || is_selector(letter) && is_selector(previous);
+            // What stands before is the neighbour of what comes behind.
+            *last = previous;
+            if is_selector(letter) {
+                *last = letter;
+            }
+            return;
+        }
+        _ if is_mark(letter) => {
+            accents.row += 1;
+            let composes = compose(accents.base, letter);
+            if let Some(composed) = composes {
+                accents.base = composed;
+                accents.marked += 1;
+            }
+            own.folds = true;
+            own.strip |= is_stripped(accents.base) && composes.is_none() || accents.row > 3;
+            *last = previous;
+            return;
+        }
+        _ if super::symbols::is_turned(letter) => own.turned += 1,
+        '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => {
+            accents.letters += 1;
+            accents.marked += 1;
+        }
+        _ => {}
+    }
+    own.folds |= letter_like(letter).is_some() || changes(letter);
+    own.mixed |= is_rival(letter) && previous.is_ascii_alphabetic();
+    own.indicators |= accents.indicators % 2 == 1;
+    (accents.row, accents.base, accents.indicators) = (0, letter, 0);
 }
 
 /// Whether marks come off this letter.
@@ -255,8 +285,15 @@ pub(super) fn fold(text: &str, survey: Survey) -> Option<View> {
         return None;
     }
     let mut folding = Folding { weaver: Weaver::new(text), survey, word: Vec::new(), mark: None };
-    for (at, letter) in text.char_indices() {
-        folding.read(at, letter);
+    let mut at = 0;
+    while at < text.len() {
+        let end = ascii_end(text.as_bytes(), at);
+        folding.ascii(text, at..end);
+        at = end;
+        for letter in text.get(at..).unwrap_or_default().chars().take_while(|letter| !letter.is_ascii()) {
+            folding.read(at, letter);
+            at += letter.len_utf8();
+        }
     }
     folding.end_word();
     let weaver = folding.weaver;
@@ -276,15 +313,33 @@ struct Folding<'s> {
 const WORD: usize = 64;
 
 impl Folding<'_> {
+    /// A stretch of ASCII: only its first and last words are looked at with what is beside them.
+    fn ascii(&mut self, text: &str, range: Range<usize>) {
+        let Some(own) = text.get(range.clone()).filter(|own| !own.is_empty()) else { return };
+        self.mark = None;
+        let word = |letter: &u8| letter.is_ascii_alphanumeric();
+        let head = if self.word.is_empty() { 0 } else { own.bytes().take(WORD).take_while(word).count() };
+        self.push(own, range.start, 0..head);
+        if head < own.len() {
+            let tail = own.len() - own.bytes().rev().take(WORD).take_while(word).count().min(own.len() - head);
+            self.end_word();
+            self.weaver.keep(range.start + head..range.start + tail);
+            self.push(own, range.start, tail..own.len());
+        }
+    }
+
+    fn push(&mut self, own: &str, start: usize, part: Range<usize>) {
+        let letters = own.get(part.clone()).unwrap_or_default().chars();
+        self.word.extend(letters.zip(part).map(|(letter, at)| (letter, start + at, start + at + 1)));
+    }
+
     fn read(&mut self, at: usize, letter: char) {
         let end = at + letter.len_utf8();
-        if letter.is_ascii() {
-            if letter.is_ascii_alphanumeric() && self.word.len() < WORD {
-                self.word.push((letter, at, end));
-            } else {
-                self.end_word();
-                self.weaver.keep(at..end);
-            }
+        // Of these nothing is folded by itself.
+        let stable = matches!(letter, '\u{400}'..='\u{45f}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}');
+        if stable && !self.survey.mixed && !self.survey.strip {
+            self.end_word();
+            self.weaver.keep(at..end);
             self.mark = None;
             return;
         }

@@ -14,13 +14,29 @@ pub(super) const LANGUAGE: f32 = 9.0;
 pub(super) const OTHER: u8 = 255;
 
 /// 1 to 26 for a letter, 0 for other ASCII, [`OTHER`] above it.
-pub(super) const fn class(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' => byte - b'a' + 1,
-        b'A'..=b'Z' => byte - b'A' + 1,
-        0..=0x7f => 0,
-        0x80.. => OTHER,
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut rest = classes.as_mut_slice();
+    let mut byte = 0_u8;
+    while let Some((first, others)) = rest.split_first_mut() {
+        *first = match byte {
+            b'a'..=b'z' => byte - b'a' + 1,
+            b'A'..=b'Z' => byte - b'A' + 1,
+            0..=0x7f => 0,
+            0x80.. => OTHER,
+        };
+        byte = byte.wrapping_add(1);
+        rest = others;
     }
+    classes
+}
+
+/// 1 to 26 for a letter, 0 for other ASCII, [`OTHER`] above it.
+#[inline]
+pub(super) fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
 /// How common the third class is after the first two: 0 to 15.

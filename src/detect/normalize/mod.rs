@@ -9,10 +9,14 @@ mod encoded;
 mod escapes;
 mod fold;
 mod hidden;
+mod join;
 mod language;
+mod lexicon;
+mod respell;
 mod search;
 mod shift;
 mod signals;
+mod spacing;
 mod symbols;
 mod view;
 

@@ -6,10 +6,16 @@ use super::fold::{Survey, fold, survey};
 use super::language::is_language;
 use super::signals::{Sign, read};
 use super::view::{Map, Patch, splice};
-use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, shift, symbols};
+use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, join, respell, shift, spacing, symbols};
 
 /// Most bytes of odd letters that are read under every key.
 const ODD_BYTES: usize = 32 << 10;
+
+/// Longest text whose words are looked up one by one.
+const TYPO_BYTES: usize = 4 << 10;
+
+/// Longest text whose strings are put together.
+const JOIN_BYTES: usize = 64 << 10;
 
 /// See [`super::readings`].
 pub(super) fn readings(text: &str, budget: &Budget) -> (Option<View>, Views) {
@@ -88,6 +94,9 @@ impl Search {
             add(&mut readings, Disguise::Braille, symbols::braille(source.text), false);
         }
         let signals = read(source.text);
+        if source.text.len() <= TYPO_BYTES {
+            small(source.text, &mut readings);
+        }
         if !signals.is_empty() {
             self.decode(source, &signals, &mut readings);
         }
@@ -116,14 +125,39 @@ impl Search {
         }
         many.drain(..).for_each(|(disguise, patches)| add(readings, disguise, patches, false));
         for region in signals.of(Sign::Odd) {
-            if region.len() > self.odd {
+            if self.odd == 0 {
                 self.views.exhausted = true;
                 break;
             }
-            self.odd -= region.len();
-            shift::substitutions(text, region.clone(), &mut many);
+            let end = text.floor_char_boundary(region.start + region.len().min(self.odd));
+            self.odd -= (end - region.start).min(self.odd);
+            shift::substitutions(text, region.start..end, &mut many);
+        }
+        if many.is_empty() {
+            for region in signals.of(Sign::Uneven) {
+                shift::reversals(text, region.clone(), &mut many);
+            }
         }
         many.into_iter().for_each(|(disguise, patches)| add(readings, disguise, patches, true));
+        let joined = |run: &std::ops::Range<usize>| spacing::joined(text, run.clone());
+        add(readings, Disguise::Joined, signals.of(Sign::Runs).iter().filter_map(joined).collect(), true);
+        let mut each = |sign: Sign, disguise: Disguise, read: &dyn Fn(&str, std::ops::Range<usize>) -> Vec<Patch>| {
+            let patches = signals.of(sign).iter().flat_map(|region| read(text, region.clone())).collect();
+            add(readings, disguise, patches, true);
+        };
+        each(Sign::Apart, Disguise::Spaced, &spacing::apart);
+        each(Sign::Leet, Disguise::Leet, &respell::leet);
+        each(Sign::Repeats, Disguise::Repeated, &respell::repeated);
+        each(Sign::Ay, Disguise::PigLatin, &respell::pig_latin);
+        each(Sign::Uneven, Disguise::Vowels, &respell::vowels);
+        each(Sign::Marks, Disguise::Markup, &join::marked);
+        let adds = |text: &str| memchr::memchr(b'+', text.as_bytes()).is_some() || text.contains("}{");
+        if !signals.of(Sign::Joins).is_empty()
+            && text.len() <= JOIN_BYTES
+            && (adds(text) || signals.of(Sign::Joins).len() < 8)
+        {
+            add(readings, Disguise::Concatenated, join::concatenated(text), true);
+        }
     }
 
     /// Splices a reading into its source; keeps it if it is language, and looks into it again.
@@ -133,10 +167,9 @@ impl Search {
             self.views.exhausted = true;
             return;
         }
-        let reads = reading.sure || reading.patches.iter().any(|patch| is_language(&patch.text)) || {
-            let all: Vec<&str> = reading.patches.iter().map(|patch| patch.text.as_str()).collect();
-            is_language(&all.join(" "))
-        };
+        let reads = reading.sure
+            || reading.patches.iter().any(|patch| is_language(&patch.text))
+            || is_language(&words(source.text, &reading.patches));
         let mut disguises = source.disguises.to_vec();
         disguises.push(reading.disguise);
         let mut view = splice(source.text, &reading.patches).done(source.map, disguises);
@@ -148,13 +181,53 @@ impl Search {
         if self.views.views.iter().any(|known| known.text == view.text) || view.text == source.text {
             return;
         }
-        let at = self.views.views.len();
         if reads {
             self.views.views.push(view.clone());
         }
         self.explore(Text::of(&view, true), own);
-        let _ = at;
     }
+}
+
+/// What is looked for in short texts only.
+fn small(text: &str, readings: &mut Vec<Reading>) {
+    let words = respell::look(text);
+    add(readings, Disguise::Typos, words.typos, true);
+    if words.spelling >= 5 {
+        add(readings, Disguise::Spelled, join::spelled(text), true);
+    }
+    let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
+    if lines > 0 {
+        add(readings, Disguise::Markup, join::comments(text), true);
+    }
+    if lines >= 8 || join::speaks_of_initials(text) {
+        add(readings, Disguise::Initials, join::initials(text), true);
+    }
+}
+
+/// Longest part of a word beside a patch that is looked at.
+const BESIDE: usize = 64;
+
+/// The words that patches are in, as they read with them.
+fn words(source: &str, patches: &[Patch]) -> String {
+    let mut read = String::new();
+    for (nth, patch) in patches.iter().enumerate() {
+        let start = patch.range.start;
+        let last = nth.checked_sub(1).and_then(|nth| patches.get(nth)).map_or(0, |last| last.range.end);
+        let from = source.floor_char_boundary(start.saturating_sub(BESIDE)).max(last);
+        let before = source.get(from..start).unwrap_or_default();
+        let end = source.floor_char_boundary(patch.range.end.saturating_add(BESIDE).min(source.len()));
+        let end = end.min(patches.get(nth + 1).map_or(end, |next| next.range.start));
+        let behind = source.get(patch.range.end..end).unwrap_or_default();
+        read.push_str(before.rsplit(char::is_whitespace).next().unwrap_or_default());
+        read.push_str(&patch.text);
+        // What is between two patches of a word was written as the first part of the next.
+        let ends = behind.find(char::is_whitespace);
+        if ends.is_some() || nth + 1 == patches.len() {
+            read.push_str(behind.get(..ends.unwrap_or(behind.len())).unwrap_or_default());
+            read.push(' ');
+        }
+    }
+    read
 }
 
 /// Readings by disguise, patches in order and apart.

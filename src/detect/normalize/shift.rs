@@ -104,10 +104,18 @@ impl Stretch {
     }
 }
 
-/// Readings of a region of odd letters.
+/// Readings of a region of odd letters, by the key that fits best.
 pub(super) fn substitutions(text: &str, region: Range<usize>, found: &mut Vec<(Disguise, Vec<Patch>)>) {
+    by_keys(text, region, (1..26).map(Key::Shift).chain([Key::Atbash, Key::Reverse]), found);
+}
+
+/// The same, from the end only.
+pub(super) fn reversals(text: &str, region: Range<usize>, found: &mut Vec<(Disguise, Vec<Patch>)>) {
+    by_keys(text, region, std::iter::once(Key::Reverse), found);
+}
+
+fn by_keys(text: &str, region: Range<usize>, keys: impl Iterator<Item = Key>, found: &mut Vec<(Disguise, Vec<Patch>)>) {
     let words = words(text, region);
-    let keys = (1..26).map(Key::Shift).chain([Key::Atbash, Key::Reverse]);
     let best = keys.filter_map(|key| Some((key, key.best(&words)?))).max_by_key(|(_, stretch)| stretch.gain);
     let Some((key, stretch)) = best else { return };
     let own = words.get(stretch.words).unwrap_or_default();
