@@ -15,7 +15,7 @@ const CODE: usize = 6;
 /// Words of somebody who talks about attacks, not to the model.
 static TALK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r#"(?i)\b(?:what (?:is|are|does|do)|explain|example of|examples? of|phrases? (?:like|such as)|(?:prompt|sql|code|command) injections?|jailbreak(?:s|ing)? (?:attack|attempt|prompt)|vulnerabilit|adversarial|researchers?|paper|article|blog post|detect(?:s|ing|ion)?|prevent(?:s|ing|ion)?|protect(?:s|ing|ion)? (?:against|from)|defend|mitigat|sanitiz|red[- ]team|security (?:training|awareness|review)|how (?:do|can|should) (?:i|we) (?:stop|detect|prevent|avoid|defend))"#,
+        r#"(?i)\b(?:what (?:is|are|does|do)|explain|example of|examples? of|phrases? (?:like|such as)|(?:prompt|sql|code|command) injections?|jailbreak(?:s|ing)? (?:attack|attempt|prompt)|vulnerabilit|adversarial|researchers?|paper|article|blog post|detect(?:s|ing|ion)?|prevent(?:s|ing|ion)?|protect(?:s|ing|ion)? (?:against|from)|defend|mitigat|sanitiz|red[- ]team|security (?:training|awareness|review)|how (?:do|can|should) (?:i|we) (?:stop|detect|prevent|avoid|defend)|(?:if|when(?:ever)?) (?:the |a |any |some)?(?:users?|visitors?|customers?|people|person|someone|somebody|anyone|they|one|asked)\b|(?:politely|always) (?:decline|refuse)|(?:requests?|attempts?|tries|trying|instructions?|messages?|texts?|asks?) (?:to|that) (?:ignore|disregard|override|change|reveal|bypass|make you))"#,
     )
     .ok()
 });

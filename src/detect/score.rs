@@ -12,11 +12,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::types::{Action, Decision, Doubt, Finding, Recommendation, RuleSetHash, Step, Verdict};
+use crate::types::{Action, Decision, Doubt, Family, Finding, Recommendation, RuleSetHash, Step, Verdict};
 
 /// Odds (as logarithm) that a finding without points is harmless, and how they fall with the share of `block_at`.
 const HARMLESS: f32 = 3.0;
 const FALL: f32 = 6.0;
+
+/// What is left of the points of a finding that is only talked about.
+const DISCUSSED: f32 = 0.4;
 
 /// Points at which something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +43,9 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
     let mut steps = Vec::new();
     for finding in &findings {
         if counted.insert(&finding.rule) {
-            points += finding.score;
-            floor = floor.max(finding.action);
+            let (score, action) = counted_as(finding);
+            points += score;
+            floor = floor.max(action);
             steps.push(Step { what: Arc::clone(&finding.rule.0), points });
         }
     }
@@ -53,6 +57,20 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
     let risk = risk(points, floor, thresholds);
     let (false_positive, recommended) = (false_positive(&findings, points, floor, thresholds), recommended(risk));
     Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
+}
+
+/// What a finding counts for. What the text around it talks about is not what the text does: it counts less than half
+/// and asks for nothing.
+fn counted_as(finding: &Finding) -> (f32, Action) {
+    let is_content =
+        !matches!(finding.family, Family::Privacy | Family::Secrets | Family::UnsafeOutput | Family::Leakage);
+    // What only adds points, the classifier above all, has read the text around it.
+    let asks = finding.action > Action::Score;
+    if is_content && asks && finding.doubts.contains(&Doubt::Discussed) {
+        (finding.score * DISCUSSED, Action::Score)
+    } else {
+        (finding.score, finding.action)
+    }
 }
 
 fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {

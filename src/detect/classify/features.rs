@@ -56,6 +56,11 @@ pub struct Word {
     shape: u8,
 }
 
+/// The hash of a spelling with one letter more. Weaker than [`mix`], which every use of it goes through.
+pub(super) const fn spell(hash: u64, letter: char) -> u64 {
+    (hash ^ letter as u64).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(23)
+}
+
 /// Stirs `more` into `hash`.
 pub(super) const fn mix(hash: u64, more: u64) -> u64 {
     let hash = (hash ^ more).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -73,59 +78,88 @@ pub(super) fn folded_letter(letter: char) -> char {
 
 /// Calls `each` for every word of `text`, in order.
 pub fn words(text: &str, mut each: impl FnMut(Word)) {
-    let mut letters = text.char_indices().peekable();
     let mut behind = usize::MAX;
-    while let Some((start, letter)) = letters.next() {
-        let mut end = start + letter.len_utf8();
-        let (mut hash, mut root, mut count) = (0, 0, 0_usize);
-        let mut capitals = 0_usize;
-        let mut add = |letter: char| {
-            capitals += usize::from(letter.is_ascii_uppercase());
-            hash = mix(hash, u64::from(u32::from(folded_letter(letter))));
-            count += 1;
-            if count <= ROOT {
-                root = hash;
-            }
-        };
+    let mut start = 0;
+    while let Some((letter, mut end)) = character(text, start) {
         let class = Class::of(letter);
+        if class == Class::Blank {
+            start = end;
+            continue;
+        }
+        let mut spelt = Spelling::default();
         match class {
-            Class::Blank => continue,
-            Class::Ideograph => add(letter),
+            Class::Blank => {}
+            Class::Ideograph => spelt.add(letter),
             Class::Letter => {
-                add(letter);
-                let belongs = |next: char| next == '\'' || Class::of(next) == Class::Letter;
-                while let Some((at, next)) = letters.next_if(|(_, next)| belongs(*next)) {
-                    if next != '\'' {
-                        add(next);
+                spelt.add(letter);
+                while let Some((next, after)) = character(text, end) {
+                    if Class::of(next) == Class::Letter {
+                        spelt.add(next);
+                    } else if next != '\'' {
+                        break;
                     }
-                    end = at + next.len_utf8();
+                    end = after;
                 }
             }
             Class::Digit => {
                 // How long a number is matters, not which it is.
-                let mut digits = 1_u32;
-                while let Some((at, next)) = letters.next_if(|(_, next)| Class::of(*next) == Class::Digit) {
-                    digits += 1;
-                    end = at + next.len_utf8();
-                }
-                (0..=digits.min(12).ilog2()).for_each(|_| add('0'));
+                let digits = run(text, &mut end, |next| Class::of(next) == Class::Digit);
+                (0..=digits.min(12).ilog2()).for_each(|_| spelt.add('0'));
             }
             Class::Sign => {
-                add(letter);
-                let mut run = 1_u32;
-                while let Some((at, next)) = letters.next_if(|(_, next)| *next == letter) {
-                    run += 1;
-                    end = at + next.len_utf8();
-                }
-                if run > 2 {
-                    add(letter);
+                spelt.add(letter);
+                if run(text, &mut end, |next| next == letter) > 2 {
+                    spelt.add(letter);
                 }
             }
         }
         let ideograph = (class == Class::Ideograph).then_some(letter);
-        let shape = class.shape(letter, capitals, count) | u8::from(start == behind) << 4;
-        behind = end;
+        let shape = class.shape(letter, spelt.capitals, spelt.letters) | u8::from(start == behind) << 4;
+        let Spelling { hash, root, .. } = spelt;
         each(Word { start: start as u32, end: end as u32, hash, root, ideograph, shape });
+        (behind, start) = (end, end);
+    }
+}
+
+/// The character at a byte of `text`, and where the next one is.
+fn character(text: &str, at: usize) -> Option<(char, usize)> {
+    let byte = *text.as_bytes().get(at)?;
+    if byte.is_ascii() {
+        return Some((char::from(byte), at + 1));
+    }
+    let letter = text.get(at..)?.chars().next()?;
+    Some((letter, at + letter.len_utf8()))
+}
+
+/// How many characters, the one before `end` included, are alike; moves `end` behind them.
+fn run(text: &str, end: &mut usize, alike: impl Fn(char) -> bool) -> u32 {
+    let mut count = 1_u32;
+    while let Some((next, after)) = character(text, *end)
+        && alike(next)
+    {
+        count = count.saturating_add(1);
+        *end = after;
+    }
+    count
+}
+
+/// A word as it is read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spelling {
+    hash: u64,
+    root: u64,
+    letters: usize,
+    capitals: usize,
+}
+
+impl Spelling {
+    fn add(&mut self, letter: char) {
+        self.capitals += usize::from(letter.is_ascii_uppercase());
+        self.hash = spell(self.hash, folded_letter(letter));
+        self.letters += 1;
+        if self.letters <= ROOT {
+            self.root = self.hash;
+        }
     }
 }
 
@@ -165,11 +199,23 @@ impl Class {
     }
 
     pub(super) fn of(letter: char) -> Self {
+        match ASCII.get(letter as usize) {
+            Some(class) => *class,
+            None => Self::of_any(letter),
+        }
+    }
+
+    const fn of_ascii(letter: u8) -> Self {
         match letter {
-            'a'..='z' | 'A'..='Z' => Self::Letter,
-            '0'..='9' => Self::Digit,
-            ' ' | '\t' | '\r' | ',' | '\'' | '"' | '.' => Self::Blank,
-            '\0'..='\x7f' => Self::Sign,
+            b'a'..=b'z' | b'A'..=b'Z' => Self::Letter,
+            b'0'..=b'9' => Self::Digit,
+            b' ' | b'\t' | b'\r' | b',' | b'\'' | b'"' | b'.' => Self::Blank,
+            _ => Self::Sign,
+        }
+    }
+
+    fn of_any(letter: char) -> Self {
+        match letter {
             '\u{e00}'..='\u{eff}'
             | '\u{1780}'..='\u{17ff}'
             | '\u{3041}'..='\u{30ff}'
@@ -183,6 +229,19 @@ impl Class {
         }
     }
 }
+
+static ASCII: [Class; 128] = {
+    let mut classes = [Class::Sign; 128];
+    let mut letter = 0;
+    while letter < 128 {
+        #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
+        {
+            classes[letter] = Class::of_ascii(letter as u8);
+        }
+        letter += 1;
+    }
+    classes
+};
 
 /// Marks that belong to the letter before them in the scripts that need them.
 const fn is_mark(letter: char) -> bool {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::features::{Class, folded_letter, mix};
+use super::features::{Class, folded_letter, spell};
 
 /// Concepts a lexicon may have: they are bits of a word's meaning.
 const MOST: usize = 64;
@@ -67,7 +67,7 @@ impl Lexicon {
     pub fn meaning(&self, word: &str) -> Meaning {
         let (mut hash, mut count, mut meaning) = (0, 0, 0);
         for letter in word.chars().filter(|letter| *letter != '\'') {
-            hash = mix(hash, u64::from(u32::from(folded_letter(letter))));
+            hash = spell(hash, folded_letter(letter));
             count += 1;
             if (SHORTEST_STEM..=self.longest).contains(&count) {
                 meaning |= self.stems.get(&hash).copied().unwrap_or(0);
@@ -80,7 +80,7 @@ impl Lexicon {
     pub(super) fn ideographs(&self, recent: &[char]) -> Meaning {
         (2..=recent.len().min(4)).fold(0, |meaning, size| {
             let tail = recent.get(recent.len() - size..).unwrap_or_default();
-            let hash = tail.iter().fold(0, |hash, letter| mix(hash, u64::from(u32::from(*letter))));
+            let hash = tail.iter().fold(0, |hash, letter| spell(hash, *letter));
             meaning | self.words.get(&hash).copied().unwrap_or(0)
         })
     }
@@ -96,9 +96,7 @@ fn spelling(text: &str) -> Option<u64> {
     let mut hash = 0;
     for letter in text.chars() {
         match Class::of(letter) {
-            Class::Letter | Class::Ideograph | Class::Digit => {
-                hash = mix(hash, u64::from(u32::from(folded_letter(letter))))
-            }
+            Class::Letter | Class::Ideograph | Class::Digit => hash = spell(hash, folded_letter(letter)),
             Class::Blank | Class::Sign => return None,
         }
     }

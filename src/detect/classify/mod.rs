@@ -180,6 +180,11 @@ impl Spelt {
     }
 }
 
+/// Where a word is looked for first: the high bits depend on every letter.
+const fn place(hash: u64) -> usize {
+    (hash >> 40) as usize
+}
+
 /// The common words, read beforehand: open addressing, at most half full.
 #[derive(Debug, Clone)]
 struct Known {
@@ -195,7 +200,7 @@ impl Known {
             let mut hash = None;
             features::words(letters, |word| hash = hash.or(Some(word.hash)));
             let Some(hash) = hash else { continue };
-            let free = (0..slots.len()).map(|step| (hash as usize).wrapping_add(step) & mask);
+            let free = (0..slots.len()).map(|step| (place(hash).wrapping_add(step)) & mask);
             let same = |slot: &Option<Spelt>| slot.is_none_or(|known| known.hash == hash);
             if let Some(slot) =
                 free.into_iter().find(|at| slots.get(*at).is_some_and(same)).and_then(|at| slots.get_mut(at))
@@ -208,7 +213,7 @@ impl Known {
 
     fn get(&self, hash: u64) -> Option<&Spelt> {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = place(hash) & mask;
         while let Some(known) = self.slots.get(at)?.as_ref() {
             if known.hash == hash {
                 return Some(known);
