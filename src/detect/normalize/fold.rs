@@ -150,14 +150,9 @@ fn look(letter: char, previous: char, own: &mut Survey, accents: &mut Accents, h
         '\u{2801}'..='\u{28ff}' => own.braille += 1,
         _ if is_hidden(letter) => {
             own.folds = true;
-            *hidden += 1;
+            *hidden = if is_hidden(previous) { *hidden + 1 } else { 1 };
             let tag = matches!(letter, '\u{e0020}'..='\u{e007e}');
             own.hides |= tag || *hidden >= 16 || is_selector(letter) && is_selector(previous);
-            // What stands before is the neighbour of what comes behind.
-            *last = previous;
-            if is_selector(letter) {
-                *last = letter;
-            }
             return;
         }
         _ if is_mark(letter) => {
@@ -201,15 +196,9 @@ pub(super) const fn is_selector(letter: char) -> bool {
 }
 
 /// A letter of a script whose letters pass for Latin ones.
-fn is_rival(letter: char) -> bool {
-    match letter {
-        '\u{370}'..='\u{58f}'
-        | '\u{13a0}'..='\u{13ff}'
-        | '\u{ab70}'..='\u{abbf}'
-        | '\u{2c80}'..='\u{2cff}'
-        | '\u{a4d0}'..='\u{a4ff}' => letter.is_alphabetic(),
-        _ => false,
-    }
+const fn is_rival(letter: char) -> bool {
+    matches!(letter, '\u{370}'..='\u{482}' | '\u{48a}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}'
+        | '\u{2c80}'..='\u{2cff}' | '\u{a4d0}'..='\u{a4ff}')
 }
 
 /// Whether compatibility folding makes another character of it, of those that change what is read: not `…` or `™`.
@@ -336,7 +325,10 @@ impl Folding<'_> {
     fn read(&mut self, at: usize, letter: char) {
         let end = at + letter.len_utf8();
         // Of these nothing is folded by itself.
-        let stable = matches!(letter, '\u{400}'..='\u{45f}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}');
+        let stable = matches!(letter, '\u{370}'..='\u{f00}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
+            | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
+            && !is_hidden(letter)
+            && !is_mark(letter);
         if stable && !self.survey.mixed && !self.survey.strip {
             self.end_word();
             self.weaver.keep(at..end);

@@ -291,9 +291,18 @@ pub(super) fn lexicon() -> &'static Lexicon {
     &LEXICON
 }
 
-fn hash(word: impl Iterator<Item = u8>) -> usize {
-    let mixed = word.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (mixed ^ mixed >> 15) as usize % SLOTS
+const SEED: u32 = 0x811c_9dc5;
+
+const fn step(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+const fn slot(hash: u32) -> usize {
+    (hash ^ hash >> 15) as usize % SLOTS
+}
+
+fn hash(word: impl Iterator<Item = u8>) -> u32 {
+    word.fold(SEED, step)
 }
 
 impl Lexicon {
@@ -329,7 +338,7 @@ impl Lexicon {
     }
 
     fn add(&mut self, word: &'static str, known: Known) {
-        let mut at = hash(word.bytes());
+        let mut at = slot(hash(word.bytes()));
         while let Some(slot) = self.table.get_mut(at) {
             match slot.checked_sub(1).and_then(|nth| self.words.get(usize::from(nth))) {
                 Some((own, _)) if *own == word => return,
@@ -348,12 +357,17 @@ impl Lexicon {
         if word.len() > LONGEST {
             return None;
         }
-        let lower = || word.bytes().map(|byte| byte.to_ascii_lowercase());
-        let mut at = hash(lower());
+        let lower = word.bytes().map(|byte| byte.to_ascii_lowercase());
+        self.at(hash(lower), word.as_bytes())
+    }
+
+    /// Looks up a word of this hash.
+    fn at(&self, hash: u32, word: &[u8]) -> Option<Known> {
+        let mut at = slot(hash);
         loop {
             let nth = self.table.get(at)?.checked_sub(1)?;
             let (own, known) = self.words.get(usize::from(nth))?;
-            if own.bytes().eq(lower()) {
+            if own.as_bytes().eq_ignore_ascii_case(word) {
                 return Some(*known);
             }
             at = (at + 1) % SLOTS;
@@ -390,24 +404,27 @@ impl Lexicon {
         const UNKNOWN: u32 = 6;
         const FIRST: u32 = 12;
         let len = letters.len();
+        let bytes = letters.as_bytes();
         // The least cost of the letters up to here, and where the last word of that begins.
-        let mut best: Vec<(u32, usize, bool)> = vec![(0, 0, true)];
-        for end in 1..=len {
-            let begun = |known: bool| if known { FIRST } else { 0 };
-            let before = best.get(end - 1);
-            let mut own =
-                before.map_or((0, 0, false), |(cost, _, known)| (cost + UNKNOWN + begun(*known), end - 1, false));
-            for start in end.saturating_sub(LONGEST)..end {
-                let word = letters.get(start..end).unwrap_or_default();
-                if let (Some(known), Some((cost, ..))) = (self.get(word), best.get(start)) {
-                    let rare = if word.len() <= 2 && known.cost > 10 { 8 } else { 0 };
-                    let cost = cost + known.cost + 3 + rare;
-                    if cost < own.0 {
-                        own = (cost, start, true);
-                    }
+        let mut best: Vec<(u32, usize, bool)> = vec![(u32::MAX, 0, true); len + 1];
+        best.first_mut().into_iter().for_each(|first| first.0 = 0);
+        for start in 0..len {
+            let Some((cost, _, known)) = best.get(start).copied() else { break };
+            let mut reach = |end: usize, cost: u32, known: bool| {
+                if let Some(own) = best.get_mut(end).filter(|own| cost < own.0) {
+                    *own = (cost, start, known);
+                }
+            };
+            reach(start + 1, cost + UNKNOWN + if known { FIRST } else { 0 }, false);
+            let mut hash = SEED;
+            for (nth, byte) in bytes.get(start..).unwrap_or_default().iter().take(LONGEST).enumerate() {
+                hash = step(hash, *byte);
+                let end = start + nth + 1;
+                if let Some(word) = self.at(hash, bytes.get(start..end).unwrap_or_default()) {
+                    let rare = if nth <= 1 && word.cost > 10 { 8 } else { 0 };
+                    reach(end, cost + word.cost + 3 + rare, true);
                 }
             }
-            best.push(own);
         }
         let (mut ends, mut at, mut known) = (Vec::new(), len, 0);
         let mut unknown = false;

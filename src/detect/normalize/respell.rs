@@ -19,12 +19,20 @@ fn words(text: &str, region: Range<usize>) -> impl Iterator<Item = (Range<usize>
 
 /// Letters in a row, with their ranges; an apostrophe inside is one of them.
 fn letters(text: &str, region: Range<usize>) -> impl Iterator<Item = (Range<usize>, &str)> {
-    let own = text.get(region).unwrap_or_default();
-    own.split(|letter: char| !letter.is_alphabetic() && letter != '\'').filter(|word| !word.is_empty()).map(|word| {
-        let word = word.trim_matches('\'');
-        let start = word.as_ptr() as usize - text.as_ptr() as usize;
-        (start..start + word.len(), word)
-    })
+    let own = text.get(region.clone()).unwrap_or_default();
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte >= 0x80 || *byte == b'\'';
+    own.as_bytes()
+        .split(move |byte| !is_letter(byte))
+        .scan(region.start, move |at, word| {
+            let start = *at;
+            *at += word.len() + 1;
+            // Cut at ASCII, so between characters.
+            let own = text.get(start..start + word.len()).unwrap_or_default();
+            let word = own.trim_matches('\'');
+            let start = start + (word.as_ptr() as usize - own.as_ptr() as usize);
+            Some((start..start + word.len(), word))
+        })
+        .filter(|(_, word)| !word.is_empty())
 }
 
 /// Digits and signs for letters.

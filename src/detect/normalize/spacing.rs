@@ -90,7 +90,8 @@ pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
     let own = text.get(range.clone())?;
     let letters =
         own.bytes().filter(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+')).count();
-    if own.len() > LONGEST || letters * 4 < own.len() * 3 {
+    let code = own.bytes().filter(|byte| b"()[]{}=<>/\\:;\"&$@#*%".contains(byte)).count();
+    if own.len() > LONGEST || letters * 4 < own.len() * 3 || code > own.len() / 24 + 3 {
         return None;
     }
     together(own, true).map(|read| Patch::whole(range, read))
