@@ -236,7 +236,8 @@ const fn values(alphabet: &[u8; 85]) -> [u8; 256] {
 fn base85(own: &str) -> Option<(usize, usize, String)> {
     let letters = own.bytes().filter(u8::is_ascii_lowercase).count();
     let signs = own.bytes().filter(u8::is_ascii_punctuation).count();
-    if letters * 10 > own.len() * 7 || signs * 12 < own.len() || own.len() > LONGEST {
+    let upper = own.bytes().filter(u8::is_ascii_uppercase).count();
+    if letters * 10 > own.len() * 7 || signs * 12 < own.len() || upper * 10 < own.len() || own.len() > LONGEST {
         return None;
     }
     let inner = own.strip_prefix("<~").unwrap_or(own);

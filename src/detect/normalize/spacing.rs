@@ -91,6 +91,10 @@ pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
     let letters =
         own.bytes().filter(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+')).count();
     let code = own.bytes().filter(|byte| b"()[]{}=<>/\\:;\"&$@#*%".contains(byte)).count();
+    let numbered = own.as_bytes().array_windows().any(|[one, two]| one.is_ascii_alphabetic() && two.is_ascii_digit());
+    if numbered && own.len() < 48 {
+        return None;
+    }
     if own.len() > LONGEST || letters * 4 < own.len() * 3 || code > own.len() / 24 + 3 {
         return None;
     }
@@ -105,7 +109,7 @@ fn together(own: &str, name: bool) -> Option<String> {
     for (chunk, sign) in chunks(own) {
         let lower = chunk.to_ascii_lowercase();
         // Where a sign parts the words they are whole.
-        let whole = separator.is_some() && chunk.len() <= 18 || lexicon().knows(&lower);
+        let whole = separator.is_some() && chunk.len() <= 18 || chunk.len() < 12 || lexicon().knows(&lower);
         let (ends, covered) = match whole {
             true => (vec![chunk.len()], if lexicon().knows(&lower) { chunk.len() } else { 0 }),
             false => lexicon().split(&lower),
