@@ -30,7 +30,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::types::{Evidence, Finding, Role, RuleId, RuleSetHash, SpanIndex};
+use crate::types::{Action, Evidence, Family, Finding, Role, RuleId, RuleSetHash, Severity, SpanIndex};
 
 pub use explain::explain;
 pub use problem::Problem;
@@ -102,7 +102,8 @@ impl RuleSet {
         self.rules.iter().find(|known| known.id == *rule).map_or("[REDACTED]", |rule| &rule.mark)
     }
 
-    /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a
+    /// Appends what is found in one span of a prompt, in the text itself and in every reading of it that undoes a
+    /// disguise. Evidence counts bytes of `text`. A rule that redacts gives a
     /// finding per match, any other at most one.
     pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
         let mut hits = self.input.scan(text.as_bytes(), role);
@@ -118,8 +119,11 @@ impl RuleSet {
                 }
             }
         }
+        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        if let Some(hidden) = views.hidden {
+            out.push(hidden_text(Evidence { span, start: short(hidden.start), end: short(hidden.end) }));
+        }
         for (rule, start, end) in hits {
-            let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
             out.extend(self.finding(rule, Evidence { span, start: short(start), end: short(end) }));
         }
     }
@@ -143,6 +147,20 @@ impl RuleSet {
     }
 }
 
+/// Text in characters that show as nothing: no rule's pattern can say it, so it is a finding of its own.
+fn hidden_text(evidence: Evidence) -> Finding {
+    Finding {
+        rule: RuleId("PC-ENC-9001".into()),
+        title: "Text hidden in characters that show as nothing".into(),
+        family: Family::Encoding,
+        severity: Severity::High,
+        score: 4,
+        action: Action::Flag,
+        threats: ["LLM01:2025", "LLM01:2026", "AML.T0068", "T1027"].map(Arc::from).into(),
+        evidence,
+    }
+}
+
 fn reports_once(rule: &Rule) -> bool {
-    rule.action != crate::types::Action::Redact
+    rule.action != Action::Redact
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::fold::{Survey, fold, survey};
+use super::fold::fold;
 use super::language::is_language;
 use super::signals::{Sign, read};
+use super::survey::{Survey, survey};
 use super::view::{Map, Patch, splice};
 use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, join, respell, shift, spacing, symbols};
 
