@@ -5,6 +5,14 @@ use std::sync::LazyLock;
 /// Words that attacks on a model are made of, those that order rules away first. Corrections go towards these alone.
 static TELLING: &str = include_str!("telling.txt");
 
+/// Words that stand between those, and are corrected with them.
+const BETWEEN: &[&str] = &[
+    "your", "these", "those", "this", "that", "with", "what", "from", "then", "them", "have", "every", "about",
+    "before", "after", "reply", "nothing", "explain", "mention", "continue", "listen", "follow", "please", "should",
+    "would", "received", "given", "users", "customer", "model", "security", "manager", "approved", "document",
+    "content", "write", "there", "their", "which", "other", "first", "until", "order", "refuse", "remember", "memory",
+];
+
 /// As many of them as order rules away.
 const POINTED: usize = 21;
 
@@ -40,6 +48,21 @@ pub(super) struct Known {
     cost: u32,
 }
 
+/// A word that misspellings are corrected to.
+#[derive(Debug)]
+pub(super) struct Near {
+    /// The set of its letters.
+    pub(super) letters: u32,
+    pub(super) word: &'static str,
+    pub(super) telling: bool,
+}
+
+impl Near {
+    fn new(word: &'static str, telling: bool) -> Self {
+        Self { letters: letters(word.as_bytes()), word, telling }
+    }
+}
+
 /// Words and what is known of them, in a hash table.
 #[derive(Debug)]
 pub(super) struct Lexicon {
@@ -47,7 +70,7 @@ pub(super) struct Lexicon {
     /// One more than the place in `words`, at the hash or behind it.
     table: Vec<u16>,
     /// Telling words by first letter.
-    by_first: [Vec<(u32, &'static str)>; 26],
+    by_first: [Vec<Near>; 26],
     /// Words by their consonants, commonest first.
     by_consonants: Vec<(String, &'static str)>,
 }
@@ -85,10 +108,11 @@ impl Lexicon {
         for (nth, word) in TELLING.lines().enumerate() {
             own.add(word, Known { telling: true, pointed: nth < POINTED, plain: false, strong: false, cost: 8 });
             let first = word.bytes().next().unwrap_or(b'a') - b'a';
-            own.by_first
-                .get_mut(usize::from(first))
-                .into_iter()
-                .for_each(|words| words.push((letters(word.as_bytes()), word)));
+            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push(Near::new(word, true)));
+        }
+        for word in BETWEEN {
+            let first = word.bytes().next().unwrap_or(b'a') - b'a';
+            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push(Near::new(word, false)));
         }
         for (nth, word) in COMMON.lines().enumerate() {
             let cost = 4 + (nth as u32 + 1).ilog2();
@@ -152,8 +176,8 @@ impl Lexicon {
             || ["s", "es", "ed", "d", "ing", "ly", "er", "r", "able", "ment"].iter().any(|ending| stem(ending))
     }
 
-    /// Telling words with this first letter, and the sets of their letters.
-    pub(super) fn telling(&self, first: u8) -> &[(u32, &'static str)] {
+    /// Words with this first letter that misspellings are corrected to.
+    pub(super) fn telling(&self, first: u8) -> &[Near] {
         let at = first.to_ascii_lowercase().checked_sub(b'a');
         at.and_then(|at| self.by_first.get(usize::from(at))).map_or(&[], Vec::as_slice)
     }

@@ -146,7 +146,8 @@ fn together(own: &str, name: bool) -> Option<String> {
     let sentence = plain >= 3 && strong >= 1
         || strong >= 2 && plain >= 2
         || telling >= 2 && plain >= 1 && strong + telling >= 3
-        || telling >= 3;
+        || telling >= 3
+        || words >= 8 && plain >= 2 && strong >= 1;
     let enough = (!name || sentence) && words * 5 <= letters * 2;
     (words >= 3 && enough && known * 20 >= letters * 15 && is_language(&read)).then_some(read)
 }
