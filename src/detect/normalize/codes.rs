@@ -26,7 +26,7 @@ pub(super) fn numbers(text: &str, region: Range<usize>, found: &mut Vec<(Disguis
         let gap = bytes.get(list.end..at).unwrap_or_default();
         let separates =
             |byte: &u8| matches!(byte, b' ' | b',' | b';' | b'-' | b'\n' | b'\r' | b'/' | b'|' | b'.' | b':' | b'\t');
-        if !list.items.is_empty() && !(gap.len() <= 4 && gap.iter().all(separates)) {
+        if !list.items.is_empty() && (gap.len() > 4 || !gap.iter().all(separates)) {
             list.decode(text, found);
         }
         list.end = at + len;
@@ -261,7 +261,7 @@ pub(super) fn is_spelling(word: &[u8]) -> bool {
     let known = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
     word.first()
         .and_then(|first| SPELLING.get(usize::from((first | 0x20).wrapping_sub(b'a'))))
-        .is_some_and(|own| known(&own))
+        .is_some_and(|own| known(own))
 }
 
 /// The letter a spelling word stands for.

@@ -212,23 +212,46 @@ fn base58(letters: &[u8]) -> Option<Vec<u8>> {
 const RFC_1924: &[u8; 85] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 const ZERO_MQ: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
+static RFC_1924_VALUES: [u8; 256] = values(RFC_1924);
+static ZERO_MQ_VALUES: [u8; 256] = values(ZERO_MQ);
+
+/// The place of each byte in an alphabet, 255 for none.
+const fn values(alphabet: &[u8; 85]) -> [u8; 256] {
+    let mut values = [255; 256];
+    let mut rest = alphabet.as_slice();
+    let mut place = 0;
+    while let Some((letter, others)) = rest.split_first() {
+        if let Some((_, behind)) = values.split_at_mut_checked(*letter as usize)
+            && let Some(value) = behind.first_mut()
+        {
+            *value = place;
+        }
+        place += 1;
+        rest = others;
+    }
+    values
+}
+
 /// Base85 in three alphabets: a part of `own` and what it says.
 fn base85(own: &str) -> Option<(usize, usize, String)> {
     let letters = own.bytes().filter(u8::is_ascii_lowercase).count();
     let signs = own.bytes().filter(u8::is_ascii_punctuation).count();
-    if letters * 10 > own.len() * 7 || signs * 12 < own.len() || own.len() > LONGEST {
+    let upper = own.bytes().filter(u8::is_ascii_uppercase).count();
+    if letters * 10 > own.len() * 7 || signs * 12 < own.len() || upper * 10 < own.len() || own.len() > LONGEST {
         return None;
     }
     let inner = own.strip_prefix("<~").unwrap_or(own);
     let inner = inner.split("~>").next().unwrap_or(inner).trim_matches(['"', '\'', ',']);
     let from = own.find(inner)?;
     let ascii = |byte: u8| u32::from(byte).checked_sub(33).filter(|value| *value < 85);
-    let by = |alphabet: &[u8; 85], byte: u8| alphabet.iter().position(|known| *known == byte).map(|at| at as u32);
+    let by = |table: &[u8; 256], byte: u8| {
+        table.get(usize::from(byte)).filter(|value| **value < 85).map(|value| u32::from(*value))
+    };
     for alphabet in [0, 1, 2] {
         let value = |byte: u8| match alphabet {
-            0 => by(RFC_1924, byte),
+            0 => by(&RFC_1924_VALUES, byte),
             1 => ascii(byte),
-            _ => by(ZERO_MQ, byte),
+            _ => by(&ZERO_MQ_VALUES, byte),
         };
         // A label may stand before it.
         for inner in [Some(inner), inner.split_once(':').map(|(_, rest)| rest)].into_iter().flatten() {

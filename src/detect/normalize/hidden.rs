@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::fold::is_selector;
+use super::survey::is_selector;
 use super::view::Patch;
 
 /// What is hidden, decoded in its place.

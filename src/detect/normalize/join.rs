@@ -13,6 +13,24 @@ const LONGEST: usize = 400;
 /// Most variables remembered.
 const MOST: usize = 64;
 
+/// Whether strings may be added: a sign of addition beside a quote, names in a row, or strings side by side.
+pub(super) fn may_add(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let quote = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b'"' | b'\'' | b'`'));
+    let beside = |at: usize| {
+        let before = bytes.get(..at).and_then(|before| before.iter().rev().find(|byte| **byte != b' '));
+        let behind = bytes.get(at + 1..).and_then(|behind| behind.iter().find(|byte| !byte.is_ascii_whitespace()));
+        quote(before) || quote(behind)
+    };
+    let mut adds = memchr::memchr_iter(b'+', bytes).take(200);
+    let mut many = 0;
+    adds.any(|at| {
+        many += 1;
+        many >= 3 || beside(at)
+    }) || [&b"}{"[..], b"\" \"", b"' '"].iter().any(|between| memchr::memmem::find(bytes, between).is_some())
+        || many > 0 && memchr::memmem::find(bytes, b"= \"").is_some()
+}
+
 /// A value that can be added to another.
 struct Part<'t> {
     range: Range<usize>,

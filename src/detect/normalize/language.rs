@@ -92,7 +92,7 @@ pub(super) fn score(text: &str) -> Score {
     }
     Score::of(text.chars().map(|letter| match letter {
         '\0'..='\u{7f}' => class(letter as u8),
-        '\u{c0}'..='\u{24f}' => class(super::fold::plain(letter)),
+        '\u{c0}'..='\u{24f}' => class(super::survey::plain(letter)),
         _ if letter.is_alphabetic() => OTHER,
         _ => 0,
     }))
@@ -108,7 +108,7 @@ pub(super) fn is_language(text: &str) -> bool {
         all += 1;
         match letter {
             ' '..='~' | '\n' | '\r' | '\t' => {}
-            _ if letter.is_alphabetic() || super::fold::is_mark(letter) => {
+            _ if letter.is_alphabetic() || super::survey::is_mark(letter) => {
                 other += u32::from(letter as u32 >= 0x250);
             }
             '\u{a0}'..='\u{bf}' | '\u{2010}'..='\u{2027}' | '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff65}' => {}

@@ -2,148 +2,15 @@
 
 use std::sync::LazyLock;
 
-/// Words that attacks on a model are made of. Corrections go towards these alone.
-const TELLING: &[&str] = &[
-    "ignore",
-    "ignoring",
-    "disregard",
-    "disregarding",
-    "forget",
-    "bypass",
-    "bypassing",
-    "override",
-    "overrule",
-    "overriding",
-    "dismiss",
-    "discard",
-    "neglect",
-    "abandon",
-    "suspend",
-    "disable",
-    "erase",
-    "cancel",
-    "circumvent",
-    "previous",
-    "previously",
-    "prior",
-    "earlier",
-    "above",
-    "preceding",
-    "foregoing",
-    "aforementioned",
-    "former",
-    "initial",
-    "original",
-    "existing",
-    "hidden",
-    "instruction",
-    "instructions",
-    "instructed",
-    "directive",
-    "directives",
-    "guideline",
-    "guidelines",
-    "guardrail",
-    "guardrails",
-    "restriction",
-    "restrictions",
-    "constraint",
-    "constraints",
-    "limitation",
-    "limitations",
-    "safety",
-    "filter",
-    "filters",
-    "policy",
-    "policies",
-    "rules",
-    "orders",
-    "command",
-    "commands",
-    "prompt",
-    "prompts",
-    "system",
-    "developer",
-    "administrator",
-    "context",
-    "configuration",
-    "programming",
-    "training",
-    "reveal",
-    "print",
-    "repeat",
-    "display",
-    "expose",
-    "disclose",
-    "output",
-    "translate",
-    "reproduce",
-    "verbatim",
-    "password",
-    "passwords",
-    "passphrase",
-    "secret",
-    "secrets",
-    "credential",
-    "credentials",
-    "token",
-    "tokens",
-    "confidential",
-    "private",
-    "database",
-    "environment",
-    "variables",
-    "pretend",
-    "roleplay",
-    "jailbreak",
-    "jailbroken",
-    "uncensored",
-    "unrestricted",
-    "unfiltered",
-    "persona",
-    "character",
-    "hacker",
-    "malicious",
-    "malware",
-    "exploit",
-    "explosive",
-    "weapon",
-    "forbidden",
-    "illegal",
-    "unlimited",
-    "without",
-    "respond",
-    "answer",
-    "execute",
-    "delete",
-    "transfer",
-    "install",
-    "access",
-    "admin",
-    "unlock",
-    "leak",
-    "exfiltrate",
-    "forward",
-    "message",
-    "messages",
-    "conversation",
-    "urgent",
-    "important",
-    "attention",
-    "emergency",
-    "authorized",
-    "authorised",
-    "confirm",
-    "comply",
-    "must",
-    "anything",
-    "everything",
-    "instead",
-    "assistant",
-    "reset",
-    "stop",
-    "following",
-    "new",
+/// Words that attacks on a model are made of, those that order rules away first. Corrections go towards these alone.
+static TELLING: &str = include_str!("telling.txt");
+
+/// Words that stand between those, and are corrected with them.
+const BETWEEN: &[&str] = &[
+    "your", "these", "those", "this", "that", "with", "what", "from", "then", "them", "have", "every", "about",
+    "before", "after", "reply", "nothing", "explain", "mention", "continue", "listen", "follow", "please", "should",
+    "would", "received", "given", "users", "customer", "model", "security", "manager", "approved", "document",
+    "content", "write", "there", "their", "which", "other", "first", "until", "order", "refuse", "remember", "memory",
 ];
 
 /// As many of them as order rules away.
@@ -158,97 +25,7 @@ const PLAIN: &[&str] = &[
 const STRONG: usize = 15;
 
 /// Words of several languages that are one letter from a telling one, and mean something else.
-const NEAR: &[&str] = &[
-    "abode",
-    "admit",
-    "borders",
-    "cancer",
-    "caracter",
-    "charakter",
-    "comando",
-    "command",
-    "commandant",
-    "commande",
-    "commando",
-    "commend",
-    "comment",
-    "compile",
-    "comply",
-    "conform",
-    "conservation",
-    "constrain",
-    "contest",
-    "contexte",
-    "contexto",
-    "deplete",
-    "discord",
-    "ease",
-    "emergence",
-    "eras",
-    "exciting",
-    "executive",
-    "exiting",
-    "farmer",
-    "filler",
-    "forge",
-    "forged",
-    "forgot",
-    "formed",
-    "hacer",
-    "hidden",
-    "ignora",
-    "ignorer",
-    "importante",
-    "indirect",
-    "inicial",
-    "initials",
-    "instill",
-    "instala",
-    "leaf",
-    "lean",
-    "massage",
-    "massages",
-    "monitor",
-    "musty",
-    "originale",
-    "outlook",
-    "outputs",
-    "paint",
-    "passport",
-    "passwort",
-    "persone",
-    "persons",
-    "pint",
-    "plaint",
-    "precious",
-    "preset",
-    "primate",
-    "printf",
-    "promote",
-    "prompto",
-    "promptu",
-    "propel",
-    "reseat",
-    "respect",
-    "revel",
-    "ruled",
-    "ruler",
-    "runes",
-    "secrete",
-    "secretly",
-    "sistem",
-    "sprint",
-    "stored",
-    "systeem",
-    "systemd",
-    "systeme",
-    "taken",
-    "toxin",
-    "trailing",
-    "urgente",
-    "wagon",
-    "weaken",
-];
+static NEAR: &str = include_str!("near.txt");
 
 /// The commonest words of English, commonest first, apostrophes left out.
 static COMMON: &str = include_str!("common.txt");
@@ -271,6 +48,21 @@ pub(super) struct Known {
     cost: u32,
 }
 
+/// A word that misspellings are corrected to.
+#[derive(Debug)]
+pub(super) struct Near {
+    /// The set of its letters.
+    pub(super) letters: u32,
+    pub(super) word: &'static str,
+    pub(super) telling: bool,
+}
+
+impl Near {
+    fn new(word: &'static str, telling: bool) -> Self {
+        Self { letters: letters(word.as_bytes()), word, telling }
+    }
+}
+
 /// Words and what is known of them, in a hash table.
 #[derive(Debug)]
 pub(super) struct Lexicon {
@@ -278,7 +70,7 @@ pub(super) struct Lexicon {
     /// One more than the place in `words`, at the hash or behind it.
     table: Vec<u16>,
     /// Telling words by first letter.
-    by_first: [Vec<(u32, &'static str)>; 26],
+    by_first: [Vec<Near>; 26],
     /// Words by their consonants, commonest first.
     by_consonants: Vec<(String, &'static str)>,
 }
@@ -291,9 +83,18 @@ pub(super) fn lexicon() -> &'static Lexicon {
     &LEXICON
 }
 
-fn hash(word: impl Iterator<Item = u8>) -> usize {
-    let mixed = word.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (mixed ^ mixed >> 15) as usize % SLOTS
+const SEED: u32 = 0x811c_9dc5;
+
+const fn step(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+const fn slot(hash: u32) -> usize {
+    (hash ^ hash >> 15) as usize % SLOTS
+}
+
+fn hash(word: impl Iterator<Item = u8>) -> u32 {
+    word.fold(SEED, step)
 }
 
 impl Lexicon {
@@ -304,13 +105,14 @@ impl Lexicon {
             by_first: std::array::from_fn(|_| Vec::new()),
             by_consonants: Vec::new(),
         };
-        for (nth, word) in TELLING.iter().enumerate() {
+        for (nth, word) in TELLING.lines().enumerate() {
             own.add(word, Known { telling: true, pointed: nth < POINTED, plain: false, strong: false, cost: 8 });
             let first = word.bytes().next().unwrap_or(b'a') - b'a';
-            own.by_first
-                .get_mut(usize::from(first))
-                .into_iter()
-                .for_each(|words| words.push((letters(word.as_bytes()), *word)));
+            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push(Near::new(word, true)));
+        }
+        for word in BETWEEN {
+            let first = word.bytes().next().unwrap_or(b'a') - b'a';
+            own.by_first.get_mut(usize::from(first)).into_iter().for_each(|words| words.push(Near::new(word, false)));
         }
         for (nth, word) in COMMON.lines().enumerate() {
             let cost = 4 + (nth as u32 + 1).ilog2();
@@ -318,18 +120,18 @@ impl Lexicon {
             let strong = plain.is_some_and(|nth| nth < STRONG);
             own.add(word, Known { telling: false, pointed: false, plain: plain.is_some(), strong, cost });
         }
-        NEAR.iter().for_each(|word| {
+        NEAR.lines().for_each(|word| {
             own.add(word, Known { telling: false, pointed: false, plain: false, strong: false, cost: 16 })
         });
-        let telling = TELLING.iter().copied().filter(|word| word.len() >= 5);
-        let all = telling.chain(COMMON.lines().filter(|word| word.len() >= 2)).chain(TELLING.iter().copied());
+        let telling = TELLING.lines().filter(|word| word.len() >= 5);
+        let all = telling.chain(COMMON.lines().filter(|word| word.len() >= 2)).chain(TELLING.lines());
         own.by_consonants = all.map(|word| (consonants(word), word)).collect();
         own.by_consonants.sort_by(|(one, _), (other, _)| one.cmp(other));
         own
     }
 
     fn add(&mut self, word: &'static str, known: Known) {
-        let mut at = hash(word.bytes());
+        let mut at = slot(hash(word.bytes()));
         while let Some(slot) = self.table.get_mut(at) {
             match slot.checked_sub(1).and_then(|nth| self.words.get(usize::from(nth))) {
                 Some((own, _)) if *own == word => return,
@@ -348,12 +150,17 @@ impl Lexicon {
         if word.len() > LONGEST {
             return None;
         }
-        let lower = || word.bytes().map(|byte| byte.to_ascii_lowercase());
-        let mut at = hash(lower());
+        let lower = word.bytes().map(|byte| byte.to_ascii_lowercase());
+        self.at(hash(lower), word.as_bytes())
+    }
+
+    /// Looks up a word of this hash.
+    fn at(&self, hash: u32, word: &[u8]) -> Option<Known> {
+        let mut at = slot(hash);
         loop {
             let nth = self.table.get(at)?.checked_sub(1)?;
             let (own, known) = self.words.get(usize::from(nth))?;
-            if own.bytes().eq(lower()) {
+            if own.as_bytes().eq_ignore_ascii_case(word) {
                 return Some(*known);
             }
             at = (at + 1) % SLOTS;
@@ -369,8 +176,8 @@ impl Lexicon {
             || ["s", "es", "ed", "d", "ing", "ly", "er", "r", "able", "ment"].iter().any(|ending| stem(ending))
     }
 
-    /// Telling words with this first letter, and the sets of their letters.
-    pub(super) fn telling(&self, first: u8) -> &[(u32, &'static str)] {
+    /// Words with this first letter that misspellings are corrected to.
+    pub(super) fn telling(&self, first: u8) -> &[Near] {
         let at = first.to_ascii_lowercase().checked_sub(b'a');
         at.and_then(|at| self.by_first.get(usize::from(at))).map_or(&[], Vec::as_slice)
     }
@@ -390,24 +197,27 @@ impl Lexicon {
         const UNKNOWN: u32 = 6;
         const FIRST: u32 = 12;
         let len = letters.len();
+        let bytes = letters.as_bytes();
         // The least cost of the letters up to here, and where the last word of that begins.
-        let mut best: Vec<(u32, usize, bool)> = vec![(0, 0, true)];
-        for end in 1..=len {
-            let begun = |known: bool| if known { FIRST } else { 0 };
-            let before = best.get(end - 1);
-            let mut own =
-                before.map_or((0, 0, false), |(cost, _, known)| (cost + UNKNOWN + begun(*known), end - 1, false));
-            for start in end.saturating_sub(LONGEST)..end {
-                let word = letters.get(start..end).unwrap_or_default();
-                if let (Some(known), Some((cost, ..))) = (self.get(word), best.get(start)) {
-                    let rare = if word.len() <= 2 && known.cost > 10 { 8 } else { 0 };
-                    let cost = cost + known.cost + 3 + rare;
-                    if cost < own.0 {
-                        own = (cost, start, true);
-                    }
+        let mut best: Vec<(u32, usize, bool)> = vec![(u32::MAX, 0, true); len + 1];
+        best.first_mut().into_iter().for_each(|first| first.0 = 0);
+        for start in 0..len {
+            let Some((cost, _, known)) = best.get(start).copied() else { break };
+            let mut reach = |end: usize, cost: u32, known: bool| {
+                if let Some(own) = best.get_mut(end).filter(|own| cost < own.0) {
+                    *own = (cost, start, known);
+                }
+            };
+            reach(start + 1, cost + UNKNOWN + if known { FIRST } else { 0 }, false);
+            let mut hash = SEED;
+            for (nth, byte) in bytes.get(start..).unwrap_or_default().iter().take(LONGEST).enumerate() {
+                hash = step(hash, *byte);
+                let end = start + nth + 1;
+                if let Some(word) = self.at(hash, bytes.get(start..end).unwrap_or_default()) {
+                    let rare = if nth <= 1 && word.cost > 10 { 8 } else { 0 };
+                    reach(end, cost + word.cost + 3 + rare, true);
                 }
             }
-            best.push(own);
         }
         let (mut ends, mut at, mut known) = (Vec::new(), len, 0);
         let mut unknown = false;

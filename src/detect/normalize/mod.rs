@@ -17,13 +17,14 @@ mod search;
 mod shift;
 mod signals;
 mod spacing;
+mod survey;
 mod symbols;
 mod view;
 
 use std::ops::Range;
 
 pub use fold::folded;
-pub(super) use fold::is_hidden;
+pub(super) use survey::is_hidden;
 pub use view::View;
 
 /// How a text was disguised.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::codes::is_spelling;
 use super::language::score;
-use super::lexicon::{letters as letters_of, lexicon};
+use super::lexicon::{Near, letters as letters_of, lexicon};
 use super::view::Patch;
 
 /// Words of a region between white space, with their ranges.
@@ -19,12 +19,20 @@ fn words(text: &str, region: Range<usize>) -> impl Iterator<Item = (Range<usize>
 
 /// Letters in a row, with their ranges; an apostrophe inside is one of them.
 fn letters(text: &str, region: Range<usize>) -> impl Iterator<Item = (Range<usize>, &str)> {
-    let own = text.get(region).unwrap_or_default();
-    own.split(|letter: char| !letter.is_alphabetic() && letter != '\'').filter(|word| !word.is_empty()).map(|word| {
-        let word = word.trim_matches('\'');
-        let start = word.as_ptr() as usize - text.as_ptr() as usize;
-        (start..start + word.len(), word)
-    })
+    let own = text.get(region.clone()).unwrap_or_default();
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte >= 0x80 || *byte == b'\'';
+    own.as_bytes()
+        .split(move |byte| !is_letter(byte))
+        .scan(region.start, move |at, word| {
+            let start = *at;
+            *at += word.len() + 1;
+            // Cut at ASCII, so between characters.
+            let own = text.get(start..start + word.len()).unwrap_or_default();
+            let word = own.trim_matches('\'');
+            let start = start + (word.as_ptr() as usize - own.as_ptr() as usize);
+            Some((start..start + word.len(), word))
+        })
+        .filter(|(_, word)| !word.is_empty())
 }
 
 /// Digits and signs for letters.
@@ -245,7 +253,7 @@ pub(super) struct Words {
 /// Looks at every word.
 pub(super) fn look(text: &str) -> Words {
     let mut own = Words::default();
-    let mut telling = 0;
+    let (mut telling, mut corrected) = (0, 0);
     let bytes = text.as_bytes();
     let is_letter = |byte: &u8| (byte | 0x20).wrapping_sub(b'a') < 26 || *byte >= 0x80;
     let mut at = 0;
@@ -253,40 +261,44 @@ pub(super) fn look(text: &str) -> Words {
         let len = rest.iter().take_while(|byte| is_letter(byte)).count();
         if let Some(word) = rest.get(..len).filter(|word| (4..=18).contains(&word.len())) {
             own.spelling += usize::from(len <= 8 && is_spelling(word));
-            match telling_word(word) {
-                Some(Ok(())) => telling += 1,
-                Some(Err(meant)) => own.typos.push(Patch::whole(at..at + len, meant.to_owned())),
-                None => {}
+            if let Some((near, exact)) = nearest(word) {
+                telling += usize::from(near.telling);
+                corrected += usize::from(near.telling && !exact);
+                if !exact {
+                    own.typos.push(Patch::whole(at..at + len, near.word.to_owned()));
+                }
             }
         }
         at += len + 1;
     }
-    if telling + own.typos.len() < 2 {
+    if telling < 2 || corrected == 0 && own.typos.len() < 2 {
         own.typos.clear();
     }
     own
 }
 
-/// Whether a word is a telling one, or which one it is a misspelling of.
-fn telling_word(word: &[u8]) -> Option<Result<(), &'static str>> {
+/// The word that `word` is, or is a misspelling of, and whether it is that word.
+fn nearest(word: &[u8]) -> Option<(&'static Near, bool)> {
     let (first, second) = (*word.first()?, *word.get(1)?);
     let set = letters_of(word);
-    let mut near = None;
-    for (own, known) in lexicon().telling(first) {
-        if at_most_two(own ^ set) && known.len().abs_diff(word.len()) <= 1 {
-            if word.eq_ignore_ascii_case(known.as_bytes()) {
-                return Some(Ok(()));
+    let mut found = None;
+    for near in lexicon().telling(first) {
+        if at_most_two(near.letters ^ set) && near.word.len().abs_diff(word.len()) <= 1 {
+            if word.eq_ignore_ascii_case(near.word.as_bytes()) {
+                return Some((near, true));
             }
-            near = near.or_else(|| is_near(word, known).then_some(*known));
+            found = found.or_else(|| is_near(word, set, near).then_some(near));
         }
     }
     // The first two letters may have changed places.
-    let swapped = |(own, known): &&(u32, &'static str)| {
-        *own == set && known.as_bytes().get(1).is_some_and(|byte| *byte == first | 0x20) && is_near(word, known)
+    let swapped = |near: &&Near| {
+        near.letters == set
+            && near.word.as_bytes().get(1).is_some_and(|byte| *byte == first | 0x20)
+            && is_near(word, set, near)
     };
-    let meant = near.or_else(|| lexicon().telling(second).iter().find(swapped).map(|(_, known)| *known))?;
+    let near = found.or_else(|| lexicon().telling(second).iter().find(swapped))?;
     let lower = str::from_utf8(word).ok()?.to_ascii_lowercase();
-    (!lexicon().knows(&lower)).then_some(Err(meant))
+    (!lexicon().knows(&lower)).then_some((near, false))
 }
 
 /// Whether at most two bits are set.
@@ -295,8 +307,10 @@ const fn at_most_two(set: u32) -> bool {
     one_less & one_less.wrapping_sub(1) == 0
 }
 
-fn is_near(word: &[u8], known: &str) -> bool {
-    known.len() >= 5 && close(word, known.as_bytes())
+fn is_near(word: &[u8], set: u32, near: &Near) -> bool {
+    // Of four letters only the order may differ.
+    let four = near.word.len() == 4 && word.len() == 4 && near.letters == set;
+    (near.word.len() >= 5 || four) && close(word, near.word.as_bytes())
 }
 
 /// Whether two words differ by one letter more, less or other, by neighbours swapped, or, with the same ends, by the

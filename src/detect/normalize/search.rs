@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::fold::{Survey, fold, survey};
+use super::fold::fold;
 use super::language::is_language;
 use super::signals::{Sign, read};
+use super::survey::{Survey, survey};
 use super::view::{Map, Patch, splice};
 use super::{Budget, Disguise, View, Views, codes, encoded, escapes, hidden, join, respell, shift, spacing, symbols};
 
 /// Most bytes of odd letters that are read under every key.
-const ODD_BYTES: usize = 32 << 10;
+const ODD_BYTES: usize = 16 << 10;
 
 /// Longest text whose words are looked up one by one.
 const TYPO_BYTES: usize = 4 << 10;
@@ -151,11 +152,7 @@ impl Search {
         each(Sign::Ay, Disguise::PigLatin, &respell::pig_latin);
         each(Sign::Uneven, Disguise::Vowels, &respell::vowels);
         each(Sign::Marks, Disguise::Markup, &join::marked);
-        let adds = |text: &str| memchr::memchr(b'+', text.as_bytes()).is_some() || text.contains("}{");
-        if !signals.of(Sign::Joins).is_empty()
-            && text.len() <= JOIN_BYTES
-            && (adds(text) || signals.of(Sign::Joins).len() < 8)
-        {
+        if !signals.of(Sign::Joins).is_empty() && text.len() <= JOIN_BYTES && join::may_add(text) {
             add(readings, Disguise::Concatenated, join::concatenated(text), true);
         }
     }

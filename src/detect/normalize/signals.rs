@@ -88,6 +88,7 @@ pub(super) fn read(text: &str) -> Signals {
     let bytes = text.as_bytes();
     let mut signals = Signals::default();
     let mut letters = Letters::new(bytes.len());
+    let uneven = if bytes.len() <= 2_048 { UNEVEN } else { ODD };
     let mut at = 0;
     while at < bytes.len() {
         let rest = bytes.get(at..).unwrap_or_default();
@@ -100,7 +101,7 @@ pub(super) fn read(text: &str) -> Signals {
         let range = at..(at + BLOCK).min(bytes.len());
         own.tell(&mut |sign| signals.note(sign, range.clone(), bytes.len()));
         let oddness = letters.odd(block);
-        if oddness >= UNEVEN {
+        if oddness >= uneven {
             signals.note(Sign::Uneven, at.saturating_sub(BLOCK)..range.end, bytes.len());
         }
         if oddness >= ODD {
@@ -195,7 +196,7 @@ fn rarer(block: &[u8; WIDE], letter: &Flags, own: &mut Counts) {
     own.marks = triples(letter, &mark, letter, |first, mark, third| first & mark & third)
         + triples(letter, &mark, &mark, |first, mark, third| first & mark & third);
     let quote = flags(block, |byte| matches!(byte, b'"' | b'\''));
-    let join = flags(block, |byte| matches!(byte, b'+' | b','));
+    let join = flags(block, |byte| matches!(byte, b'+' | b';'));
     own.joins = triples(&quote, &join, &join, |quote, join, other| quote & (join | other))
         + triples(&quote, block, &quote, |quote, space, other| quote & u8::from(space == b' ') & other);
 }

@@ -90,7 +90,12 @@ pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
     let own = text.get(range.clone())?;
     let letters =
         own.bytes().filter(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+')).count();
-    if own.len() > LONGEST || letters * 4 < own.len() * 3 {
+    let code = own.bytes().filter(|byte| b"()[]{}=<>/\\:;\"&$@#*%".contains(byte)).count();
+    let numbered = own.as_bytes().array_windows().any(|[one, two]| one.is_ascii_alphabetic() && two.is_ascii_digit());
+    if numbered && own.len() < 48 {
+        return None;
+    }
+    if own.len() > LONGEST || letters * 4 < own.len() * 3 || code > own.len() / 24 + 3 {
         return None;
     }
     together(own, true).map(|read| Patch::whole(range, read))
@@ -104,7 +109,7 @@ fn together(own: &str, name: bool) -> Option<String> {
     for (chunk, sign) in chunks(own) {
         let lower = chunk.to_ascii_lowercase();
         // Where a sign parts the words they are whole.
-        let whole = separator.is_some() && chunk.len() <= 18 || lexicon().knows(&lower);
+        let whole = separator.is_some() && chunk.len() <= 18 || chunk.len() < 12 || lexicon().knows(&lower);
         let (ends, covered) = match whole {
             true => (vec![chunk.len()], if lexicon().knows(&lower) { chunk.len() } else { 0 }),
             false => lexicon().split(&lower),
@@ -141,7 +146,8 @@ fn together(own: &str, name: bool) -> Option<String> {
     let sentence = plain >= 3 && strong >= 1
         || strong >= 2 && plain >= 2
         || telling >= 2 && plain >= 1 && strong + telling >= 3
-        || telling >= 3;
+        || telling >= 3
+        || words >= 8 && plain >= 2 && strong >= 1;
     let enough = (!name || sentence) && words * 5 <= letters * 2;
     (words >= 3 && enough && known * 20 >= letters * 15 && is_language(&read)).then_some(read)
 }
