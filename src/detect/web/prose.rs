@@ -103,7 +103,7 @@ impl Prose {
     /// Counts the words of `text`, until it is prose whatever follows.
     pub(super) fn of(text: &str) -> Self {
         let mut own = Self::default();
-        let mut first = true;
+        let (mut first, mut opens) = (true, false);
         for token in text.split_ascii_whitespace() {
             let Some(word) = plain_word(token) else { continue };
             let kinds = KINDS.get(word);
@@ -111,7 +111,8 @@ impl Prose {
             let weight = if word.is_ascii() { 1 } else { 1 + word.chars().count() / 8 };
             own.words += weight;
             own.words_without_sql += if kinds & KIND_SQL == 0 { weight } else { 0 };
-            own.asks |= kinds & KIND_ASKS != 0 || first && kinds & KIND_OPENS != 0;
+            own.asks |= kinds & KIND_ASKS != 0;
+            opens |= first && kinds & KIND_OPENS != 0;
             own.technical |= kinds & KIND_TECHNICAL != 0;
             first = false;
             if own.words_without_sql > MOST {
@@ -119,6 +120,7 @@ impl Prose {
             }
         }
         let end = text.trim_end();
+        own.asks |= opens && own.words >= 2;
         own.asks |= own.words_without_sql >= 3 && (end.ends_with('?') || end.ends_with('？'));
         own
     }
