@@ -195,7 +195,9 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         () if odd_number || mapped || disguised || escaped => Some(if field { Certain } else { Likely }),
         () if (slash_trick || wrapped) && (name.contains('.') || field) && !name.is_empty() => Some(Likely),
         () if climbs && name.contains('.') => Some(Likely),
-        () if field && !value.name.is_empty() && (local || private && slashes >= 2) && !scheme.is_empty() => Some(Likely),
+        () if field && !value.name.is_empty() && (local || private && slashes >= 2) && !scheme.is_empty() => {
+            Some(Likely)
+        }
         () if field && relative && !value.name.is_empty() => Some(Likely),
         () if remote_script => Some(Likely),
         () => None,

@@ -116,7 +116,7 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
                     Some(Likely)
                 }
                 () if bent => Some(Certain),
-                () if source.is_some_and(|own| !own.quoted) || !tag.after.contains("</") => Some(Likely),
+                () if !tag.ends && (source.is_some_and(|own| !own.quoted) || !tag.after.contains("</")) => Some(Likely),
                 () => None,
             }
         }
