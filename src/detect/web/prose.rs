@@ -39,7 +39,7 @@ pub(super) fn suspicious(text: &[u8]) -> bool {
     let one = |text: &[u8]| text.len() <= 64 && memchr::memchr3(b' ', b'\n', b'\t', text).is_none();
     text.array_windows().any(|pair| pair == b"--")
         || odd_quote(text) && (signs > 0 || text.len() <= 24 || quote_goes_on(text))
-        || signs > 0 && text.array_windows().any(|pair| pair == b"$(")
+        || text.array_windows().any(|pair| matches!(pair, b"$(" | b"('"))
         || one(text) && memchr::memchr2(b'(', b':', text).is_some()
 }
 

@@ -48,7 +48,9 @@ pub(super) fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
     match () {
         () if waits => Some(Certain),
         () if field && (selects || changes) => Some(Likely),
-        () if schema && (selects || first.kind == Kind::Select) && value.place == Place::Whole => Some(Likely),
+        () if schema && (selects || first.kind == Kind::Select) && (value.place == Place::Whole || value.spoken()) => {
+            Some(Likely)
+        }
         () if comment && changes => Some(Likely),
         () if first.text == "declare" && has("exec") => Some(Certain),
         () if first.text == "declare" && text.contains("0x") => Some(Likely),
