@@ -82,6 +82,7 @@ pub(super) fn values<'a>(text: &'a str, prose: &'a Prose) -> Vec<Value<'a>> {
     if !trimmed.contains('\n') {
         values.query(trimmed, 0);
         values.header(trimmed);
+        values.literal(trimmed);
     }
     if prose.asks || prose.words_without_sql > prose::MOST {
         return values.found;
@@ -234,6 +235,19 @@ impl<'a> Values<'a> {
         } else if body.len() <= LONGEST {
             self.query(body, 0);
             self.add(Place::Field, "body", body);
+        }
+    }
+
+    /// The literal a query compares with, where there is one.
+    fn literal(&mut self, text: &'a str) {
+        let text = text.trim_end_matches(|letter: char| letter == ';' || letter.is_whitespace());
+        if let Some((_, value)) = text.split_once("= '")
+            && let Some(value) = value.strip_suffix('\'')
+            && !value.contains('\'')
+        {
+            self.lenient = true;
+            self.add(Place::Field, "literal", value);
+            self.lenient = false;
         }
     }
 

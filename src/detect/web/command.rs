@@ -28,7 +28,7 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
 fn quoted(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let rest = text.strip_prefix(['\'', '"'])?.trim();
     let telling = ["whoami", "ipconfig", "ifconfig", "netstat", "systeminfo", "uname -a", "ls -la", "cat /etc/passwd"];
-    (value.place != Place::Tail && telling.contains(&rest)).then_some(Likely)
+    ((value.place != Place::Tail || value.spoken()) && telling.contains(&rest)).then_some(Likely)
 }
 
 /// A separator, then a program.

@@ -293,6 +293,10 @@ const FUNCTIONS: &[&str] = &[
 
 /// Whether a reading of a named field holds what it should not.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidence)> {
+    if value.place == Place::Whole && text.len() <= 200 && !text.contains("//") {
+        let hidden = text.contains("/*!") || text.contains("/**/") && text.matches("/**/").count() > 1;
+        return hidden.then_some((Detector::Sql, Likely));
+    }
     if value.place != Place::Field || value.name.is_empty() || value.spoken_in || text.len() > 1000 {
         return None;
     }

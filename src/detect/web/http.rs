@@ -10,6 +10,9 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
 
 /// A decoded line break, then a header or a second message.
 fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
+    if value.place == Place::Whole && split_message(value.written) {
+        return Some(Likely);
+    }
     let encoded = value.written.contains(['%', '\\', '&']) && !value.written.contains('\n');
     if !encoded && value.place != Place::Field {
         return None;
@@ -57,6 +60,17 @@ fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let only = encoded && text.trim().is_empty() && value.written.len() < 40;
     let double = value.place == Place::Field && encoded && text.contains("\r\n\r\n<");
     (found || only || double).then_some(if found { Certain } else { Likely })
+}
+
+/// A short value, then a line that begins a header or an answer.
+fn split_message(text: &str) -> bool {
+    let Some((first, rest)) = text.split_once("\r\n") else { return false };
+    let rest = rest.trim_start().to_ascii_lowercase();
+    let starts = ["set-cookie:", "location:", "content-length:", "content-type:", "http/1.", "<html", "<script"];
+    first.len() <= 40
+        && !first.contains([':', '{', '<'])
+        && !first.contains("HTTP/")
+        && starts.iter().any(|own| rest.starts_with(own))
 }
 
 /// `<!--#exec`, `<esi:include`.
@@ -153,7 +167,7 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         || name.starts_with("192.168.")
         || name.starts_with("172.16.")
         || name.starts_with("169.254.");
-    let slash_trick = scheme != "" && slashes != 2
+    let slash_trick = !scheme.is_empty() && slashes != 2
         || scheme.is_empty() && (slashes >= 3 || rest.starts_with("/\\") || rest.starts_with("\\"));
     let climbs = text.ends_with("/..") || text.ends_with("/../") || text.ends_with("..%2f");
     let disguised = text.contains("\\@")
@@ -167,7 +181,7 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let remote_script = field
         && [".php", ".txt?", ".phtml", "shell", "/c99", "/r57", "cmd.", ".asp?"].iter().any(|end| text.contains(end))
         && !name.is_empty()
-        && scheme != ""
+        && !scheme.is_empty()
         && !value.name.contains("target");
     let wrapped = matches!(scheme, "//http" | "/http" | "/https") || text.starts_with("//http");
     let escaped = value.written.contains('%')
@@ -181,7 +195,9 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         () if odd_number || mapped || disguised || escaped => Some(if field { Certain } else { Likely }),
         () if (slash_trick || wrapped) && (name.contains('.') || field) && !name.is_empty() => Some(Likely),
         () if climbs && name.contains('.') => Some(Likely),
-        () if field && !value.name.is_empty() && (local || private && slashes >= 2) && scheme != "" => Some(Likely),
+        () if field && !value.name.is_empty() && (local || private && slashes >= 2) && !scheme.is_empty() => {
+            Some(Likely)
+        }
         () if field && relative && !value.name.is_empty() => Some(Likely),
         () if remote_script => Some(Likely),
         () => None,

@@ -15,6 +15,7 @@ mod http;
 mod list;
 mod phrases;
 mod prose;
+mod sql_statements;
 mod sql_tokens;
 mod sqli;
 mod template;
@@ -115,7 +116,7 @@ pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
             let Some(confidence) = weigh(confidence, detector, &value, &prose) else { continue };
             note(&mut found, &value, detector, confidence);
         }
-        if value.place == Place::Field {
+        if value.place != Place::Tail {
             for (detector, confidence) in value.readings().filter_map(|(_, reading)| field::look(&value, reading)) {
                 note(&mut found, &value, detector, confidence);
             }

@@ -6,6 +6,7 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::sql_statements::statement;
 use super::sql_tokens::{Kind, Token, behind, plain};
 
 /// What the literal is that the value was put into.
@@ -82,8 +83,8 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let (first, rest) = tokens.split_first()?;
     match first.kind {
         Kind::Number => {
-            let field = value.place == Place::Field && compares_rarely(rest);
-            follows(rest, Context::Number).or_else(|| field.then_some(Likely))
+            let rare = value.place != Place::Tail && compares_rarely(rest);
+            follows(rest, Context::Number).or_else(|| rare.then_some(Likely))
         }
         Kind::Text => {
             let second = rest.first().map(|token| token.kind);
@@ -388,78 +389,6 @@ fn arithmetic(rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confid
     }
 }
 
-/// A whole statement that only attacks send: it runs commands, waits, or reads the server's own tables.
-fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
-    let tokens = plain(text);
-    let first = tokens.first()?;
-    let begins = matches!(first.kind, Kind::Verb | Kind::Select | Kind::Semicolon | Kind::LeftParen)
-        || value.place == Place::Field;
-    if !begins {
-        return None;
-    }
-    let has = |word: &str| tokens.iter().any(|token| token.text == word);
-    let calls = |test: fn(&str) -> bool| tokens.iter().any(|token| token.kind == Kind::Danger && test(token.text));
-    if calls(|word| word.starts_with("xp_") || word.starts_with("utl_") || word.starts_with("sp_oa"))
-        || has("outfile")
-        || has("dumpfile")
-        || calls(|word| matches!(word, "load_file" | "benchmark" | "randomblob" | "extractvalue" | "updatexml"))
-        || has("waitfor") && has("delay")
-    {
-        return Some(Certain);
-    }
-    let field = value.place == Place::Field;
-    if field && !value.name.is_empty() && tokens.len() <= 12 && tokens.iter().any(|token| is_own_name(*token)) {
-        return Some(Likely);
-    }
-    let selects = selects(&tokens);
-    let changes = tokens.windows(2).any(|pair| {
-        matches!(pair, [verb, object] if matches!((verb.text, object.text),
-            ("merge", "into") | ("grant", "all") | ("declare", "@") | ("drop" | "alter" | "create" | "truncate", "table" | "database" | "user" | "function" | "schema")
-            | ("insert", "into") | ("delete", "from") | ("execute", "immediate")))
-    });
-    let waits = calls(|word| matches!(word, "sleep" | "pg_sleep" | "waitfor") || word.starts_with("dbms_"));
-    let schema = calls(|word| {
-        word.starts_with("sys")
-            || word.starts_with("information_schema")
-            || word.starts_with("pg_")
-            || word.starts_with("@@")
-            || word.starts_with("mysql.")
-            || matches!(word, "current_user" | "session_user" | "system_user")
-            || word.starts_with("current_setting")
-            || word.starts_with("sqlite_")
-    });
-    let comment = tokens.last().is_some_and(|last| last.kind == Kind::Comment);
-    match () {
-        () if waits => Some(Certain),
-        () if field && (selects || changes) => Some(Likely),
-        () if schema && (selects || first.kind == Kind::Select) && value.place == Place::Whole => Some(Likely),
-        () if comment && changes => Some(Likely),
-        () if first.text == "declare" && has("exec") => Some(Certain),
-        () if first.text == "declare" && text.contains("0x") => Some(Likely),
-        () if has("infile") && has("load") => Some(Likely),
-        () => None,
-    }
-}
-
-/// `select a, b from t`: one name or a list between the two, not a sentence.
-fn selects(tokens: &[Token<'_>]) -> bool {
-    let Some(at) = tokens.iter().position(|token| token.kind == Kind::Select) else { return false };
-    let rest = tokens.get(at + 1..).unwrap_or_default();
-    let Some(from) = rest.iter().position(|token| token.text == "from") else {
-        return rest.first().is_some_and(|token| token.kind == Kind::Danger);
-    };
-    let list = rest.get(..from).unwrap_or_default();
-    let plain =
-        |token: &Token<'_>| token.kind == Kind::Word && !matches!(token.text, "distinct" | "top" | "all" | "as");
-    let sentence = list.windows(2).any(|pair| pair.iter().all(plain)) || list.is_empty();
-    let table =
-        rest.get(from + 1).is_some_and(|token| matches!(token.kind, Kind::Word | Kind::Danger | Kind::LeftParen));
-    let after = rest
-        .get(from + 2)
-        .is_none_or(|token| token.kind != Kind::Word || matches!(token.text, "as" | "join" | "inner" | "left"));
-    !sentence && table && after
-}
-
 /// `1 rlike 1`, `1 is not null`, `1 || 1`: nothing people compare numbers by.
 fn compares_rarely(rest: &[Token<'_>]) -> bool {
     let [first, second, ..] = rest else { return false };
@@ -468,25 +397,4 @@ fn compares_rarely(rest: &[Token<'_>]) -> bool {
     let list = first.text == "in" && second.kind == Kind::LeftParen;
     let between = first.text == "between" && second.kind == Kind::Number;
     operator && second.is_constant() || null || list || between
-}
-
-/// Names of a database's own tables and procedures.
-fn is_own_name(token: Token<'_>) -> bool {
-    [
-        "information_schema",
-        "sysobjects",
-        "syscolumns",
-        "mysql.",
-        "xp_",
-        "sp_",
-        "pg_catalog",
-        "sqlite_master",
-        "master..",
-        "master.dbo",
-        "@@",
-        "utl_",
-        "dbms_",
-    ]
-    .iter()
-    .any(|name| token.text.starts_with(name) && token.text.len() > name.len() || token.text == *name && name.len() > 6)
 }

@@ -1,5 +1,7 @@
 //! Attacks and the honest texts next to them.
 
+use proptest::prelude::{ProptestConfig, any, proptest};
+
 use super::{Confidence, Detector, examine};
 
 fn found(text: &str) -> Vec<(Detector, Confidence)> {
@@ -37,8 +39,36 @@ fn an_honest_value_is_not() {
         "How do I stop <script>alert(1)</script> in comments?",
         "import x from '../../utils/x.js'",
         "https://shop.example/a?size=10&sort=price",
+        "<script src=\"app.js\"></script>",
+        "Classify these as 'useful' or 'not useful'.",
+        "test \"$A\" = \"/bin/zsh\"",
         "<button onclick=\"save()\">Save</button>",
     ] {
         assert_eq!(found(text), Vec::new(), "{text}");
+    }
+}
+
+#[test]
+fn a_field_is_held_to_more_than_a_sentence() {
+    for text in ["q=version()", "/a?q=ls%20-l", "X-Note: @import 'a'", "GET /?a=1%20rlike%201 HTTP/1.1"] {
+        assert!(!found(text).is_empty(), "{text}");
+    }
+    for text in ["q=sleep+well", "/a?q=cat%20food", "{\"q\": \"O'Neil & Sons; est. 1950\"}", "sql=select a, b from t"] {
+        assert_eq!(found(text), Vec::new(), "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_text_is_too_odd(text in "[ -~\\n\u{e9}\u{2019}]{0,80}", bytes in any::<Vec<u8>>()) {
+        examine(text.as_bytes());
+        examine(&bytes);
+        for piece in ["'", "<a ", "%25", "{{", "$(", "/*!", "\\u{", "&#x", "{\"a\":\""] {
+            let both = format!("{piece}{text}{piece}");
+            let catches = examine(both.as_bytes());
+            assert!(catches.iter().all(|catch| both.get(catch.start..catch.end).is_some()));
+        }
     }
 }

@@ -196,7 +196,7 @@ fn wrapper(value: &Value<'_>, path: &str) -> Option<Confidence> {
 
 /// At the end of a sentence that does not speak of files.
 fn prose_like(value: &Value<'_>) -> bool {
-    value.spoken() && value.prose_words >= 3
+    value.spoken() && (value.prose_words >= 3 || value.head.ends_with(": "))
 }
 
 /// A path without a climb that names a file of the system.

@@ -116,12 +116,13 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
                     Some(Likely)
                 }
                 () if bent => Some(Certain),
+                () if !tag.ends && (source.is_some_and(|own| !own.quoted) || !tag.after.contains("</")) => Some(Likely),
                 () => None,
             }
         }
         "iframe" | "frame" | "object" | "embed" | "applet" | "base" | "link" | "portal" | "xml" | "bgsound"
         | "layer" | "ilayer" | "isindex" | "xss" | "import" | "?import" => {
-            let bent = tag.odd || !tag.closed || tag.attributes.iter().any(|own| !own.quoted && own.value.len() > 3);
+            let bent = tag.odd || !tag.closed || tag.attributes.iter().any(|own| !own.quoted);
             match () {
                 () if name == "xss" => Some(Certain),
                 () if attribute("srcdoc")
@@ -157,7 +158,10 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
         }
         "svg" | "math" | "img" | "image" | "video" | "audio" | "details" | "marquee" | "form" | "body" | "animate"
         | "set" | "table" | "div" | "input" | "a" | "x" | "button" | "textarea" | "keygen" | "select" => (field
-            && (tag.odd || matches!(name, "svg" | "math" | "body" | "x" | "set" | "animate" | "form")))
+            && (tag.odd || matches!(name, "svg" | "math" | "body" | "x" | "set" | "animate" | "form"))
+            || !snippet
+                && matches!(name, "form" | "video" | "audio" | "body" | "marquee" | "isindex")
+                && tag.attributes.iter().any(|own| !own.quoted))
         .then_some(Likely),
         _ if name.starts_with("!entity") => Some(Certain),
         _ => None,

@@ -5,6 +5,8 @@
 pub(super) struct Tag<'a> {
     pub(super) name: &'a str,
     pub(super) attributes: Vec<Attribute<'a>>,
+    /// It ends an element.
+    pub(super) ends: bool,
     /// What follows the tag.
     pub(super) after: &'a str,
     /// It ends with `>`.
@@ -48,6 +50,7 @@ fn is_gap(letter: char) -> bool {
 }
 
 fn tag(text: &str) -> Option<Read<'_>> {
+    let ends = text.starts_with('/');
     let text = text.trim_start_matches(|letter: char| letter.is_control() || letter == '/');
     let first = text.chars().next()?;
     if !(first.is_ascii_alphabetic() || matches!(first, '!' | '?' | '%')) {
@@ -98,5 +101,5 @@ fn tag(text: &str) -> Option<Read<'_>> {
     }
     // What is inside the tag is looked at again: `<a <script>`.
     let inner_start = if closed { rest } else { start };
-    Some(Read { tag: Tag { name, attributes, after: rest, closed, odd }, inner_start })
+    Some(Read { tag: Tag { name, attributes, ends, after: rest, closed, odd }, inner_start })
 }
