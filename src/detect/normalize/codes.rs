@@ -259,9 +259,7 @@ const SPELLING: [&str; 26] = [
 /// Whether a word is one of them.
 pub(super) fn is_spelling(word: &[u8]) -> bool {
     let known = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
-    word.first()
-        .and_then(|first| SPELLING.get(usize::from((first | 0x20).wrapping_sub(b'a'))))
-        .is_some_and(|own| known(own))
+    word.first().and_then(|first| SPELLING.get(usize::from((first | 0x20).wrapping_sub(b'a')))).is_some_and(known)
 }
 
 /// The letter a spelling word stands for.
