@@ -167,8 +167,7 @@ fn is_secret(value: &[u8], quoted: bool, password: bool, rest: &[u8]) -> bool {
         return false;
     }
     let word = |word: &&str| contains(&lower, word);
-    let typed =
-        ["example", "placeholder", "your_", "your-", "changeme", "change_me", "redacted"].iter().any(|own| word(own));
+    let typed = ["example", "placeholder", "your_", "your-", "changeme", "change_me", "redacted"].iter().any(word);
     if typed || value.contains(&b' ') || is_path(&lower) || is_marked(value) || (!quoted && is_code(value)) {
         return false;
     }
