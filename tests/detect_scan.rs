@@ -65,7 +65,7 @@ static ALONE: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 
 fn found(text: &str) -> Vec<usize> {
     let mut findings = Vec::new();
-    RULES.scan(SpanIndex(0), Role::User, text, &mut findings);
+    RULES.scan_as_written(SpanIndex(0), Role::User, text, &mut findings);
     for finding in &findings {
         let nth: usize = finding.rule.0.rsplit('-').next().unwrap().parse().unwrap();
         let (start, end) = (finding.evidence.start as usize, finding.evidence.end as usize);

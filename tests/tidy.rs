@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["types", "telemetry"]),
     ("wire", &["types"]),
     ("detect", &["types"]),
+    ("train", &["types", "detect"]),
     ("quota", &["types", "telemetry", "store"]),
     ("config", &["types", "telemetry", "detect", "quota"]),
     ("proxy", &["types", "telemetry", "wire", "detect", "quota", "config"]),
@@ -27,7 +28,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 const BUILDERS: &[&str] = &["app", "cli", "main", "lib"];
 
 /// Rooms whose code does no I/O, reads no clock, awaits nothing and draws no random numbers.
-const PURE: &[&str] = &["types", "wire", "detect"];
+const PURE: &[&str] = &["types", "wire", "detect", "train"];
 
 /// What a pure room may not name. A trailing `::` means the module and everything in it.
 const IMPURE: &[&str] = &[

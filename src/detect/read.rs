@@ -40,6 +40,14 @@ struct Hit {
 }
 
 impl RuleSet {
+    /// Appends what the rules find in a text as it stands: no other reading, no classifier.
+    pub fn scan_as_written(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
+        for (rule, start, end) in self.input.scan(text.as_bytes(), role) {
+            let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            out.extend(self.finding(rule, Evidence { span, start: short(start), end: short(end) }));
+        }
+    }
+
     /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a
     /// finding per match, any other at most one.
     pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {

@@ -57,6 +57,9 @@ pub(super) fn credential(text: &[u8]) -> bool {
     let named = text.iter().position(|byte| !in_name(byte)).unwrap_or(text.len());
     let Some((name, rest)) = text.split_at_checked(named) else { return false };
     let (value, quoted) = value(rest);
+    if rest.starts_with(b"::") || is_words(value) {
+        return false;
+    }
     let Some(password) = names_secret(name) else { return false };
     is_secret(value, quoted, password, &rest.to_ascii_lowercase())
 }
@@ -87,6 +90,13 @@ pub(super) fn userinfo(text: &[u8]) -> bool {
     let word = own.strip_prefix(b"-p").unwrap_or(own);
     let password = word.splitn(2, |byte| *byte == b':').nth(1).unwrap_or(word);
     is_secret(password, true, true, b"") && !password.starts_with(b"-") && !password.starts_with(b"$")
+}
+
+/// Letters that read as words, however joined: what stands behind the name of a secret in most texts.
+fn is_words(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphabetic() || b"-_.,;:".contains(byte))
+        && !value.split(|byte| !byte.is_ascii_alphabetic()).any(is_random)
+        && !is_jumble(value)
 }
 
 /// What is assigned, without its quotes, and whether it had any.
@@ -157,8 +167,7 @@ fn is_secret(value: &[u8], quoted: bool, password: bool, rest: &[u8]) -> bool {
         return false;
     }
     let word = |word: &&str| contains(&lower, word);
-    let typed =
-        ["example", "placeholder", "your_", "your-", "changeme", "change_me", "redacted"].iter().any(|own| word(own));
+    let typed = ["example", "placeholder", "your_", "your-", "changeme", "change_me", "redacted"].iter().any(word);
     if typed || value.contains(&b' ') || is_path(&lower) || is_marked(value) || (!quoted && is_code(value)) {
         return false;
     }
