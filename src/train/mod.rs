@@ -87,14 +87,12 @@ fn folds(examples: &[Example]) -> BTreeMap<&str, usize> {
     let mut by_size: Vec<((bool, String), usize)> = rows.into_iter().collect();
     by_size.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
     let mut of_hand: BTreeMap<String, usize> = BTreeMap::new();
-    let mut load = [[0_usize; 2]; FOLDS];
+    let mut load: BTreeMap<(bool, usize), usize> = BTreeMap::new();
     for ((attack, hand), rows) in by_size {
-        let least = || (0..FOLDS).min_by_key(|fold| load.get(*fold).map_or(0, |of| of[usize::from(attack)]));
+        let least = || (0..FOLDS).min_by_key(|fold| load.get(&(attack, *fold)).copied().unwrap_or(0));
         let fold = of_hand.get(&hand).copied().or_else(least).unwrap_or(0);
         of_hand.insert(hand, fold);
-        if let Some(of) = load.get_mut(fold) {
-            of[usize::from(attack)] += rows;
-        }
+        *load.entry((attack, fold)).or_default() += rows;
     }
     let sources: BTreeSet<&str> = examples.iter().map(|one| one.source.as_str()).collect();
     sources.into_iter().map(|source| (source, of_hand.get(&hand(source)).copied().unwrap_or(0))).collect()
