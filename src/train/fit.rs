@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use super::corpus::Example;
 use super::rng::Rng;
-use crate::detect::classify::HALF;
 use crate::detect::classify::features::{self, BITS, Before};
 use crate::detect::classify::lexicon::Lexicon;
+use crate::detect::classify::{HALF, norm};
 
 /// Rows a source counts for at most, of each label.
 const CAP: f32 = 1500.0;
@@ -87,13 +87,13 @@ impl Linear {
     /// The score of a set of features.
     fn score(&self, numbers: &[u32]) -> f32 {
         let weight = |number: &u32| self.weights.get(*number as usize).copied().unwrap_or(0.0);
-        numbers.iter().map(weight).sum::<f32>() / (numbers.len().max(1) as f32).sqrt() + self.bias
+        numbers.iter().map(weight).sum::<f32>() / norm(numbers.len()) + self.bias
     }
 
     fn step(&mut self, numbers: &[u32], attack: bool, count: f32) {
         let chance = 1.0 / (1.0 + (-self.score(numbers)).exp());
         let slope = (chance - f32::from(u8::from(attack))) * count;
-        let share = slope / (numbers.len().max(1) as f32).sqrt();
+        let share = slope / norm(numbers.len());
         for number in numbers {
             let at = *number as usize;
             if let (Some(weight), Some(seen)) = (self.weights.get_mut(at), self.slopes.get_mut(at)) {

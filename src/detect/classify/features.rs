@@ -245,7 +245,15 @@ static ASCII: [Class; 128] = {
 
 /// Marks that belong to the letter before them in the scripts that need them.
 const fn is_mark(letter: char) -> bool {
-    matches!(letter, '\u{300}'..='\u{36f}' | '\u{5b0}'..='\u{5c7}' | '\u{610}'..='\u{65f}' | '\u{900}'..='\u{dff}')
+    matches!(
+        letter,
+        '\u{300}'..='\u{36f}'
+            | '\u{5b0}'..='\u{5bd}'
+            | '\u{610}'..='\u{61a}'
+            | '\u{64b}'..='\u{65f}'
+            | '\u{900}'..='\u{963}'
+            | '\u{966}'..='\u{dff}'
+    )
 }
 
 /// The numbers of the pieces a word's spelling is cut in: three to five letters, its ends marked.

@@ -125,10 +125,20 @@ impl Classifier {
     }
 }
 
+/// Features from which on a longer text weighs no more: beyond, the mean counts.
+const LONG: f32 = 1_000.0;
+
+/// What a sum of `count` weights is divided by. The square root keeps what many weak signs say together; of a long text it
+/// would make too much.
+pub fn norm(count: usize) -> f32 {
+    let count = count.max(1) as f32;
+    if count < LONG { count.sqrt() } else { count / LONG.sqrt() }
+}
+
 impl Head {
     /// The score of a sum of `count` weights.
     fn of(&self, sum: i32, count: u32) -> f32 {
-        self.scale * sum as f32 / (count.max(1) as f32).sqrt() + self.bias
+        self.scale * sum as f32 / norm(count as usize) + self.bias
     }
 
     /// What a score is worth.
