@@ -2,8 +2,8 @@
 //!
 //! Each rule counts once, however often it matched. The points of all rules that matched are added up and compared
 //! with the thresholds; an action is a floor below which the decision cannot fall. Risk is
-//! `1 - 10^(-p / block_at)` where `p` is the points, or the threshold an action stands for if that is more: 0 without
-//! findings, 0.9 at the blocking threshold, always rising, never quite 1.
+//! `1 - 10^(-p / block_at)` where `p` is the points, or the threshold an action against an attack stands for if that is
+//! more: 0 without findings, 0.9 at the blocking threshold, always rising, never quite 1.
 //!
 //! How likely it is that all of it is harmless falls with the points and rises with every [`Doubt`] about the finding
 //! that weighs most: about even at the flagging threshold, a few in a hundred at the blocking one.
@@ -39,13 +39,16 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
         key(a).cmp(&key(b)).then(heavier).then_with(|| a.rule.cmp(&b.rule)).then_with(|| place(a).cmp(&place(b)))
     });
     let mut counted = BTreeSet::new();
-    let (mut points, mut floor) = (0.0, Action::Score);
+    let (mut points, mut floor, mut attack) = (0.0, Action::Score, Action::Score);
     let mut steps = Vec::new();
     for finding in &findings {
         if counted.insert(&finding.rule) {
             let (score, action) = counted_as(finding);
             points += score;
             floor = floor.max(action);
+            if !is_data(finding.family) {
+                attack = attack.max(action);
+            }
             steps.push(Step { what: Arc::clone(&finding.rule.0), points });
         }
     }
@@ -54,9 +57,14 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
     if !findings.is_empty() {
         steps.push(Step { what: reason(points, floor, thresholds).into(), points });
     }
-    let risk = risk(points, floor, thresholds);
-    let (false_positive, recommended) = (false_positive(&findings, points, floor, thresholds), recommended(risk));
+    let risk = risk(points, attack, thresholds);
+    let (false_positive, recommended) = (false_positive(&findings, points, attack, thresholds), recommended(risk));
     Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
+}
+
+/// Whether a family finds data, not attacks: an address in a prompt may have to be reported or replaced, and is no risk.
+const fn is_data(family: Family) -> bool {
+    matches!(family, Family::Privacy | Family::Secrets)
 }
 
 /// What a finding counts for. What the text around it talks about is not what the text does: it counts less than half

@@ -42,13 +42,12 @@ pub(super) fn leet(text: &str, region: Range<usize>) -> Vec<Patch> {
     let mut pending: Vec<Patch> = Vec::new();
     for (range, word) in words(text, region) {
         let core = word.trim_matches(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '@' | '$' | '|'));
-        let core = if core.starts_with('$') && core.len() == 1 { "" } else { core };
-        let start = range.start + (core.as_ptr() as usize - word.as_ptr() as usize);
         let digits = core.bytes().filter(|byte| leet_letter(*byte).is_some()).count();
         gap += 1;
-        if core.is_empty() || digits == 0 || core.len() > 40 {
+        if matches!(core, "" | "$") || digits == 0 || core.len() > 40 {
             continue;
         }
+        let start = range.start + word.find(core).unwrap_or(0);
         let mixed = core.bytes().any(|byte| byte.is_ascii_alphabetic());
         let Some(read) = unleet(core, mixed) else { continue };
         let patch = Patch::whole(start..start + core.len(), read);
