@@ -3,7 +3,7 @@
 use super::corpus::Example;
 
 /// Ordinary prompts above the flagging mark, and above the blocking one. Both views together flag about twice this.
-const FLAGGED: f64 = 0.005;
+const FLAGGED: f64 = 0.004;
 const BLOCKED: f64 = 0.0007;
 
 /// The scores of an example by a model that had not seen its source.

@@ -94,9 +94,12 @@ pub(super) fn userinfo(text: &[u8]) -> bool {
 
 /// Letters that read as words, however joined: what stands behind the name of a secret in most texts.
 fn is_words(value: &[u8]) -> bool {
-    value.iter().all(|byte| byte.is_ascii_alphabetic() || b"-_.,;:".contains(byte))
-        && !value.split(|byte| !byte.is_ascii_alphabetic()).any(is_random)
-        && !is_jumble(value)
+    let ends = value.iter().rposition(|byte| !b"?!".contains(byte)).map_or(0, |at| at + 1);
+    let value = value.get(..ends).unwrap_or_default();
+    // A letter beyond ASCII is one of a word: passwords are hardly ever typed with them.
+    value.iter().all(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii() || b"-_.,;:".contains(byte))
+        && (!value.is_ascii() || !value.split(|byte| !byte.is_ascii_alphabetic()).any(is_random))
+        && (!value.is_ascii() || !is_jumble(value))
 }
 
 /// What is assigned, without its quotes, and whether it had any.
