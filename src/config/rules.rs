@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rust_embed::RustEmbed;
 
@@ -74,13 +74,18 @@ fn builtin(check: &mut Check<'_>) -> Vec<Source> {
 
 /// The classifier that `named` asks for; `None` if that is none, or if it cannot be used.
 fn classifier(check: &mut Check<'_>, named: &str) -> Option<Arc<Classifier>> {
+    // The one in the binary never changes: it is prepared once and shared by every rule set.
+    static BUILTIN: LazyLock<Result<Arc<Classifier>, String>> = LazyLock::new(|| {
+        let file = Builtin::get(CLASSIFIER).ok_or("it is not there")?;
+        Classifier::new(&file.data).map(Arc::new)
+    });
     let read = match named {
         "off" => return None,
-        "builtin" => Builtin::get(CLASSIFIER).map(|file| file.data.into_owned()).ok_or("it is not there".to_owned()),
-        path => check.reader.model(Path::new(path)),
+        "builtin" => BUILTIN.clone(),
+        path => check.reader.model(Path::new(path)).and_then(|file| Classifier::new(&file).map(Arc::new)),
     };
-    match read.and_then(|file| Classifier::new(&file)) {
-        Ok(classifier) => Some(Arc::new(classifier)),
+    match read {
+        Ok(classifier) => Some(classifier),
         Err(message) => {
             check.problem(&KeyPath::of(&["rules", "classifier"]), format!("{named}: {message}"));
             None
