@@ -17,15 +17,17 @@ pub(super) enum Tone {
 }
 
 /// One of these makes an instruction, wherever it stands.
-const ABOUT_ANSWERS: &str = "user users asked respond responds response responses reply replies answer answers \
-    answering persona reveal disclose divulge prompt prompts instruction instructions chatbot tone conversation refuse \
-    decline hallucinate roleplay assistant \
-    antworte antworten beantworte benutzer nutzer anweisungen niemals réponds répondez répondre utilisateur consignes \
-    responde responda usuario usuário instrucciones instruções eres você rispondi utente istruzioni gebruiker antwoord \
-    instructies jesteś użytkownik odpowiadaj пользователь пользователю пользователя отвечай отвечайте ты инструкции";
+const TELLING: &str = "reveal disclose divulge persona chatbot roleplay hallucinate \
+    antworte beantworte niemals anweisungen réponds répondez consignes responde responda instrucciones instruções eres \
+    rispondi istruzioni antwoord instructies jesteś odpowiadaj отвечай отвечайте ты инструкции";
+
+/// One of these makes an order an instruction.
+const ABOUT_ANSWERS: &str = "user users user's asked asks respond responds response responses reply replies answer answers \
+    answering prompt prompts instruction instructions tone conversation conversations refuse decline assistant \
+    benutzer nutzer utilisateur usuario usuário utente gebruiker użytkownik пользователь пользователю пользователя";
 
 /// One of these, where words are not apart.
-const ABOUT_ANSWERS_DENSE: [&str; 14] = [
+const TELLING_DENSE: [&str; 14] = [
     "你是",
     "您是",
     "用户",
@@ -52,7 +54,8 @@ const YOUR: &str = "role task job goal name purpose mission responses answers pe
 const ORDERS: &str = "do don't don’t never always only keep use avoid be act speak write ask greet offer provide ensure make \
     follow treat if when remember stay return output format cite ignore escalate introduce limit include explain tell \
     say think assume begin end start address recommend suggest redirect politely maintain must should no let give check \
-    verify prefer answer mention discuss call search route summarise summarize translate quote reject confirm you your";
+    verify prefer answer respond reply refuse decline mention discuss call search route summarise summarize translate \
+    quote reject confirm you your wenn falls bei si se als gdy jeśli если когда";
 
 /// The sentences of a text, as ranges of its bytes; quotations are sentences of their own, marked.
 pub(super) fn sentences(text: &str) -> Vec<(Range<usize>, bool)> {
@@ -98,8 +101,8 @@ pub(super) fn tone(sentence: &str) -> Tone {
     let mut words = lower
         .split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '\'' | '’')))
         .filter(|word| word.chars().any(char::is_alphabetic));
-    let about = |word: &str| listed(ABOUT_ANSWERS, word);
-    if words.clone().any(about) || ABOUT_ANSWERS_DENSE.iter().any(|part| lower.contains(part)) {
+    let about = words.clone().any(|word| listed(ABOUT_ANSWERS, word));
+    if words.clone().any(|word| listed(TELLING, word)) || TELLING_DENSE.iter().any(|part| lower.contains(part)) {
         return Tone::Instruction;
     }
     let [first, second, third] = [words.next(), words.next(), words.next()].map(Option::unwrap_or_default);
@@ -111,12 +114,11 @@ pub(super) fn tone(sentence: &str) -> Tone {
         "du" | "tu" | "vous" | "sie" => matches!(second, "bist" | "es" | "êtes" | "sind" | "eres" | "sei"),
         _ => false,
     };
-    if speaks {
-        Tone::Instruction
-    } else if listed(ORDERS, first) {
-        Tone::Order
-    } else {
-        Tone::Fact
+    let orders = listed(ORDERS, first);
+    match (speaks || orders && about, orders) {
+        (true, _) => Tone::Instruction,
+        (false, true) => Tone::Order,
+        (false, false) => Tone::Fact,
     }
 }
 

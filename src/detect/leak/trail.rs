@@ -26,6 +26,8 @@ const FORGET: u32 = 60 * WORD;
 
 /// Words repeated that are a leak, and how many of them are no function words.
 const LEAST: u32 = 12 * WORD;
+/// The same where they go from one sentence to the next as the prompt does.
+const LEAST_RECITED: u32 = 10 * WORD;
 const LEAST_TELLING: u32 = 6 * WORD;
 
 /// What happens at a certain byte of an answer. Positions count its bytes.
@@ -74,6 +76,8 @@ struct Stretch {
     sentences: u32,
     /// Those of them that speak to the model.
     instructions: u32,
+    /// Words in a row that end one sentence and begin the next: recited, not mentioned.
+    seams: u32,
     /// Half words since the last that was new.
     idle: u32,
 }
@@ -218,6 +222,10 @@ impl Matcher {
             return Some(0);
         };
         let mut new = 0;
+        let sentence = |at: usize| known.tokens().get(at).map(|token| (token.sentence, token.size > 0));
+        let (first, last) = (place.tokens().next().and_then(sentence), place.tokens().last().and_then(sentence));
+        let seam = first.zip(last).is_some_and(|((first, tells), (last, told))| first != last && (tells || told));
+        self.stretch.seams += u32::from(seam);
         for at in place.tokens().filter(|at| fresh(&self.covered, *at)).collect::<Vec<_>>() {
             let (Some(token), Some(covered)) = (known.tokens().get(at), self.covered.get_mut(at)) else { continue };
             *covered = number;
@@ -257,16 +265,20 @@ impl Matcher {
     /// Whether what was repeated is more than a mention.
     fn is_leak(&self) -> bool {
         let (stretch, total) = (&self.stretch, self.known.total());
-        if stretch.weight < LEAST || stretch.size < LEAST_TELLING {
+        let least = if stretch.seams > 0 { LEAST_RECITED } else { LEAST };
+        if stretch.weight < least || stretch.size < LEAST_TELLING {
             return false;
         }
-        let few = self.known.sentences().iter().filter(|sentence| sentence.tokens > 0).count() < 3;
-        if few && stretch.weight * 5 < total * 3 || !few && stretch.sentences < 2 || stretch.instructions == 0 {
+        let counted = self.known.sentences().iter().filter(|sentence| sentence.tokens > 0).count();
+        let (whole, recited) = (stretch.weight * 5 >= total * 3, stretch.seams > 0);
+        if stretch.instructions == 0 || !recited && if counted < 3 { !whole } else { stretch.sentences < 2 } {
             return false;
         }
         if self.known.directed() {
-            let much = stretch.weight >= 30 * WORD && stretch.sentences >= 3 && stretch.instructions >= 2;
-            much || stretch.weight * 4 >= total
+            // What a bot can do and who it is sounds like its prompt, but not sentence after sentence.
+            let (much, share) = if recited { (30 * WORD, 4) } else { (60 * WORD, 2) };
+            let much = stretch.weight >= much && stretch.sentences >= 3 && stretch.instructions >= 2;
+            much || stretch.weight * share >= total
         } else {
             stretch.weight >= 150 * WORD || stretch.weight * 2 >= total
         }
