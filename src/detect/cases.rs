@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::RuleSet;
 use super::leak::{self, Known};
 use super::problem::Problem;
+use super::released::Released;
 use super::rule::Rule;
-use super::window::{Flow, Released, inspect};
+use super::window::{Flow, inspect_output_knowing as inspect};
 use crate::types::{Action, Direction, Finding, SpanIndex};
 
 /// How much of the beginning of a match is looked for in what was released.

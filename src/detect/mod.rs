@@ -23,6 +23,7 @@ mod place;
 mod probe;
 mod problem;
 mod read;
+mod released;
 mod rule;
 mod score;
 mod single;
@@ -40,10 +41,11 @@ use crate::types::{RuleId, RuleSetHash};
 
 pub use explain::explain;
 pub use problem::Problem;
+pub use released::Released;
 pub use rule::{Budget, Directions, Examples, Override, Roles, Rule, Source};
 pub use score::{Thresholds, judge};
 pub use validate::Validator;
-pub use window::{Released, Window, inspect_output, inspect_output_knowing};
+pub use window::{Window, inspect_output, inspect_output_knowing};
 
 /// Every rule in force, compiled. Immutable; share it in an `Arc`.
 #[derive(Debug, Clone)]

@@ -14,35 +14,14 @@ use super::automaton::{DEAD, behind};
 use super::late::Recent;
 use super::leak::{Event, Known, Trail};
 use super::output::{OutputEngine, OutputPattern};
+use super::released::Released;
 
-use crate::types::{Action, Evidence, Finding, Severity, SpanIndex};
+use crate::types::{Action, Evidence, Severity, SpanIndex};
 
 /// A buffer that held more than this is given back when empty.
 const KEEP_CAPACITY: usize = 4096;
 /// Bytes looked ahead, where they are there, before a start becomes a candidate. Bounds the work per start.
 const LOOK_AHEAD: usize = 24;
-
-/// What left the window.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Released {
-    /// The text that may go on, unless `unchanged`.
-    pub text: String,
-    /// Exactly the text just fed may go on, and nothing was held before it; `text` is empty then.
-    pub unchanged: bool,
-    /// Stop: nothing further may go on.
-    pub blocked: bool,
-    /// Findings that are now complete, in the order they start.
-    pub findings: Vec<Finding>,
-}
-
-impl Released {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.findings.clear();
-        self.unchanged = false;
-        self.blocked = false;
-    }
-}
 
 /// The window of one channel of an answer.
 #[derive(Debug)]
@@ -80,23 +59,12 @@ impl Window {
 }
 
 /// Inspects a whole text: one feed and the end.
-pub fn inspect_output(rules: &Arc<RuleSet>, span: SpanIndex, text: &str, enforce: bool) -> Released {
-    inspect(rules, None, span, text, enforce)
+pub fn inspect_output(rules: &RuleSet, span: SpanIndex, text: &str, enforce: bool) -> Released {
+    inspect_output_knowing(rules, None, span, text, enforce)
 }
 
 /// The same, where the prompt the text was made under is known.
 pub fn inspect_output_knowing(
-    rules: &Arc<RuleSet>,
-    prompt: Option<&Arc<Known>>,
-    span: SpanIndex,
-    text: &str,
-    enforce: bool,
-) -> Released {
-    inspect(rules, prompt, span, text, enforce)
-}
-
-/// The same for a rule set that is not shared.
-pub(super) fn inspect(
     rules: &RuleSet,
     prompt: Option<&Arc<Known>>,
     span: SpanIndex,
@@ -494,10 +462,10 @@ impl Flow {
                 hold = hold.min(if confirmed { candidate.end } else { candidate.start });
             }
         }
-        let enforced = self.enforce && rules.output().holds_leaks();
-        for (start, end) in self.trail.iter().flat_map(|trail| trail.held()) {
+        // The trail may have read on behind what is blocked.
+        for (start, end) in self.trail.iter().filter(|_| !out.blocked).flat_map(|trail| trail.held()) {
             first = first.min(start);
-            if enforced {
+            if self.enforce && rules.output().holds_leaks() {
                 (starts, hold) = (starts.min(start), hold.min(end.unwrap_or(start)));
             }
         }

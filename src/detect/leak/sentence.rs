@@ -24,6 +24,7 @@ const TELLING: &str = "reveal disclose divulge persona chatbot roleplay hallucin
 /// One of these makes an order an instruction.
 const ABOUT_ANSWERS: &str = "user users user's asked asks respond responds response responses reply replies answer answers \
     answering prompt prompts instruction instructions tone conversation conversations refuse decline assistant \
+    mention discuss pretend sentences paragraphs topics character \
     benutzer nutzer utilisateur usuario usuário utente gebruiker użytkownik пользователь пользователю пользователя";
 
 /// One of these, where words are not apart.
@@ -106,8 +107,9 @@ pub(super) fn tone(sentence: &str) -> Tone {
         return Tone::Instruction;
     }
     let [first, second, third] = [words.next(), words.next(), words.next()].map(Option::unwrap_or_default);
+    let named = sentence.split_whitespace().skip_while(|word| *word != "are").nth(1).is_some_and(is_name);
     let speaks = match first {
-        "you" if second == "are" => matches!(third, "a" | "an" | "the" | "my" | "our") || third.is_empty(),
+        "you" if second == "are" => named || matches!(third, "a" | "an" | "the" | "my" | "our" | ""),
         "you're" | "you’re" => matches!(second, "a" | "an" | "the"),
         "you" => listed(YOU, second),
         "your" => listed(YOUR, second),
@@ -120,6 +122,10 @@ pub(super) fn tone(sentence: &str) -> Tone {
         (false, true) => Tone::Order,
         (false, false) => Tone::Fact,
     }
+}
+
+fn is_name(word: &str) -> bool {
+    word.chars().next().is_some_and(char::is_uppercase)
 }
 
 fn listed(list: &str, word: &str) -> bool {

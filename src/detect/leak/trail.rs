@@ -92,6 +92,8 @@ struct Run {
     /// Where the last word ends that was repeated.
     end: u64,
     found: bool,
+    /// Where it ended when that was told last.
+    told: u64,
 }
 
 impl Trail {
@@ -136,7 +138,7 @@ impl Trail {
 
     /// What must not leave: from where, and where it was found to end so far, if it was.
     pub(in crate::detect) fn held(&self) -> impl Iterator<Item = (u64, Option<u64>)> {
-        let of = |run: &Run| run.hold.map(|start| (start, run.found.then_some(run.end)));
+        let of = |run: &Run| run.hold.map(|start| (start, run.found.then_some(run.told)));
         [of(&self.plain.run), of(&self.decoded.run)].into_iter().flatten()
     }
 }
@@ -195,6 +197,9 @@ impl Matcher {
             Some(_) => {
                 self.run.bridge += word.size;
                 self.run.end = end;
+                if self.run.found && self.run.bridge <= BRIDGE {
+                    return self.found();
+                }
             }
             None => self.run.gap += word.size,
         }
@@ -251,15 +256,20 @@ impl Matcher {
 
     /// The run has grown.
     fn grown(&mut self, from: u64) -> Option<Event> {
-        let Some(start) = self.run.hold else {
+        if self.run.hold.is_none() {
             let needed = if self.stretch.weight >= LEAST { HOLD_AGAIN } else { HOLD };
             if self.run.size >= needed {
                 self.run.hold = Some(from);
             }
             return None;
-        };
+        }
         self.run.found |= self.is_leak();
-        self.run.found.then_some(Event::Found { start, end: self.run.end })
+        if self.run.found { self.found() } else { None }
+    }
+
+    fn found(&mut self) -> Option<Event> {
+        self.run.told = self.run.end;
+        self.run.hold.map(|start| Event::Found { start, end: self.run.end })
     }
 
     /// Whether what was repeated is more than a mention.
