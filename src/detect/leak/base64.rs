@@ -7,7 +7,8 @@ const LEAST: usize = 24;
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     /// The beginning, until there is enough of it.
-    start: Vec<u8>,
+    start: [u8; LEAST],
+    read: usize,
     open: bool,
     bits: u32,
     count: u32,
@@ -24,18 +25,21 @@ impl Decoder {
             // Lines are broken.
             if !(self.open && matches!(letter, '\n' | '\r')) {
                 self.idle = std::mem::take(&mut self.open);
-                self.start.clear();
+                self.read = 0;
             }
             return;
         };
         if self.open {
             return self.sextet(value).into_iter().for_each(take);
         }
-        self.start.push(value);
-        if self.start.len() >= LEAST {
-            (self.open, self.bits, self.count) = (true, 0, 0);
+        if let Some(slot) = self.start.get_mut(self.read) {
+            *slot = value;
+            self.read += 1;
+        }
+        if self.read == LEAST {
+            (self.open, self.bits, self.count, self.read) = (true, 0, 0, 0);
             self.bytes.clear();
-            for value in std::mem::take(&mut self.start) {
+            for value in self.start {
                 self.sextet(value).into_iter().for_each(&mut take);
             }
         }

@@ -1,9 +1,13 @@
 //! A prompt taken apart: its sentences, and whether they speak to the model.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Words after which a sentence is taken for two.
 const LONGEST: usize = 30;
+
+type Words = LazyLock<HashSet<&'static str>>;
 
 /// Whom a sentence speaks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,15 +21,23 @@ pub(super) enum Tone {
 }
 
 /// One of these makes an instruction, wherever it stands.
-const TELLING: &str = "reveal disclose divulge persona chatbot roleplay hallucinate \
+static TELLING: Words = LazyLock::new(|| {
+    listed(
+        "reveal disclose divulge persona chatbot roleplay hallucinate \
     antworte beantworte niemals anweisungen réponds répondez consignes responde responda instrucciones instruções eres \
-    rispondi istruzioni antwoord instructies jesteś odpowiadaj отвечай отвечайте ты инструкции";
+    rispondi istruzioni antwoord instructies jesteś odpowiadaj отвечай отвечайте ты инструкции",
+    )
+});
 
 /// One of these makes an order an instruction.
-const ABOUT_ANSWERS: &str = "user users user's asked asks respond responds response responses reply replies answer answers \
+static ABOUT_ANSWERS: Words = LazyLock::new(|| {
+    listed(
+        "user users user's asked asks respond responds response responses reply replies answer answers \
     answering prompt prompts instruction instructions tone conversation conversations refuse decline assistant \
     mention discuss pretend sentences paragraphs topics character \
-    benutzer nutzer utilisateur usuario usuário utente gebruiker użytkownik пользователь пользователю пользователя";
+    benutzer nutzer utilisateur usuario usuário utente gebruiker użytkownik пользователь пользователю пользователя",
+    )
+});
 
 /// One of these, where words are not apart.
 const TELLING_DENSE: [&str; 14] = [
@@ -46,17 +58,24 @@ const TELLING_DENSE: [&str; 14] = [
 ];
 
 /// One of these behind `you` at the beginning makes an instruction.
-const YOU: &str = "act help work speak answer respond play serve never always only assist provide represent";
+static YOU: Words = LazyLock::new(|| {
+    listed("act help work speak answer respond play serve never always only assist provide represent")
+});
 
 /// One of these behind `your` at the beginning does.
-const YOUR: &str = "role task job goal name purpose mission responses answers persona audience";
+static YOUR: Words =
+    LazyLock::new(|| listed("role task job goal name purpose mission responses answers persona audience"));
 
 /// One of these at the beginning makes an order.
-const ORDERS: &str = "do don't don’t never always only keep use avoid be act speak write ask greet offer provide ensure make \
+static ORDERS: Words = LazyLock::new(|| {
+    listed(
+        "do don't don’t never always only keep use avoid be act speak write ask greet offer provide ensure make \
     follow treat if when remember stay return output format cite ignore escalate introduce limit include explain tell \
     say think assume begin end start address recommend suggest redirect politely maintain must should no let give check \
     verify prefer answer respond reply refuse decline mention discuss call search route summarise summarize translate \
-    quote reject confirm you your wenn falls bei si se als gdy jeśli если когда";
+    quote reject confirm you your wenn falls bei si se als gdy jeśli если когда",
+    )
+});
 
 /// The sentences of a text, as ranges of its bytes; quotations are sentences of their own, marked.
 pub(super) fn sentences(text: &str) -> Vec<(Range<usize>, bool)> {
@@ -102,8 +121,8 @@ pub(super) fn tone(sentence: &str) -> Tone {
     let mut words = lower
         .split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '\'' | '’')))
         .filter(|word| word.chars().any(char::is_alphabetic));
-    let about = words.clone().any(|word| listed(ABOUT_ANSWERS, word));
-    if words.clone().any(|word| listed(TELLING, word)) || TELLING_DENSE.iter().any(|part| lower.contains(part)) {
+    let about = words.clone().any(|word| ABOUT_ANSWERS.contains(word));
+    if words.clone().any(|word| TELLING.contains(word)) || TELLING_DENSE.iter().any(|part| lower.contains(part)) {
         return Tone::Instruction;
     }
     let [first, second, third] = [words.next(), words.next(), words.next()].map(Option::unwrap_or_default);
@@ -111,12 +130,12 @@ pub(super) fn tone(sentence: &str) -> Tone {
     let speaks = match first {
         "you" if second == "are" => named || matches!(third, "a" | "an" | "the" | "my" | "our" | ""),
         "you're" | "you’re" => matches!(second, "a" | "an" | "the"),
-        "you" => listed(YOU, second),
-        "your" => listed(YOUR, second),
+        "you" => YOU.contains(second),
+        "your" => YOUR.contains(second),
         "du" | "tu" | "vous" | "sie" => matches!(second, "bist" | "es" | "êtes" | "sind" | "eres" | "sei"),
         _ => false,
     };
-    let orders = listed(ORDERS, first);
+    let orders = ORDERS.contains(first);
     match (speaks || orders && about, orders) {
         (true, _) => Tone::Instruction,
         (false, true) => Tone::Order,
@@ -128,8 +147,8 @@ fn is_name(word: &str) -> bool {
     word.chars().next().is_some_and(char::is_uppercase)
 }
 
-fn listed(list: &str, word: &str) -> bool {
-    list.split_whitespace().any(|known| known == word)
+fn listed(list: &'static str) -> HashSet<&'static str> {
+    list.split_whitespace().collect()
 }
 
 /// What stands between quotation marks on one line.

@@ -159,6 +159,9 @@ impl Matcher {
     /// The next character, at `start` to `end`.
     fn push(&mut self, letter: char, start: u64, end: u64) -> Option<Event> {
         let mut event = None;
+        if self.run.hold.is_none() && self.reader.goes_on(letter) {
+            return None;
+        }
         for word in self.reader.push(letter).into_iter().flatten() {
             event = self.word(word, start, if word.inside { end } else { start }).or(event);
         }

@@ -18,10 +18,29 @@ const FUNCTION: &str = "the an of to in on at by for from with and or but as is 
     le la les un une de du des et ou est sont es dans avec pour sur ne pas vous tu je \
     el los las y o en con por para que se su no os do da em um uma e il lo gli di che per non sei";
 
-static FUNCTION_WORDS: LazyLock<HashSet<u64>> = LazyLock::new(|| {
+static FUNCTION_WORDS: LazyLock<Set> = LazyLock::new(|| {
     let both = |word: &str| [hash_of(word.chars()), hash_of(word.chars().rev())];
-    FUNCTION.split_whitespace().flat_map(both).collect()
+    let mut set = Set { bits: [0; 64], words: FUNCTION.split_whitespace().flat_map(both).collect() };
+    for hash in &set.words {
+        if let Some(bits) = set.bits.get_mut((hash >> 58) as usize) {
+            *bits |= 1 << (hash & 63);
+        }
+    }
+    set
 });
+
+/// A set of hashes; most that are not in it are told by their bit.
+struct Set {
+    bits: [u64; 64],
+    words: HashSet<u64>,
+}
+
+impl Set {
+    fn contains(&self, hash: u64) -> bool {
+        self.bits.get((hash >> 58) as usize).is_some_and(|bits| bits & (1 << (hash & 63)) != 0)
+            && self.words.contains(&hash)
+    }
+}
 
 /// A word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +66,16 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// Takes the next character if it only goes on with the word.
+    #[inline]
+    pub(super) fn goes_on(&mut self, letter: char) -> bool {
+        let plain = letter.is_ascii_alphanumeric() && !self.escape;
+        if plain {
+            self.add(letter.to_ascii_lowercase());
+        }
+        plain
+    }
+
     /// Takes the next character: the word it ends, and the word it is by itself.
     pub(super) fn push(&mut self, letter: char) -> [Option<Word>; 2] {
         if letter.is_ascii() {
@@ -80,13 +109,14 @@ impl Reader {
         let (hash, short) = (finished(read.hash), read.letters <= LETTERS);
         // Numbers are mostly those of lines and lists.
         let plain = read.letters > 0 && read.alphabetic;
-        let function = plain && (read.letters == 1 || short && FUNCTION_WORDS.contains(&hash));
+        let function = plain && (read.letters == 1 || short && FUNCTION_WORDS.contains(hash));
         plain.then_some(Word { hash, size: WORD, function, inside: false })
     }
 
+    #[inline]
     fn add(&mut self, letter: char) {
         self.dense = None;
-        self.alphabetic |= !letter.is_numeric();
+        self.alphabetic |= letter.is_ascii_lowercase() || !letter.is_numeric();
         if self.letters < LETTERS {
             self.hash = mixed(self.hash, letter);
         }
