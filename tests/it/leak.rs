@@ -138,7 +138,7 @@ async fn an_ordinary_answer_under_a_known_prompt_does_not_wait() {
         let body = (speech.stream)(&words(ORDINARY));
         // All but the last word is there, and the rest is not.
         let cut = body.find("night").unwrap();
-        let cut = body[..cut].rfind("\n\n").unwrap() + 2;
+        let cut = body.get(..cut).unwrap().rfind("\n\n").unwrap() + 2;
         let (first, rest) = body.split_at(cut);
         mock.play(vec![
             answers::stream_head(),

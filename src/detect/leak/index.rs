@@ -10,7 +10,7 @@ use super::words::{Reader, Word, backwards};
 pub const MAX_PROMPT: usize = 32 << 10;
 
 /// A prompt needs so many different words: what says less is nobody's secret, and answers say the same by chance.
-const LEAST: u32 = 12 * WORD;
+const LEAST: u32 = 7 * WORD;
 
 /// Places of one shingle that are looked at.
 const PLACES: usize = 8;

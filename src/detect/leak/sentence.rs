@@ -203,7 +203,7 @@ mod tests {
     fn quotations_stand_apart() {
         let text = "Greet them with \"Good day! How are you?\" and don't be late. Stay calm.";
         let found: Vec<(&str, bool)> =
-            sentences(text).into_iter().map(|(range, quoted)| (text[range].trim(), quoted)).collect();
+            sentences(text).into_iter().map(|(range, quoted)| (text.get(range).unwrap().trim(), quoted)).collect();
         assert_eq!(found[1], ("Good day! How are you?", true));
         assert_eq!(found[3], ("Stay calm.", false));
     }

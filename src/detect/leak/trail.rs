@@ -24,11 +24,14 @@ const SILENCE: u64 = 256;
 /// Other words after which what was repeated before is forgotten.
 const FORGET: u32 = 60 * WORD;
 
-/// Words repeated that are a leak, and how many of them are no function words.
+/// Words repeated that are a leak.
 const LEAST: u32 = 12 * WORD;
 /// The same where they go from one sentence to the next as the prompt does.
 const LEAST_RECITED: u32 = 10 * WORD;
+/// How many of them are no function words.
 const LEAST_TELLING: u32 = 6 * WORD;
+/// The same of a prompt of one or two sentences: bots introduce themselves with them.
+const LEAST_WHOLE: u32 = 20 * WORD;
 
 /// What happens at a certain byte of an answer. Positions count its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,7 +286,8 @@ impl Matcher {
             return false;
         }
         let counted = self.known.sentences().iter().filter(|sentence| sentence.tokens > 0).count();
-        let (whole, recited) = (stretch.weight * 5 >= total * 3, stretch.seams > 0);
+        let whole = stretch.weight * 5 >= total * 3 && stretch.weight >= LEAST_WHOLE;
+        let recited = stretch.seams > 0;
         if stretch.instructions == 0 || !recited && if counted < 3 { !whole } else { stretch.sentences < 2 } {
             return false;
         }
