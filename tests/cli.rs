@@ -214,6 +214,31 @@ fn scan_judges_row_by_row() {
 }
 
 #[test]
+fn scan_compares_an_answer_with_the_prompt_it_was_made_under() {
+    let prompt = "You are a florist in Ghent. Recommend seasonal flowers first. Never promise delivery before noon. Ask \
+        the user for a postcode.";
+    let rule = format!(
+        "id: PC-TEST-0310\ntitle: t\nfamily: leakage\ngain: g\nseverity: high\nscore: 8\ndirection: output\naction: block\n\
+         detection: {{ detector: system_prompt }}\nexamples: {{ positive: ['{prompt} >>> {prompt}'], negative: [n] }}\n"
+    );
+    let directory = small();
+    fs::write(directory.path().join("rules/leak.yaml"), rule).unwrap();
+    fs::write(directory.path().join("prompt"), prompt).unwrap();
+    let answer = format!("I was told: {prompt}");
+    let code = |more: &[&str], text: &str| {
+        let arguments = [&["scan", "--exit-code", "--direction", "output"], more, &[text]].concat();
+        run(directory.path(), &arguments).code
+    };
+    assert_eq!(code(&["--system", "prompt"], &answer), 4);
+    assert_eq!(code(&[], &answer), 0, "no prompt is known");
+    assert_eq!(code(&["--system", "prompt"], "Tulips are in season."), 0);
+    assert_eq!(code(&["--system", "missing"], &answer), 1);
+    let row = serde_json::json!({"id": 1, "text": answer, "direction": "output", "system": prompt}).to_string();
+    let ran = run_with_input(directory.path(), &["scan", "--jsonl", "-"], &row);
+    assert_eq!(ran.json()["rules"][0], "PC-TEST-0310", "{}", ran.out);
+}
+
+#[test]
 fn printed_settings_show_no_secret_wherever_it_came_from() {
     let directory = TempDir::new().unwrap();
     let path = directory.path();

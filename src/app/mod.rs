@@ -17,7 +17,7 @@ use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapsho
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
-use crate::proxy::{Gate, Proxy, Recorder, Shared, VerdictCache};
+use crate::proxy::{Gate, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::telemetry::{self, Metrics, QueueDepth};
 use crate::types::Event;
 use watch::Watch;
@@ -119,6 +119,7 @@ impl Gateway {
             recorder: Recorder::new(sender.clone(), metrics.clone()),
             gate: Gate::new(&settings.limits, metrics.clone()),
             cache: VerdictCache::new(settings.inspect.verdict_cache, random_key()),
+            prompts: PromptCache::new(settings.inspect.prompt_cache.get(), random_key()),
             tls: Arc::new(TlsConfigs::default()),
         });
         let cache = Arc::clone(&shared);

@@ -9,14 +9,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Error;
+use super::names::{DirectionName, RoleName};
 use super::output::Out;
-use super::scan::{DirectionName, RoleName, Scanner, lines};
+use super::scan::{Scanner, lines};
 use crate::config::Source;
 use crate::types::{Decision, Family};
 
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// Files of rows {"text", "label": 0 or 1, "category"?, "direction"?, "role"?}
+    /// Files of rows {"text", "label": 0 or 1, "category"?, "direction"?, "role"?, "system"?}
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// How the figures are printed
@@ -38,6 +39,7 @@ struct Row {
     category: String,
     direction: Option<DirectionName>,
     role: Option<RoleName>,
+    system: Option<String>,
 }
 
 /// What came of one row.
@@ -68,7 +70,8 @@ pub(super) fn run(source: &Source, args: &EvalArgs, out: &mut Out) -> Result<Exi
                 .map_err(|error| Error::Failed(format!("{}: row {number}: {error}", file.name)))?;
             let direction = row.direction.unwrap_or(DirectionName::usual(&row.category)).into();
             file.bytes += row.text.len();
-            let scanned = scanner.text(direction, row.role.unwrap_or(RoleName::User).into(), row.text);
+            let scanned =
+                scanner.text(direction, row.role.unwrap_or(RoleName::User).into(), row.system.as_deref(), row.text);
             file.micros += scanned.micros;
             file.rows.push(Judged {
                 attack: row.label == 1,

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod eval;
+mod names;
 mod output;
 mod remote;
 mod scan;

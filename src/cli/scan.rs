@@ -12,10 +12,12 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::names::{DialectName, DirectionName, RoleName};
 use super::output::Out;
 use super::{Error, load};
 use crate::config::settings::{SecurityMode, Settings};
 use crate::config::{self, Source};
+use crate::detect::leak::Known;
 use crate::detect::{self, RuleSet, Thresholds};
 use crate::types::{Decision, Dialect, Direction, Role, SpanIndex, Verdict};
 use crate::wire;
@@ -37,12 +39,15 @@ pub(super) struct ScanArgs {
     /// What the request body is written in
     #[arg(long, value_enum, default_value_t = DialectName::Chat, requires = "body")]
     dialect: DialectName,
-    /// Read rows {"id", "text", "direction"?, "role"?} from a file, `-` for standard input, and print a line for each
+    /// Read rows {"id", "text", "direction"?, "role"?, "system"?} from a file, `-` for standard input, and print a line for each
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
     /// Whether the text is on its way to the model or comes from it
     #[arg(long, value_enum, default_value_t = DirectionName::Input)]
     direction: DirectionName,
+    /// The system prompt the text, an answer, was made under: with `--direction output`, and for rows without their own
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    system: Option<PathBuf>,
     /// Who is said to have written it
     #[arg(long, value_enum, default_value_t = RoleName::User)]
     role: RoleName,
@@ -58,78 +63,6 @@ pub(super) struct ScanArgs {
 enum Format {
     Text,
     Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum DirectionName {
-    Input,
-    Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RoleName {
-    System,
-    Developer,
-    User,
-    Assistant,
-    Tool,
-    Definition,
-    Parameter,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DialectName {
-    Chat,
-    Responses,
-    Completions,
-    Embeddings,
-    Messages,
-    Generic,
-}
-
-impl From<DirectionName> for Direction {
-    fn from(name: DirectionName) -> Self {
-        match name {
-            DirectionName::Input => Self::Input,
-            DirectionName::Output => Self::Output,
-        }
-    }
-}
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::System => Self::System,
-            RoleName::Developer => Self::Developer,
-            RoleName::User => Self::User,
-            RoleName::Assistant => Self::Assistant,
-            RoleName::Tool => Self::Tool,
-            RoleName::Definition => Self::Definition,
-            RoleName::Parameter => Self::Parameter,
-        }
-    }
-}
-
-impl From<DialectName> for Dialect {
-    fn from(name: DialectName) -> Self {
-        match name {
-            DialectName::Chat => Self::Chat,
-            DialectName::Responses => Self::Responses,
-            DialectName::Completions => Self::Completions,
-            DialectName::Embeddings => Self::Embeddings,
-            DialectName::Messages => Self::Messages,
-            DialectName::Generic => Self::Generic,
-        }
-    }
-}
-
-impl DirectionName {
-    /// Which way texts of a category travel.
-    pub(super) fn usual(category: &str) -> Self {
-        if category.starts_with("completion") { Self::Output } else { Self::Input }
-    }
 }
 
 /// The rules and thresholds of a configuration.
@@ -149,8 +82,9 @@ pub(super) struct Scanned {
 
 pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<ExitCode, Error> {
     let scanner = Scanner::new(source)?;
+    let system = args.system.as_deref().map(|path| read(path).and_then(utf8)).transpose()?;
     if let Some(rows) = &args.jsonl {
-        return scanner.rows(rows, args, out);
+        return scanner.rows(rows, args, system.as_deref(), out);
     }
     let scanned = match &args.body {
         Some(path) => scanner.body(args.dialect.into(), &read(path)?)?,
@@ -160,7 +94,7 @@ pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<Exi
                 (_, Some(path)) => utf8(read(path)?)?,
                 (_, None) => utf8(read(Path::new("-"))?)?,
             };
-            scanner.text(args.direction.into(), args.role.into(), text)
+            scanner.text(args.direction.into(), args.role.into(), system.as_deref(), text)
         }
     };
     match args.format {
@@ -178,11 +112,12 @@ impl Scanner {
         Ok(Self { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) })
     }
 
-    /// The verdict on one text; a conversation written as a JSON list of messages is read turn by turn.
-    pub(super) fn text(&self, direction: Direction, role: Role, text: String) -> Scanned {
+    /// The verdict on one text; a conversation written as a JSON list of messages is read turn by turn, and an answer
+    /// is compared with the system prompt it was made under.
+    pub(super) fn text(&self, direction: Direction, role: Role, system: Option<&str>, text: String) -> Scanned {
         match conversation(&text) {
             Some(turns) if direction == Direction::Input => self.conversation(turns),
-            Some(_) | None => self.plain(direction, role, text),
+            Some(_) | None => self.plain(direction, role, system, text),
         }
     }
 
@@ -201,7 +136,7 @@ impl Scanner {
         Scanned { direction: Direction::Input, texts, verdict, micros }
     }
 
-    fn plain(&self, direction: Direction, role: Role, text: String) -> Scanned {
+    fn plain(&self, direction: Direction, role: Role, system: Option<&str>, text: String) -> Scanned {
         let started = Instant::now();
         let mut findings = Vec::new();
         let thresholds = match direction {
@@ -210,7 +145,9 @@ impl Scanner {
                 self.thresholds()
             }
             Direction::Output => {
-                findings = detect::inspect_output(&self.rules, SpanIndex(0), &text, true).findings;
+                let known = Known::of(system).map(Arc::new);
+                let span = SpanIndex(0);
+                findings = detect::inspect_output_knowing(&self.rules, known.as_ref(), span, &text, true).findings;
                 // An answer is judged by what its rules ask for: a stream cannot take words back.
                 Thresholds { flag_at: 1, block_at: u32::MAX }
             }
@@ -238,7 +175,7 @@ impl Scanner {
     }
 
     /// One verdict per row. A row that cannot be read gets a line that says so, and the exit code is 1.
-    fn rows(&self, path: &Path, args: &ScanArgs, out: &mut Out) -> Result<ExitCode, Error> {
+    fn rows(&self, path: &Path, args: &ScanArgs, system: Option<&str>, out: &mut Out) -> Result<ExitCode, Error> {
         let (mut bad, mut worst) = (false, Decision::Allow);
         for (number, line) in (1_u64..).zip(open(path)?.lines()) {
             let line = line.map_err(|source| Error::Io { what: format!("row {number}"), source })?;
@@ -249,7 +186,8 @@ impl Scanner {
                 Ok(row) => {
                     let direction = row.direction.unwrap_or(args.direction).into();
                     let role = row.role.unwrap_or(args.role).into();
-                    let scanned = self.text(direction, role, row.text);
+                    let system = row.system.as_deref().or(system);
+                    let scanned = self.text(direction, role, system, row.text);
                     worst = worst.max(scanned.verdict.decision);
                     out.line(scanned.row(&row.id))?;
                 }
@@ -284,6 +222,7 @@ struct Row {
     text: String,
     direction: Option<DirectionName>,
     role: Option<RoleName>,
+    system: Option<String>,
 }
 
 impl Scanned {

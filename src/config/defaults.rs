@@ -140,6 +140,7 @@ impl Default for Inspect {
             on_failure: OnFailure::Closed,
             answers: true,
             verdict_cache: 65_536,
+            prompt_cache: Size::bytes(16 * MIB),
             yield_every: Size::bytes(256 * KIB),
             show_rules: false,
         }

@@ -284,6 +284,8 @@ pub struct Inspect {
     pub answers: bool,
     /// Spans whose clean verdict is remembered; 0 switches the cache off.
     pub verdict_cache: usize,
+    /// Memory for the indexes of system prompts that answers are compared with; 0 indexes every prompt anew.
+    pub prompt_cache: Size,
     /// Bytes of inspection before a worker lets other requests run.
     pub yield_every: Size,
     /// Let the matched rules' ids appear in the error the client sees.

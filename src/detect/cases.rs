@@ -1,9 +1,13 @@
 //! A rule proves itself: its own examples, run through every path a text can take.
 
+use std::sync::Arc;
+
 use super::RuleSet;
+use super::leak::{self, Known};
 use super::problem::Problem;
+use super::released::Released;
 use super::rule::Rule;
-use super::window::{Flow, Released, inspect};
+use super::window::{Flow, inspect_output_knowing as inspect};
 use crate::types::{Action, Direction, Finding, SpanIndex};
 
 /// How much of the beginning of a match is looked for in what was released.
@@ -54,10 +58,22 @@ fn found(rules: &RuleSet, at: usize, rule: &Rule, text: &str, direction: Directi
             rules.scan_conversation(&turns, &mut findings);
         }
         Direction::Input => rules.scan(SpanIndex(0), rule.roles.any(), text, &mut findings),
-        Direction::Output => findings = inspect(rules, SpanIndex(0), text, false).findings,
+        Direction::Output => {
+            let (prompt, text) = answer(rules, at, text);
+            findings = inspect(rules, prompt.as_ref(), SpanIndex(0), text, false).findings;
+        }
     }
     findings.retain(|finding| finding.rule == rule.id);
     findings
+}
+
+/// The answer of an example, and the prompt it was made under where the rule compares them: `prompt >>> answer`.
+fn answer<'t>(rules: &RuleSet, at: usize, text: &'t str) -> (Option<Arc<Known>>, &'t str) {
+    if !rules.is_about_leaks(at) {
+        return (None, text);
+    }
+    let (prompt, answer) = leak::example(text);
+    (prompt.map(Arc::new), answer)
 }
 
 fn positive(rules: &RuleSet, at: usize, rule: &Rule, text: &str) -> Vec<String> {
@@ -72,8 +88,11 @@ fn positive(rules: &RuleSet, at: usize, rule: &Rule, text: &str) -> Vec<String> 
     if findings.is_empty() {
         wrong.push("does not match as output".to_owned());
     }
+    let (prompt, text) = answer(rules, at, text);
+    let prompt = prompt.as_ref();
     for enforce in [false, true] {
-        let (whole, parts) = (inspect(rules, SpanIndex(0), text, enforce), streamed(rules, text, enforce));
+        let whole = inspect(rules, prompt, SpanIndex(0), text, enforce);
+        let parts = streamed(rules, prompt, text, enforce);
         let left = if whole.unchanged { text } else { &whole.text };
         if left != parts.text || whole.blocked != parts.blocked || whole.findings != parts.findings {
             wrong.push("is decided differently when it arrives character by character".to_owned());
@@ -91,8 +110,8 @@ fn positive(rules: &RuleSet, at: usize, rule: &Rule, text: &str) -> Vec<String> 
 }
 
 /// The same text, one character at a time.
-fn streamed(rules: &RuleSet, text: &str, enforce: bool) -> Released {
-    let mut flow = Flow::new(SpanIndex(0), enforce);
+fn streamed(rules: &RuleSet, prompt: Option<&Arc<Known>>, text: &str, enforce: bool) -> Released {
+    let mut flow = Flow::new(SpanIndex(0), enforce).knowing(rules, prompt);
     let (mut all, mut out) = (Released::default(), Released::default());
     let mut buffer = [0; 4];
     for letter in text.chars() {

@@ -17,7 +17,7 @@ use super::pattern::{Literals, longest, parse};
 use super::probe::Probe;
 use super::problem::Problem;
 use super::read::Report;
-use super::rule::{Budget, Override, Source};
+use super::rule::{Budget, Override, Rule, Source};
 use super::single::{Pattern, Placed, Way};
 use super::{RuleSet, Stats};
 use crate::types::{Action, Direction, RuleSetHash};
@@ -38,6 +38,7 @@ struct Compiler<'a> {
     watches: Vec<Watch>,
     reports: Vec<Report>,
     output: Vec<OutputRule>,
+    leaks: Vec<usize>,
     patterns: Vec<(usize, Hir)>,
     stats: Stats,
 }
@@ -59,6 +60,7 @@ pub(super) fn compile(
         watches: Vec::new(),
         reports: Vec::new(),
         output: Vec::new(),
+        leaks: Vec::new(),
         patterns: Vec::new(),
         stats: Stats::default(),
     };
@@ -91,15 +93,7 @@ impl Compiler<'_> {
             return;
         }
         if let Some(probe) = loaded.probe {
-            self.stats.input_rules += 1;
-            let roles = loaded.rule.roles;
-            match probe {
-                Probe::Web(probe) => self.watches.push(Watch { rule: at, roles, probe }),
-                Probe::Classifier | Probe::Conversation | Probe::Hidden | Probe::Disguise => {
-                    self.reports.push(Report { rule: at, roles, probe });
-                }
-            }
-            return;
+            return self.detector(at, loaded, probe);
         }
         let directions = loaded.rule.directions;
         if directions.include(Direction::Input)
@@ -111,6 +105,27 @@ impl Compiler<'_> {
             && let Err(problems) = self.output_rule(at, loaded, &selections)
         {
             self.problems.extend(problems);
+        }
+    }
+
+    fn detector(&mut self, at: usize, loaded: &Loaded, probe: Probe) {
+        if probe.is_for_answers() {
+            self.stats.output_rules += 1;
+        } else {
+            self.stats.input_rules += 1;
+        }
+        let Rule { roles, action, validators, .. } = &loaded.rule;
+        match probe {
+            Probe::Web(probe) => self.watches.push(Watch { rule: at, roles: *roles, probe }),
+            Probe::Classifier | Probe::Conversation | Probe::Hidden | Probe::Disguise => {
+                self.reports.push(Report { rule: at, roles: *roles, probe });
+            }
+            Probe::SystemPrompt => {
+                self.leaks.push(self.output.len());
+                self.reports.push(Report { rule: at, roles: *roles, probe });
+                let (action, validators) = (*action, validators.clone());
+                self.output.push(OutputRule { rule: at, action, validators, not: Vec::new() });
+            }
         }
     }
 
@@ -245,7 +260,7 @@ impl Compiler<'_> {
         let input = InputEngine::new(self.input, self.watches, &sets);
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
         let positions: Vec<usize> = self.output.iter().map(|rule| rule.rule).collect();
-        let output = OutputEngine::new(self.output, &self.patterns, limit);
+        let output = OutputEngine::new(self.output, &self.patterns, self.leaks, limit);
         let (input, output) = match (input, output) {
             (Ok(input), Ok(output)) => (input, output),
             (input, output) => {

@@ -220,7 +220,13 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
             None
         }
         (Some(detector), confidence) => match Probe::parse(&detector, confidence.as_deref()) {
-            Ok(_) if raw.direction != Directions::Input || raw.action == Action::Redact => {
+            Ok(probe) if probe.is_for_answers() && raw.direction != Directions::Output => {
+                wrong("detection.detector", "looks at answers (`direction: output`)".into());
+                None
+            }
+            Ok(probe)
+                if !probe.is_for_answers() && (raw.direction != Directions::Input || raw.action == Action::Redact) =>
+            {
                 wrong("detection.detector", "looks at prompts (`direction: input`) and cannot redact".into());
                 None
             }

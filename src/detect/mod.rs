@@ -13,6 +13,7 @@ mod explain;
 mod frequency;
 mod input;
 mod late;
+pub mod leak;
 mod literal;
 mod load;
 pub mod normalize;
@@ -22,6 +23,7 @@ mod place;
 mod probe;
 mod problem;
 mod read;
+mod released;
 mod rule;
 mod score;
 mod single;
@@ -39,10 +41,11 @@ use crate::types::{RuleId, RuleSetHash};
 
 pub use explain::explain;
 pub use problem::Problem;
+pub use released::Released;
 pub use rule::{Budget, Directions, Examples, Override, Roles, Rule, Source};
 pub use score::{Thresholds, judge};
 pub use validate::Validator;
-pub use window::{Released, Window, inspect_output};
+pub use window::{Window, inspect_output, inspect_output_knowing};
 
 /// Every rule in force, compiled. Immutable; share it in an `Arc`.
 #[derive(Debug, Clone)]
@@ -103,6 +106,11 @@ impl RuleSet {
     /// Its rules, by id.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Whether some rule compares answers with the prompt they were made under: [`leak::Known`] is worth making.
+    pub fn knows_prompts(&self) -> bool {
+        !self.output.leaks.is_empty()
     }
 
     /// What replaces a match of `rule` where it is redacted.

@@ -13,6 +13,8 @@ pub(super) struct OutputEngine {
     pub(super) patterns: Vec<OutputPattern>,
     pub(super) rules: Vec<OutputRule>,
     pub(super) starts: Starts,
+    /// The rules that report a repeated prompt, by position among the output rules.
+    pub(super) leaks: Vec<usize>,
 }
 
 /// One pattern of a rule.
@@ -64,8 +66,14 @@ impl OutputRule {
 }
 
 impl OutputEngine {
-    /// Compiles `patterns`, each with the position of its output rule. `limit` is for each of them, in bytes.
-    pub(super) fn new(rules: Vec<OutputRule>, patterns: &[(usize, Hir)], limit: usize) -> Result<Self, Refused> {
+    /// Compiles `patterns`, each with the position of its output rule; the rules `leaks` report a repeated prompt.
+    /// `limit` is for each pattern, in bytes.
+    pub(super) fn new(
+        rules: Vec<OutputRule>,
+        patterns: &[(usize, Hir)],
+        leaks: Vec<usize>,
+        limit: usize,
+    ) -> Result<Self, Refused> {
         let mut own = Vec::with_capacity(patterns.len());
         for (rule, hir) in patterns {
             let automaton = Automaton::build(hir, limit).map_err(|error| refused(error, *rule, limit))?;
@@ -76,7 +84,12 @@ impl OutputEngine {
             return Err(Refused { rule: None, message: "more than 65,535 patterns for answers".into() });
         }
         let starts = Starts::new(&own);
-        Ok(Self { patterns: own, rules, starts })
+        Ok(Self { patterns: own, rules, starts, leaks })
+    }
+
+    /// Whether a repeated prompt must not leave.
+    pub(super) fn holds_leaks(&self) -> bool {
+        self.leaks.iter().filter_map(|rule| self.rules.get(*rule)).any(|rule| rule.kind().enforced)
     }
 
     /// The pattern with a number.

@@ -7,6 +7,7 @@
 //! | `conversation` | what it thinks of the turns of a conversation together |
 //! | `hidden` | text hidden in characters that show as nothing |
 //! | `disguise` | an attack that only shows in another reading of the text |
+//! | `system_prompt` | an answer that repeats the prompt it was made under; answers only |
 
 use super::web;
 
@@ -23,6 +24,8 @@ pub(super) enum Probe {
     Hidden,
     /// An attack in disguise.
     Disguise,
+    /// A prompt repeated in an answer.
+    SystemPrompt,
 }
 
 impl Probe {
@@ -33,6 +36,7 @@ impl Probe {
             "conversation" => Self::Conversation,
             "hidden" => Self::Hidden,
             "disguise" => Self::Disguise,
+            "system_prompt" => Self::SystemPrompt,
             _ => {
                 let confidence = confidence.ok_or("needs `confidence` beside it")?;
                 return web::Probe::parse(detector, confidence).map(Self::Web);
@@ -42,5 +46,10 @@ impl Probe {
             None => Ok(whole),
             Some(_) => Err(format!("`{detector}` takes no `confidence`")),
         }
+    }
+
+    /// Whether it looks at answers; all others look at prompts.
+    pub(super) fn is_for_answers(self) -> bool {
+        self == Self::SystemPrompt
     }
 }

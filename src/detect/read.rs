@@ -99,7 +99,7 @@ impl RuleSet {
                     let worth = opinion.as_ref().filter(|opinion| opinion.points >= WORTH);
                     worth.map(|opinion| (opinion.place.clone(), Some(opinion.points)))
                 }
-                Probe::Web(_) | Probe::Conversation => None,
+                Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt => None,
             };
             hits.extend(at.map(|(place, points)| Hit {
                 rule: report.rule,
@@ -139,6 +139,11 @@ impl RuleSet {
     /// Whether a rule looks at conversations, not at single texts.
     pub(super) fn is_about_conversations(&self, rule: usize) -> bool {
         self.reports.iter().any(|report| report.rule == rule && report.probe == Probe::Conversation)
+    }
+
+    /// Whether a rule compares answers with the prompt they were made under.
+    pub(super) fn is_about_leaks(&self, rule: usize) -> bool {
+        self.reports.iter().any(|report| report.rule == rule && report.probe == Probe::SystemPrompt)
     }
 
     /// Whether a rule says nothing without a classifier.

@@ -12,36 +12,16 @@ use std::sync::Arc;
 use super::RuleSet;
 use super::automaton::{DEAD, behind};
 use super::late::Recent;
+use super::leak::{Event, Known, Trail};
 use super::output::{OutputEngine, OutputPattern};
+use super::released::Released;
 
-use crate::types::{Action, Evidence, Finding, Severity, SpanIndex};
+use crate::types::{Action, Evidence, Severity, SpanIndex};
 
 /// A buffer that held more than this is given back when empty.
 const KEEP_CAPACITY: usize = 4096;
 /// Bytes looked ahead, where they are there, before a start becomes a candidate. Bounds the work per start.
 const LOOK_AHEAD: usize = 24;
-
-/// What left the window.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Released {
-    /// The text that may go on, unless `unchanged`.
-    pub text: String,
-    /// Exactly the text just fed may go on, and nothing was held before it; `text` is empty then.
-    pub unchanged: bool,
-    /// Stop: nothing further may go on.
-    pub blocked: bool,
-    /// Findings that are now complete, in the order they start.
-    pub findings: Vec<Finding>,
-}
-
-impl Released {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.findings.clear();
-        self.unchanged = false;
-        self.blocked = false;
-    }
-}
 
 /// The window of one channel of an answer.
 #[derive(Debug)]
@@ -54,6 +34,12 @@ impl Window {
     /// An empty window. With `enforce` off it reports what it finds, but never holds or changes anything.
     pub fn new(rules: Arc<RuleSet>, span: SpanIndex, enforce: bool) -> Self {
         Self { rules, flow: Flow::new(span, enforce) }
+    }
+
+    /// The same, where the prompt the answer was made under is known. Nothing was fed yet.
+    pub fn knowing(mut self, prompt: Option<&Arc<Known>>) -> Self {
+        self.flow = self.flow.knowing(&self.rules, prompt);
+        self
     }
 
     /// Takes the next part of the channel's text; `out` is cleared and filled with what may leave.
@@ -73,13 +59,19 @@ impl Window {
 }
 
 /// Inspects a whole text: one feed and the end.
-pub fn inspect_output(rules: &Arc<RuleSet>, span: SpanIndex, text: &str, enforce: bool) -> Released {
-    inspect(rules, span, text, enforce)
+pub fn inspect_output(rules: &RuleSet, span: SpanIndex, text: &str, enforce: bool) -> Released {
+    inspect_output_knowing(rules, None, span, text, enforce)
 }
 
-/// `inspect_output` for a rule set that is not shared.
-pub(super) fn inspect(rules: &RuleSet, span: SpanIndex, text: &str, enforce: bool) -> Released {
-    let mut flow = Flow::new(span, enforce);
+/// The same, where the prompt the text was made under is known.
+pub fn inspect_output_knowing(
+    rules: &RuleSet,
+    prompt: Option<&Arc<Known>>,
+    span: SpanIndex,
+    text: &str,
+    enforce: bool,
+) -> Released {
+    let mut flow = Flow::new(span, enforce).knowing(rules, prompt);
     let (mut all, mut end) = (Released::default(), Released::default());
     flow.feed(rules, text, &mut all);
     if !all.blocked {
@@ -106,6 +98,8 @@ pub(super) struct Flow {
     before: Option<u8>,
     /// The last bytes fed, for what is looked for backwards.
     recent: Recent,
+    /// What is repeated of the prompt, where it is known and a rule reports that.
+    trail: Option<Box<Trail>>,
     /// Bytes fed.
     fed: u64,
     /// Bytes that left or were replaced for good.
@@ -159,6 +153,7 @@ impl Flow {
             blocked: None,
             before: None,
             recent: Recent::default(),
+            trail: None,
             fed: 0,
             sent: 0,
             base: 0,
@@ -167,6 +162,12 @@ impl Flow {
             cuts: Vec::new(),
             open: Vec::new(),
         }
+    }
+
+    pub(super) fn knowing(mut self, rules: &RuleSet, prompt: Option<&Arc<Known>>) -> Self {
+        let reported = !rules.output().leaks.is_empty();
+        self.trail = prompt.filter(|_| reported).map(|prompt| Box::new(Trail::new(prompt)));
+        self
     }
 
     pub(super) fn held(&self) -> usize {
@@ -183,7 +184,7 @@ impl Flow {
         let clear = self.sent == self.fed;
         if self.kept.is_empty() {
             self.base = self.fed;
-            self.advance(rules, text.as_bytes(), out);
+            self.read(rules, text, out);
             let from = self.release(rules, text, clear, out);
             self.base += from as u64;
             self.kept.push_str(text.get(from..).unwrap_or_default());
@@ -191,7 +192,7 @@ impl Flow {
         }
         let mut view = std::mem::take(&mut self.kept);
         view.push_str(text);
-        self.advance(rules, view.as_bytes(), out);
+        self.read(rules, &view, out);
         let from = self.release(rules, &view, clear, out);
         self.base += from as u64;
         if from >= view.len() && view.capacity() > KEEP_CAPACITY {
@@ -216,6 +217,9 @@ impl Flow {
             }
             self.ended(rules, pattern, &candidate, view.as_bytes());
         }
+        for event in self.trail.take().into_iter().flat_map(|mut trail| trail.finish()) {
+            self.repeated(rules, event);
+        }
         // What would have had to come cannot any more.
         self.recent = Recent::default();
         self.release(rules, &view, clear, out);
@@ -225,6 +229,31 @@ impl Flow {
     fn stopped(&self, out: &mut Released) -> bool {
         out.blocked = self.blocked.is_some() && self.enforce;
         out.blocked
+    }
+
+    /// Reads what of `view` (which starts at `base`) was not read yet, from one thing that happens to the next.
+    fn read(&mut self, rules: &RuleSet, view: &str, out: &mut Released) {
+        loop {
+            let at = size(self.fed - self.base);
+            let rest = view.get(at..).unwrap_or_default();
+            let (length, event) = self.trail.as_mut().map_or((rest.len(), None), |trail| trail.feed(rest));
+            self.advance(rules, view.as_bytes().get(..at + length).unwrap_or_default(), out);
+            let Some(event) = event.filter(|_| self.blocked.is_none() || !self.enforce) else { return };
+            self.repeated(rules, event);
+        }
+    }
+
+    /// The prompt is repeated.
+    fn repeated(&mut self, rules: &RuleSet, event: Event) {
+        let Event::Found { start, end } = event else { return };
+        for rule in &rules.output().leaks {
+            self.accept(rules, *rule, start, end);
+        }
+    }
+
+    /// Where the first finding may start that is yet to be told of what is repeated.
+    fn repeats_from(&self) -> u64 {
+        self.trail.iter().flat_map(|trail| trail.held()).map(|(start, _)| start).min().unwrap_or(u64::MAX)
     }
 
     /// Reads the bytes of `view` (which starts at `base`) that were not read yet.
@@ -252,7 +281,7 @@ impl Flow {
                 }
                 if self.live.is_empty() && !self.open.is_empty() {
                     let until = self.late_start(engine, fresh.get(..=at).unwrap_or_default());
-                    self.close(rules, until, out);
+                    self.close(rules, until.min(self.repeats_from()), out);
                 }
             }
             if starts {
@@ -433,6 +462,13 @@ impl Flow {
                 hold = hold.min(if confirmed { candidate.end } else { candidate.start });
             }
         }
+        // The trail may have read on behind what is blocked.
+        for (start, end) in self.trail.iter().filter(|_| !out.blocked).flat_map(|trail| trail.held()) {
+            first = first.min(start);
+            if self.enforce && rules.output().holds_leaks() {
+                (starts, hold) = (starts.min(start), hold.min(end.unwrap_or(start)));
+            }
+        }
         if out.blocked {
             let start = self.blocked.unwrap_or(0);
             (first, starts, hold) = (u64::MAX, starts.min(start), hold.min(start));
@@ -449,7 +485,7 @@ impl Flow {
             self.emit(rules, view, starts, hold, &mut out.text);
         }
         if out.blocked {
-            (self.live, self.cuts, self.kept) = (Vec::new(), Vec::new(), String::new());
+            (self.live, self.cuts, self.kept, self.trail) = (Vec::new(), Vec::new(), String::new(), None);
             return view.len();
         }
         size(hold.min(needed).saturating_sub(self.base))

@@ -22,6 +22,7 @@ use super::relay::{Relay, Way};
 use super::route::Plan;
 use crate::config::Snapshot;
 use crate::config::settings::{BlockMode, Mode};
+use crate::detect::leak::Known;
 use crate::types::{ApiFamily, Channel, Decision};
 use crate::wire::{self, PieceKind};
 
@@ -67,6 +68,7 @@ pub(super) async fn relay(
     plan: Plan,
     cut: &CancellationToken,
     answer: Answer,
+    known: Option<Arc<Known>>,
     admitted: Admitted,
     flight: &mut Flight,
 ) -> Result<Relayed, Refusal> {
@@ -76,7 +78,7 @@ pub(super) async fn relay(
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
     let keys = Scrubber::new(plan.upstream.api_key.as_ref());
-    let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce, keys.clone());
+    let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce, known, keys.clone());
     scrub_headers(&keys, &mut headers);
     if inspects {
         clean_headers(&mut inspector, &mut headers, plan.mode == Mode::Enforce);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::Shared;
 use super::cache::VerdictCache;
 use super::panics;
 use super::record::{Flight, micros_since};
@@ -13,6 +14,7 @@ use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::Snapshot;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
+use crate::detect::leak::Known;
 use crate::detect::{self, Thresholds};
 use crate::telemetry::Part;
 use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, Role, SpanIndex, Verdict};
@@ -21,6 +23,7 @@ use crate::wire::{self, Prompt};
 /// A request body that may leave: inspected, or exempt by policy. Only this module makes one.
 pub(super) struct Cleared {
     body: Bytes,
+    known: Option<Arc<Known>>,
 }
 
 impl Cleared {
@@ -29,15 +32,20 @@ impl Cleared {
         self.body
     }
 
+    /// The prompt it holds, for the answer to be compared with.
+    pub(super) fn known(&self) -> Option<Arc<Known>> {
+        self.known.clone()
+    }
+
     /// A request without a body: there is nothing to inspect but its path, and that is canonical.
     pub(super) fn bodiless() -> Self {
-        Self { body: Bytes::new() }
+        Self { body: Bytes::new(), known: None }
     }
 
     /// A request that a policy exempts: a route with `action = "pass"`.
     pub(super) fn exempt(flight: &mut Flight, body: Bytes) -> Self {
         flight.note(|record| record.request_bytes.exempt += body.len() as u64);
-        Self { body }
+        Self { body, known: None }
     }
 }
 
@@ -50,7 +58,7 @@ pub(super) async fn prompt(
     snapshot: &Snapshot,
     plan: &Plan,
     caller: &Caller,
-    cache: &VerdictCache,
+    shared: &Shared,
     flight: &mut Flight,
     body: Bytes,
 ) -> Result<Cleared, Refusal> {
@@ -67,15 +75,25 @@ pub(super) async fn prompt(
         harden(snapshot, plan, &prompt)
     } else {
         account(snapshot, plan, flight, &prompt, body.len())?;
-        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, cache, flight, &prompt))).await;
+        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, &shared.cache, flight, &prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
         match verdict {
             Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,
             Err(panics::Panicked) => failed(snapshot, plan, flight, &prompt, body.len())?,
         }
     };
+    let known = known(snapshot, plan, shared, &prompt);
     let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
-    Ok(Cleared { body })
+    Ok(Cleared { body, known })
+}
+
+/// What the answer is compared with: what the operator told the model.
+fn known(snapshot: &Snapshot, plan: &Plan, shared: &Shared, prompt: &Prompt<'_>) -> Option<Arc<Known>> {
+    if !plan.inspects_answers(&snapshot.settings) || !snapshot.rules.knows_prompts() {
+        return None;
+    }
+    let told = prompt.spans.iter().filter(|span| matches!(span.role, Role::System | Role::Developer));
+    shared.prompts.of(told.map(|span| &*span.text))
 }
 
 /// A query travels on with the request, so it is inspected like a parameter of it. It cannot be redacted in place:

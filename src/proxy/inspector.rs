@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::keys::{self, Scrub, Scrubber};
+use crate::detect::leak::Known;
 use crate::detect::{self, Released, RuleSet, Thresholds, Window};
 use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
 
@@ -10,6 +11,8 @@ use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
 pub(super) struct Inspector {
     rules: Arc<RuleSet>,
     enforce: bool,
+    /// The prompt the answer was made under.
+    known: Option<Arc<Known>>,
     keys: Scrubber,
     lanes: Vec<Lane>,
     next_span: u32,
@@ -58,10 +61,11 @@ impl Fed {
 impl Inspector {
     /// Nothing seen yet. Without `enforce` everything is reported and nothing held or changed, but for what `keys`
     /// takes out.
-    pub(super) fn new(rules: Arc<RuleSet>, enforce: bool, keys: Scrubber) -> Self {
+    pub(super) fn new(rules: Arc<RuleSet>, enforce: bool, known: Option<Arc<Known>>, keys: Scrubber) -> Self {
         Self {
             rules,
             enforce,
+            known,
             keys,
             lanes: Vec::new(),
             next_span: 0,
@@ -77,7 +81,7 @@ impl Inspector {
             Some(index) => index,
             None => {
                 let span = self.span();
-                let window = Window::new(Arc::clone(&self.rules), span, self.enforce);
+                let window = Window::new(Arc::clone(&self.rules), span, self.enforce).knowing(self.known.as_ref());
                 self.lanes.push(Lane { channel, window, scrub: self.keys.of_text() });
                 self.lanes.len() - 1
             }
@@ -112,7 +116,7 @@ impl Inspector {
     /// A text that is complete in itself.
     pub(super) fn whole(&mut self, text: &str) -> Fed {
         let span = self.span();
-        self.scratch = detect::inspect_output(&self.rules, span, text, self.enforce);
+        self.scratch = detect::inspect_output_knowing(&self.rules, self.known.as_ref(), span, text, self.enforce);
         let fed = self.taken();
         if !self.keys.finds(fed.or(text).as_bytes()) {
             return fed;

@@ -16,6 +16,7 @@ mod inspector;
 mod keys;
 pub mod listen;
 mod panics;
+mod prompts;
 mod receive;
 mod record;
 mod refuse;
@@ -39,6 +40,7 @@ pub use self::cache::VerdictCache;
 use self::deadline::unless_cut;
 use self::inspect::Cleared;
 use self::listen::Peer;
+pub use self::prompts::PromptCache;
 use self::record::Flight;
 pub use self::record::Recorder;
 use self::refuse::Refusal;
@@ -64,6 +66,8 @@ pub struct Shared {
     pub gate: Gate,
     /// Spans known to be clean.
     pub cache: VerdictCache,
+    /// Prompts that answers are compared with.
+    pub prompts: PromptCache,
     /// TLS towards upstreams.
     pub tls: Arc<TlsConfigs>,
 }
@@ -136,9 +140,10 @@ impl Proxy {
         mut admitted: Admitted,
         flight: &mut Flight,
     ) -> Result<Relayed, Refusal> {
+        let known = cleared.known();
         let answer = forward::send(&self.pool, &plan, head, cleared, flight).await?;
         admitted.release_body();
-        answer::relay(snapshot, plan, &peer.cut, answer, admitted, flight).await
+        answer::relay(snapshot, plan, &peer.cut, answer, known, admitted, flight).await
     }
 
     async fn receive(
@@ -173,7 +178,7 @@ impl Proxy {
         if body.is_empty() && plan.takes_no_body() {
             return Ok(Cleared::bodiless());
         }
-        inspect::prompt(snapshot, plan, caller, &self.shared.cache, flight, body).await
+        inspect::prompt(snapshot, plan, caller, &self.shared, flight, body).await
     }
 }
 

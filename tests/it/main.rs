@@ -16,6 +16,7 @@ mod bodies;
 mod chaos;
 mod exempt;
 mod hostile;
+mod leak;
 mod limits;
 mod rehearsal;
 mod reload;
