@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Stats;
 use super::compile::{compile, compile_loaded};
 use super::load::{self, Loaded};
 use super::problem::Problem;
 use super::rule::{Budget, Rule, Source};
-use super::{RuleSet, Stats};
 
 /// A rule and what its file says.
 #[derive(Debug)]
@@ -57,11 +57,4 @@ pub fn cost(sources: &[Source], id: &str, budget: &Budget) -> Result<Stats, Vec<
 pub fn definitions(sources: &[Source]) -> Vec<Source> {
     let only = |source: &Source| Source { name: source.name.clone(), text: load::definitions_of(&source.text) };
     sources.iter().map(only).filter(|source| !source.text.trim().is_empty()).collect()
-}
-
-impl RuleSet {
-    /// The cases of the rules that `include` takes; returns those that do not hold.
-    pub fn test(&self, include: impl Fn(&Rule) -> bool) -> Vec<Problem> {
-        super::cases::test_some(self, &include)
-    }
 }

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 
 use portcullis::detect::classify::Classifier;
 use portcullis::detect::{self, Budget, Released, RuleSet, Source, Thresholds, Window, inspect_output};
-use portcullis::types::{Decision, Dialect, Direction, Family, Finding, Role, SpanIndex, Verdict};
+use portcullis::types::{Dialect, Direction, Family, Finding, Role, SpanIndex, Verdict};
 use portcullis::wire;
 
 use crate::case::{Case, Expect};
