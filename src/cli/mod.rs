@@ -6,6 +6,7 @@ mod eval;
 mod names;
 mod output;
 mod remote;
+mod rules;
 mod scan;
 mod train;
 
@@ -47,6 +48,9 @@ enum Command {
     Scan(scan::ScanArgs),
     /// Judge texts whose truth is known, and say how well that went
     Eval(eval::EvalArgs),
+    /// Try, list and explain rules, and take over those of other tools
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Train the classifier on texts, and say how it does on sources it has not seen
     Train(train::TrainArgs),
     /// Tell a running gateway to reload, and say how that went
@@ -94,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&source, &mut out),
         Command::Scan(args) => scan::run(&source, &args, &mut out),
         Command::Eval(args) => eval::run(&source, &args, &mut out),
+        Command::Rules(command) => rules::run(&source, &command, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
         Command::Reload(args) => remote::reload(&source, &args, &mut out),
         Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),

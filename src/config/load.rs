@@ -220,6 +220,11 @@ impl Source {
 }
 
 impl Loaded {
+    /// What the rules are compiled from.
+    pub fn rules(&self) -> &RuleSources {
+        &self.rules
+    }
+
     /// How many rule files were read.
     pub fn rule_files(&self) -> usize {
         self.rules.files()

@@ -31,6 +31,7 @@ pub use problem::Problem;
 pub use read::{Fingerprint, Watched};
 pub use reload::{ReloadTask, Reloader};
 pub use routes::{RoutePlan, Routes};
+pub use rules::{RuleSources, read_rules};
 pub use snapshot::{Handle, Prepared, Snapshot, prepare};
 pub use tls::{TlsMaterial, TlsPair};
 pub use upstreams::{Base, Upstream, Upstreams};

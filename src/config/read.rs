@@ -104,6 +104,14 @@ impl Reader {
         RuleFiles { files, bad }
     }
 
+    /// Reads one rule file, whatever its name.
+    pub(super) fn rule_file(&mut self, path: &Path) -> RuleFiles {
+        match self.limited(path, MAX_RULE_FILE) {
+            Ok(text) => RuleFiles { files: vec![(path.to_owned(), text)], bad: Vec::new() },
+            Err(message) => RuleFiles { files: Vec::new(), bad: vec![(path.to_owned(), message)] },
+        }
+    }
+
     /// Remembers a file that was looked for and is not there, so that its arrival is noticed.
     pub(super) fn absent(&mut self, path: &Path) {
         self.note(&path.to_string_lossy(), "absent");

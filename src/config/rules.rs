@@ -9,7 +9,7 @@ use rust_embed::RustEmbed;
 
 use super::check::Check;
 use super::problem::{KeyPath, Problem};
-use super::read::{Fingerprint, RuleFiles};
+use super::read::{Fingerprint, Reader, RuleFiles};
 use super::settings::{self, RuleOverride};
 use crate::detect::classify::Classifier;
 use crate::detect::{self, Budget, Override, RuleSet, Source};
@@ -26,7 +26,7 @@ const CLASSIFIER: &str = "model/classifier.bin";
 
 /// Everything a rule set is compiled from, read but not yet compiled.
 #[derive(Clone)]
-pub(super) struct RuleSources {
+pub struct RuleSources {
     sources: Vec<Source>,
     classifier: Option<Arc<Classifier>>,
     settings: settings::Rules,
@@ -52,6 +52,19 @@ pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSource
     let place = |id: &String| (id.clone(), check.located(&KeyPath::of(&["rules", "overrides", id])));
     let places = rules.overrides.keys().map(place).collect();
     RuleSources { sources, classifier, settings: rules.clone(), places, fingerprint }
+}
+
+/// Reads a rule file, or every rule file below a directory, under the limits that hold for the configured ones.
+///
+/// # Errors
+/// Every file that cannot be read, with the reason.
+pub fn read_rules(path: &Path) -> Result<Vec<Source>, Vec<Problem>> {
+    let mut reader = Reader::default();
+    let RuleFiles { files, bad } = if path.is_dir() { reader.rule_files(path) } else { reader.rule_file(path) };
+    if !bad.is_empty() {
+        return Err(bad.into_iter().map(|(path, why)| Problem::of_file(path.display().to_string(), why)).collect());
+    }
+    Ok(files.into_iter().map(|(path, text)| Source { name: path.display().to_string(), text }).collect())
 }
 
 fn builtin(check: &mut Check<'_>) -> Vec<Source> {
@@ -101,14 +114,9 @@ impl RuleSources {
         {
             return Ok(Arc::clone(compiled));
         }
-        let overrides = self.settings.overrides.iter().map(|(id, change)| (id.clone(), convert(change))).collect();
-        let budget = Budget {
-            max_rule: self.settings.max_rule.get(),
-            max_total: self.settings.max_total.get(),
-            max_hold: self.settings.max_hold.get(),
-        };
         let told = |problems: Vec<detect::Problem>| problems.into_iter().map(|problem| self.located(problem)).collect();
-        let compiled = RuleSet::compile(&self.sources, self.classifier.clone(), &overrides, &budget).map_err(told)?;
+        let compiled =
+            RuleSet::compile(&self.sources, self.classifier(), &self.overrides(), &self.budget()).map_err(told)?;
         let failed = compiled.self_test();
         if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }
     }
@@ -121,8 +129,32 @@ impl RuleSources {
         }
     }
 
+    /// The rule files, in the order in which they replace each other.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The site's changes, by rule or family.
+    pub fn overrides(&self) -> BTreeMap<String, Override> {
+        self.settings.overrides.iter().map(|(id, change)| (id.clone(), convert(change))).collect()
+    }
+
+    /// What the rules may cost.
+    pub fn budget(&self) -> Budget {
+        Budget {
+            max_rule: self.settings.max_rule.get(),
+            max_total: self.settings.max_total.get(),
+            max_hold: self.settings.max_hold.get(),
+        }
+    }
+
+    /// The classifier, if there is one.
+    pub fn classifier(&self) -> Option<Arc<Classifier>> {
+        self.classifier.clone()
+    }
+
     /// How many files there are.
-    pub(super) fn files(&self) -> usize {
+    pub fn files(&self) -> usize {
         self.sources.len()
     }
 }

@@ -52,6 +52,18 @@ pub(super) fn compile(
 ) -> Result<RuleSet, Vec<Problem>> {
     let mut problems = Vec::new();
     let loaded = load(sources, overrides, &mut problems);
+    compile_loaded(loaded, problems, sources, classifier, overrides, budget)
+}
+
+/// Compiles rules that are loaded, with the problems there were; the rest is what they are marked with.
+pub(super) fn compile_loaded(
+    loaded: Vec<Loaded>,
+    problems: Vec<Problem>,
+    sources: &[Source],
+    classifier: Option<Arc<Classifier>>,
+    overrides: &BTreeMap<String, Override>,
+    budget: &Budget,
+) -> Result<RuleSet, Vec<Problem>> {
     let mut compiler = Compiler {
         budget,
         problems,

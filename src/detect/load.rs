@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::condition::{Condition, is_negative};
+use super::defines::{self, Defines};
 use super::literal;
 use super::probe::Probe;
 use super::problem::Problem;
@@ -29,6 +30,10 @@ pub(super) struct Loaded {
     pub(super) condition: Condition,
     /// The built-in detector it reports, instead of patterns.
     pub(super) probe: Option<Probe>,
+    /// The entries of `detection` as written.
+    pub(super) written: Vec<(String, Vec<String>)>,
+    /// The entries of `validate` as written.
+    pub(super) checks: Vec<String>,
     /// Where problems with each part are reported.
     pub(super) lines: Lines,
 }
@@ -49,7 +54,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    fn new(file: &str, first: u32, text: &str) -> Self {
+    pub(super) fn new(file: &str, first: u32, text: &str) -> Self {
         let keys = text.lines().zip(first..).filter_map(|(line, at)| {
             let (key, _) = line.trim_start().split_once(':')?;
             let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -58,7 +63,20 @@ impl Lines {
         Self { file: file.into(), first, keys: keys.collect() }
     }
 
-    fn problem(&self, id: &str, part: &str, message: impl Into<String>) -> Problem {
+    /// A document that cannot be read as what it should be.
+    pub(super) fn unread(&self, error: &serde_saphyr::Error) -> Problem {
+        let error = error.without_snippet();
+        let line = error.location().and_then(|location| u32::try_from(location.line()).ok());
+        Problem {
+            file: self.file.to_string(),
+            line: Some(line.map_or(self.first, |line| self.first.saturating_add(line.saturating_sub(1)))),
+            path: String::new(),
+            message: error.to_string(),
+        }
+    }
+
+    /// A problem with a part of what is called `id`.
+    pub(super) fn problem(&self, id: &str, part: &str, message: impl Into<String>) -> Problem {
         let key = part.rsplit('.').next().unwrap_or(part);
         let found = self.keys.iter().find(|(known, _)| **known == *key).map(|(_, line)| *line);
         let path = if part.is_empty() { id.to_owned() } else { format!("{id}.{part}") };
@@ -74,9 +92,11 @@ pub(super) fn load(
     problems: &mut Vec<Problem>,
 ) -> Vec<Loaded> {
     let mut rules: BTreeMap<Arc<str>, (usize, Loaded)> = BTreeMap::new();
+    let defines = defines(sources, problems);
     for (nth, source) in sources.iter().enumerate() {
-        for (first, text) in documents(&source.text) {
-            let Some(loaded) = document(&source.name, first, text, problems) else { continue };
+        for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| !defines::is_one(text)) {
+            let lines = Lines::new(&source.name, first, text);
+            let Some(loaded) = document(lines, text, &defines, problems) else { continue };
             let id = Arc::clone(&loaded.rule.id.0);
             match rules.get(&id) {
                 Some((from, other)) if *from == nth => {
@@ -143,30 +163,52 @@ fn documents(text: &str) -> Vec<(u32, &str)> {
     found
 }
 
-fn document(file: &str, first: u32, text: &str, problems: &mut Vec<Problem>) -> Option<Loaded> {
-    let raw: RawRule = match serde_saphyr::from_str(text) {
-        Ok(raw) => raw,
-        Err(error) => {
-            let error = error.without_snippet();
-            let line = error.location().and_then(|location| u32::try_from(location.line()).ok());
-            problems.push(Problem {
-                file: file.to_owned(),
-                line: Some(line.map_or(first, |line| first.saturating_add(line.saturating_sub(1)))),
-                path: String::new(),
-                message: error.to_string(),
-            });
-            return None;
+/// The documents of a file that hold lists and macros, each at the line it stands at.
+pub(super) fn definitions_of(text: &str) -> String {
+    let mut out = String::new();
+    for (first, text) in documents(text).into_iter().filter(|(_, text)| defines::is_one(text)) {
+        let (lines, first) = (out.lines().count(), usize::try_from(first).unwrap_or(usize::MAX));
+        if lines > 0 {
+            // Between two documents there is at least the separator.
+            out.push_str("---\n");
         }
-    };
-    check(raw, Lines::new(file, first, text), problems)
+        out.push_str(&"\n".repeat(first.saturating_sub(lines + 1 + usize::from(lines > 0))));
+        out.push_str(text);
+    }
+    out
 }
 
-fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Loaded> {
+/// The lists and macros of every source; they are known before any rule is read.
+fn defines(sources: &[Source], problems: &mut Vec<Problem>) -> Defines {
+    let (mut defines, mut additions) = (Defines::default(), Vec::new());
+    for (nth, source) in sources.iter().enumerate() {
+        for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| defines::is_one(text)) {
+            defines.read(nth, &Lines::new(&source.name, first, text), text, &mut additions, problems);
+        }
+    }
+    defines.finish(additions, problems);
+    defines
+}
+
+fn document(lines: Lines, text: &str, defines: &Defines, problems: &mut Vec<Problem>) -> Option<Loaded> {
+    match serde_saphyr::from_str(text) {
+        Ok(raw) => check(raw, lines, defines, problems),
+        Err(error) => {
+            problems.push(lines.unread(&error));
+            None
+        }
+    }
+}
+
+fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Problem>) -> Option<Loaded> {
     let before = problems.len();
     let id = raw.id.clone();
     let mut wrong = |part: &str, message: String| problems.push(lines.problem(&id, part, message));
     if !is_id(&raw.id) {
-        wrong("id", "must look like PC-INJ-0001: PC, 2 to 5 capital letters, 4 digits".into());
+        wrong(
+            "id",
+            "must look like PC-INJ-0001: PC (or SITE for rules of your own), 2 to 5 capital letters, 4 digits".into(),
+        );
     }
     if !(1..=10).contains(&raw.score) {
         wrong("score", format!("must be 1 to 10, not {}", raw.score));
@@ -182,8 +224,9 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
         }
     }
     let mut validators = Vec::new();
-    for text in raw.validate.map(super::rule::OneOrMany::into_vec).unwrap_or_default() {
-        match Validator::parse(&text) {
+    let checks = raw.validate.map(super::rule::OneOrMany::into_vec).unwrap_or_default();
+    for text in &checks {
+        match Validator::parse(text) {
             Ok(validator) => validators.push(validator),
             Err(message) => wrong("validate", message),
         }
@@ -191,11 +234,16 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
     let (mut prefilter, mut written) = (Vec::new(), None);
     let (mut names, mut selections) = (Vec::new(), Vec::new());
     let (mut detector, mut confidence) = (None, None);
+    let mut as_written = Vec::new();
     for (key, value) in raw.detection {
         let part = format!("detection.{key}");
         let texts = value.into_vec();
+        as_written.push((key.clone(), texts.clone()));
         match key.as_str() {
-            "prefilter" => prefilter = texts,
+            "prefilter" => match defines.literals(texts) {
+                Ok(literals) => prefilter = literals,
+                Err(message) => wrong(&part, message),
+            },
             "condition" => written = texts.into_iter().next(),
             "detector" => detector = texts.into_iter().next(),
             "confidence" => confidence = texts.into_iter().next(),
@@ -203,8 +251,15 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
                 if texts.is_empty() {
                     wrong(&part, "at least one pattern is needed".into());
                 }
+                let expanded = texts.iter().filter_map(|text| match defines.expand(text) {
+                    Ok(expanded) => Some(expanded),
+                    Err(message) => {
+                        wrong(&part, message);
+                        None
+                    }
+                });
+                selections.push(expanded.collect());
                 names.push(key);
-                selections.push(texts);
             }
             _ => wrong(
                 &part,
@@ -297,7 +352,7 @@ fn check(raw: RawRule, lines: Lines, problems: &mut Vec<Problem>) -> Option<Load
         file: Arc::clone(&lines.file),
         line: lines.first,
     };
-    Some(Loaded { rule, prefilter, names, selections, condition, probe, lines })
+    Some(Loaded { rule, prefilter, names, selections, condition, probe, written: as_written, checks, lines })
 }
 
 fn default_roles(family: Family) -> Roles {
@@ -309,7 +364,9 @@ fn default_roles(family: Family) -> Roles {
 
 fn is_id(id: &str) -> bool {
     let mut parts = id.split('-');
-    let (Some("PC"), Some(theme), Some(number), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some("PC" | "SITE"), Some(theme), Some(number), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return false;
     };
     (2..=5).contains(&theme.len())

@@ -3,11 +3,13 @@
 //! Rule files become one immutable [`RuleSet`]. Prompts go through [`RuleSet::scan`], span by span, and [`judge`] makes
 //! the verdict. Answers go through a [`Window`] per channel.
 
+mod anatomy;
 mod automaton;
 mod cases;
 pub mod classify;
 mod compile;
 mod condition;
+mod defines;
 mod doubt;
 mod explain;
 mod frequency;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 
 use crate::types::{RuleId, RuleSetHash};
 
+pub use anatomy::{Anatomy, anatomies, cost, definitions};
 pub use explain::explain;
 pub use problem::Problem;
 pub use released::Released;

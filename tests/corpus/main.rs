@@ -1,0 +1,209 @@
+//! The cases of `tests/corpus/*.yaml` through every path a text can take. A case is data: adding one adds no Rust.
+//!
+//! A case is decided whole; an answer also as it streams, cut at every place; a prompt also inside the request body of
+//! each dialect that can say it, and in the encodings the case names.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+mod body;
+mod case;
+mod encode;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use portcullis::detect::classify::Classifier;
+use portcullis::detect::{self, Budget, Released, RuleSet, Source, Thresholds, Window, inspect_output};
+use portcullis::types::{Dialect, Direction, Family, Finding, Role, SpanIndex, Verdict};
+use portcullis::wire;
+
+use crate::case::{Case, Expect};
+
+/// The thresholds of a gateway that is not configured otherwise.
+const PROMPTS: Thresholds = Thresholds { flag_at: 4, block_at: 8 };
+/// An answer is judged by what its rules ask for.
+const ANSWERS: Thresholds = Thresholds { flag_at: 1, block_at: u32::MAX };
+
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(case::all);
+
+/// The rules as shipped, on their default budget.
+static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+    fn read(directory: &Path, sources: &mut Vec<Source>) {
+        let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
+            if path.is_dir() {
+                read(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                sources.push(Source { name: path.display().to_string(), text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let mut sources = Vec::new();
+    read(&folder, &mut sources);
+    let classifier = Classifier::new(&fs::read(folder.join("model/classifier.bin")).unwrap()).unwrap();
+    let budget = Budget { max_rule: 4 << 20, max_total: 64 << 20, max_hold: 4 << 10 };
+    Arc::new(RuleSet::compile(&sources, Some(Arc::new(classifier)), &BTreeMap::new(), &budget).unwrap())
+});
+
+/// Everything that is wrong, at once.
+fn report(problems: &[String]) {
+    assert!(problems.is_empty(), "{}\n{} problems", problems.join("\n"), problems.len());
+}
+
+fn names(verdict: &Verdict) -> String {
+    let found = |finding: &Finding| format!("{} ({:.1})", finding.rule, finding.score);
+    verdict.findings.iter().map(found).collect::<Vec<_>>().join(", ")
+}
+
+/// What is wrong with a verdict, if anything.
+fn wrong(case: &Case, way: &str, expect: Expect, verdict: &Verdict) -> Option<String> {
+    let (got, wanted) = (verdict.decision, expect.decision());
+    let kept = if expect == Expect::Allow { got == wanted } else { got >= wanted };
+    let exceeds = case.at_most.is_some_and(|most| got > most.decision());
+    let told = || format!("{}: {way}: expected {expect:?}, got {}: {}", case.place, got.name(), names(verdict));
+    ((!kept || exceeds) && !case.is_gap).then(told)
+}
+
+fn prompt(turns: &[(Role, &str)]) -> Verdict {
+    let mut findings = Vec::new();
+    let spans: Vec<_> = (0..).map(SpanIndex).zip(turns).map(|(span, (role, text))| (span, *role, *text)).collect();
+    for (span, role, text) in &spans {
+        RULES.scan(*span, *role, text, &mut findings);
+    }
+    let said = |(_, role, _): &&(SpanIndex, Role, &str)| matches!(role, Role::User | Role::Assistant);
+    let said: Vec<_> = spans.iter().filter(said).copied().collect();
+    RULES.scan_conversation(&said, &mut findings);
+    detect::judge(findings, &PROMPTS, RULES.hash())
+}
+
+fn whole(case: &Case) -> Verdict {
+    match case.direction {
+        Direction::Input => prompt(&case.turns()),
+        Direction::Output => {
+            let findings = inspect_output(&RULES, SpanIndex(0), &case.text, true).findings;
+            detect::judge(findings, &ANSWERS, RULES.hash())
+        }
+    }
+}
+
+#[test]
+fn there_are_cases_of_every_family_and_harmless_ones() {
+    assert!(CASES.len() >= 120, "{} cases", CASES.len());
+    for family in Family::ALL {
+        let of = |harmless: bool| {
+            let own = CASES.iter().filter(|case| case.families.contains(&family));
+            own.filter(|case| (case.expect == Expect::Allow) == harmless).count()
+        };
+        assert!(of(false) >= 2 && of(true) >= 1, "{}: {} attacks, {} twins", family.name(), of(false), of(true));
+    }
+}
+
+#[test]
+fn each_case_is_decided_as_it_says() {
+    let mut problems = Vec::new();
+    for case in CASES.iter() {
+        let verdict = whole(case);
+        problems.extend(wrong(case, "whole", case.expect, &verdict));
+        let found = |family: &Family| verdict.findings.iter().any(|finding| finding.family == *family);
+        if case.expect != Expect::Allow && !case.is_gap && !case.families.iter().any(found) {
+            problems.push(format!("{}: nothing of its families found: {}", case.place, names(&verdict)));
+        }
+        if case.direction == Direction::Output {
+            let left = inspect_output(&RULES, SpanIndex(0), &case.text, true);
+            let left = if left.unchanged { &case.text } else { &left.text };
+            let stays = case.gone.iter().filter(|gone| left.contains(gone.as_str()));
+            problems.extend(stays.filter(|_| !case.is_gap).map(|gone| format!("{}: `{gone}` leaves", case.place)));
+        }
+    }
+    report(&problems);
+}
+
+/// What a client gets of an answer that comes in these parts: its text, whether it was cut, what was found.
+fn streamed<'t>(parts: impl Iterator<Item = &'t str>) -> (String, bool, Vec<Finding>) {
+    let mut window = Window::new(Arc::clone(&RULES), SpanIndex(0), true);
+    let (mut out, mut text, mut findings) = (Released::default(), String::new(), Vec::new());
+    for part in parts {
+        window.feed(part, &mut out);
+        text.push_str(if out.unchanged { part } else { &out.text });
+        findings.append(&mut out.findings);
+    }
+    window.finish(&mut out);
+    text.push_str(&out.text);
+    findings.append(&mut out.findings);
+    (text, out.blocked, findings)
+}
+
+#[test]
+fn an_answer_is_decided_the_same_at_every_split() {
+    let mut problems = Vec::new();
+    for case in CASES.iter().filter(|case| case.direction == Direction::Output) {
+        let text = case.text.as_str();
+        let all = inspect_output(&RULES, SpanIndex(0), text, true);
+        let left = if all.unchanged { text.to_owned() } else { all.text };
+        let expected = (left, all.blocked, all.findings);
+        for cut in (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+            if streamed([&text[..cut], &text[cut..]].into_iter()) != expected {
+                problems.push(format!("{}: is decided differently when cut at byte {cut}", case.place));
+            }
+        }
+        let letters = text.char_indices().map(|(at, letter)| &text[at..at + letter.len_utf8()]);
+        if streamed(letters) != expected {
+            problems.push(format!("{}: is decided differently character by character", case.place));
+        }
+    }
+    report(&problems);
+}
+
+/// The verdict on a request body, as the gateway reads it.
+fn request(dialect: Dialect, body: &[u8]) -> (Vec<(Role, String)>, Verdict) {
+    let limits = wire::Limits { max_depth: 64, max_nodes: 10_000 };
+    let read = wire::read_prompt(dialect, body, &limits).unwrap();
+    let spans: Vec<(Role, &str)> = read.spans.iter().map(|span| (span.role, &*span.text)).collect();
+    let verdict = prompt(&spans);
+    (spans.iter().map(|(role, text)| (*role, (*text).to_owned())).collect(), verdict)
+}
+
+#[test]
+fn a_prompt_is_decided_the_same_in_every_dialect() {
+    let mut problems = Vec::new();
+    for case in CASES.iter().filter(|case| case.direction == Direction::Input) {
+        let turns = case.turns();
+        let mut said = 0;
+        for dialect in Dialect::ALL {
+            let Some(body) = body::of(dialect, &turns) else { continue };
+            said += 1;
+            let (spans, verdict) = request(dialect, body.to_string().as_bytes());
+            let is_there = |(role, text): &(Role, &str)| spans.iter().any(|span| span.0 == *role && span.1 == *text);
+            if !turns.iter().all(is_there) {
+                problems.push(format!("{}: {}: a text is not inspected in its role", case.place, dialect.name()));
+            }
+            problems.extend(wrong(case, dialect.name(), case.expect, &verdict));
+        }
+        if said == 0 {
+            problems.push(format!("{}: no dialect can say this", case.place));
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn a_prompt_is_decided_as_well_in_its_encodings() {
+    let mut problems = Vec::new();
+    for case in CASES.iter() {
+        for encoding in &case.encodings {
+            let text = (encoding.write)(&case.text);
+            let [(role, _)] = case.turns()[..] else { continue };
+            problems.extend(wrong(case, encoding.name, case.encoded, &prompt(&[(role, &text)])));
+        }
+    }
+    report(&problems);
+}
