@@ -74,8 +74,12 @@ pub(crate) fn normalize(bytes: &[u8]) {
 /// A prompt against all rules: the same twice, with evidence in place and a risk between 0 and 1.
 pub(crate) fn scan(bytes: &[u8]) {
     let text = text(bytes);
-    let role =
-        [Role::User, Role::Tool, Role::System, Role::Parameter][usize::from(bytes.first().copied().unwrap_or(0) & 3)];
+    let role = match bytes.first().copied().unwrap_or(0) & 3 {
+        0 => Role::User,
+        1 => Role::Tool,
+        2 => Role::System,
+        _ => Role::Parameter,
+    };
     let found = || {
         let mut findings = Vec::new();
         RULES.scan(SpanIndex(0), role, &text, &mut findings);
@@ -123,7 +127,7 @@ pub(crate) fn classify(bytes: &[u8]) {
         assert!(opinion.points.is_finite() && text.get(opinion.place.clone()).is_some(), "{:?}", opinion.place);
     }
     if let Ok(model) = Classifier::new(bytes) {
-        drop(model.judge(&text));
+        let _opinion = model.judge(&text);
     }
 }
 
