@@ -17,6 +17,9 @@ use model::{Head, Model};
 /// Words of half a window. Windows overlap by half.
 pub const HALF: usize = 10;
 
+/// Words a text must have to be judged: one alone says nothing.
+const FEWEST: usize = 3;
+
 /// Points at the two marks of a [`Head`].
 const FLAG: f32 = 4.0;
 const BLOCK: f32 = 8.0;
@@ -67,7 +70,8 @@ impl Classifier {
         self.weights.len() * 2 + self.known.slots.len() * size_of::<Option<Spelt>>()
     }
 
-    /// The raw scores of a text: as a whole, and of the window that scores most with its place.
+    /// The raw scores of a text: as a whole, and of the window that scores most with its place, which is empty where
+    /// there are too few words to say anything.
     pub fn scores(&self, text: &str) -> (f32, f32, Range<usize>) {
         let mut before = Before::default();
         let (mut all, mut half, mut last) = (Sum::default(), Sum::default(), Sum::default());
@@ -98,10 +102,13 @@ impl Classifier {
             end = word.end as usize;
         });
         close(&half, &last, starts[0]..end);
+        if halves * HALF + in_half < FEWEST {
+            place = 0..0;
+        }
         (self.whole.of(all.whole, all.count), best, place)
     }
 
-    /// How much `text` reads like an attack, and where. `None` for a text without words.
+    /// How much `text` reads like an attack, and where. `None` for a text of one or two words.
     pub fn judge(&self, text: &str) -> Option<Opinion> {
         let (whole, window, place) = self.scores(text);
         if place.is_empty() {
