@@ -1,22 +1,27 @@
-//! Law 10: spans that were clean under this rule set are not read again. The key is a keyed BLAKE3 over rule set,
+//! Law 10: spans that were inspected under this rule set are not read again, if little was found in them. The key is a keyed BLAKE3 over rule set,
 //! caller, role and text, so that nobody can make one text pass for another; dropped whole when the rules change.
+
+use std::sync::Arc;
 
 use blake3::Hasher;
 use moka::sync::Cache;
 
 use super::inspect::tenant;
 use crate::telemetry::Metrics;
-use crate::types::{Caller, Role, RuleSetHash};
+use crate::types::{Caller, Finding, Role, RuleSetHash};
 
 /// Shorter texts are inspected faster than they are looked up.
 const WORTH_CACHING: usize = 512;
 
+/// Findings of a span that are kept: a text full of them is rare, and read again.
+const MOST_FINDINGS: usize = 4;
+
 type Key = [u8; blake3::OUT_LEN];
 
-/// Remembers clean spans. Shared by all workers.
+/// Remembers what was found in spans. Shared by all workers.
 pub struct VerdictCache {
     /// `None`: switched off.
-    clean: Option<Cache<Key, ()>>,
+    clean: Option<Cache<Key, Arc<[Finding]>>>,
     secret: Key,
 }
 
@@ -71,15 +76,17 @@ impl Scope<'_> {
         Some(hasher.finalize().into())
     }
 
-    pub(super) fn is_clean(&self, key: &Key, metrics: &Metrics) -> bool {
-        let hit = self.cache.clean.as_ref().is_some_and(|clean| clean.contains_key(key) && clean.get(key).is_some());
-        metrics.verdict_cache(hit);
-        hit
+    /// What was found in the text of `key`; `None` if that is not known.
+    pub(super) fn known(&self, key: &Key, metrics: &Metrics) -> Option<Arc<[Finding]>> {
+        let known = self.cache.clean.as_ref().filter(|clean| clean.contains_key(key)).and_then(|clean| clean.get(key));
+        metrics.verdict_cache(known.is_some());
+        known
     }
 
-    pub(super) fn remember_clean(&self, key: Key) {
-        if let Some(clean) = &self.cache.clean {
-            clean.insert(key, ());
+    /// Keeps what was found in the text of `key`, if it is little.
+    pub(super) fn remember(&self, key: Key, found: &[Finding]) {
+        if let Some(clean) = self.cache.clean.as_ref().filter(|_| found.len() <= MOST_FINDINGS) {
+            clean.insert(key, found.into());
         }
     }
 }

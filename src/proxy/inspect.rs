@@ -192,17 +192,18 @@ async fn verdict(
     let mut since_yield = 0;
     for (index, span) in (0..).map(SpanIndex).zip(&prompt.spans) {
         let cached = scope.key(span.role, &span.text);
-        if let Some(key) = &cached
-            && scope.is_clean(key, flight.metrics())
-        {
+        if let Some(known) = cached.as_ref().and_then(|key| scope.known(key, flight.metrics())) {
+            // The same text may stand elsewhere now.
+            findings.extend(known.iter().cloned().map(|mut finding| {
+                finding.evidence.span = index;
+                finding
+            }));
             continue;
         }
         let before = findings.len();
         rules.scan(index, span.role, &span.text, &mut findings);
-        if let Some(key) = cached
-            && findings.len() == before
-        {
-            scope.remember_clean(key);
+        if let Some(key) = cached {
+            scope.remember(key, findings.get(before..).unwrap_or_default());
         }
         since_yield += span.text.len();
         if since_yield >= yield_every {
