@@ -277,7 +277,7 @@ fn calibration(rows: &[&Judged]) -> Option<f64> {
     }
     let mut bins = [(0_u32, 0.0_f64, 0_u32); 10];
     for row in rows {
-        if let Some(bin) = bins.get_mut((row.risk * 10.0) as usize) {
+        if let Some(bin) = bins.get_mut(((row.risk * 10.0) as usize).min(9)) {
             bin.0 += 1;
             bin.1 += f64::from(row.risk);
             bin.2 += u32::from(row.attack);

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::names::{DialectName, DirectionName, RoleName};
 use super::output::Out;
 use super::{Error, load};
-use crate::config::settings::{SecurityMode, Settings};
+use crate::config::settings::Settings;
 use crate::config::{self, Source};
 use crate::detect::leak::Known;
 use crate::detect::{self, RuleSet, Thresholds};
@@ -126,10 +126,7 @@ impl Scanner {
         let mut findings = Vec::new();
         let spans: Vec<(SpanIndex, Role, &str)> =
             (0_u32..).zip(&turns).map(|(at, (role, text))| (SpanIndex(at), *role, text.as_str())).collect();
-        for (span, role, text) in &spans {
-            self.rules.scan(*span, *role, text, &mut findings);
-        }
-        self.rules.scan_conversation(&spans, &mut findings);
+        self.rules.scan_all(&spans, &mut findings);
         let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
         let micros = started.elapsed().as_micros();
         let texts = (0..).zip(turns).map(|(at, (_, text)): (usize, _)| (format!("[{at}].content"), text)).collect();
@@ -138,21 +135,19 @@ impl Scanner {
 
     fn plain(&self, direction: Direction, role: Role, system: Option<&str>, text: String) -> Scanned {
         let started = Instant::now();
-        let mut findings = Vec::new();
-        let thresholds = match direction {
+        let span = SpanIndex(0);
+        let verdict = match direction {
             Direction::Input => {
-                self.rules.scan(SpanIndex(0), role, &text, &mut findings);
-                self.thresholds()
+                let mut findings = Vec::new();
+                self.rules.scan(span, role, &text, &mut findings);
+                detect::judge(findings, &self.thresholds(), self.rules.hash())
             }
             Direction::Output => {
                 let known = Known::of(system).map(Arc::new);
-                let span = SpanIndex(0);
-                findings = detect::inspect_output_knowing(&self.rules, known.as_ref(), span, &text, true).findings;
-                // An answer is judged by what its rules ask for: a stream cannot take words back.
-                Thresholds { flag_at: 1, block_at: u32::MAX }
+                let found = detect::inspect_output_knowing(&self.rules, known.as_ref(), span, &text, true);
+                detect::judge_answer(found.findings, &self.thresholds(), self.rules.hash())
             }
         };
-        let verdict = detect::judge(findings, &thresholds, self.rules.hash());
         Scanned { direction, texts: vec![("text".to_owned(), text)], verdict, micros: started.elapsed().as_micros() }
     }
 
@@ -162,9 +157,7 @@ impl Scanner {
         let prompt = wire::read_prompt(dialect, body, &limits)
             .map_err(|bad| Error::Failed(format!("the body would be refused: {bad} (offset {})", bad.offset)))?;
         let mut findings = Vec::new();
-        for (index, span) in (0_u32..).zip(&prompt.spans) {
-            self.rules.scan(SpanIndex(index), span.role, &span.text, &mut findings);
-        }
+        self.rules.scan_all(&prompt.texts(), &mut findings);
         let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
         let micros = started.elapsed().as_micros();
         let texts = (0_u32..)
@@ -205,12 +198,7 @@ impl Scanner {
     }
 
     fn thresholds(&self) -> Thresholds {
-        let inspect = &self.settings.inspect;
-        let scaled = |points: u32| match inspect.security {
-            SecurityMode::Default | SecurityMode::Aware => points,
-            SecurityMode::Strict => (points.saturating_mul(inspect.strict_percent) / 100).max(1),
-        };
-        Thresholds { flag_at: scaled(inspect.flag_at), block_at: scaled(inspect.block_at) }
+        self.settings.inspect.thresholds(self.settings.inspect.security)
     }
 }
 

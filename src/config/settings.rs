@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::defaults::upstream;
 use super::units::{Size, Time};
+use crate::detect::{Levels, Thresholds};
 use crate::types::{Action, Secret, Severity};
 
 /// The whole file.
@@ -274,6 +275,8 @@ pub struct Inspect {
     pub block_at: u32,
     /// What `strict` multiplies both thresholds with, in percent.
     pub strict_percent: u32,
+    /// Risks from which on something is recommended to whoever watches.
+    pub recommend: Recommend,
     /// What a blocked answer that is not a stream becomes.
     pub block_mode: BlockMode,
     /// What text that cannot be inspected gets: media, token ids, encrypted state.
@@ -282,7 +285,7 @@ pub struct Inspect {
     pub on_failure: OnFailure,
     /// Answers: inspect what comes back.
     pub answers: bool,
-    /// Spans whose clean verdict is remembered; 0 switches the cache off.
+    /// Spans in which little or nothing was found that are remembered; 0 switches the cache off.
     pub verdict_cache: usize,
     /// Memory for the indexes of system prompts that answers are compared with; 0 indexes every prompt anew.
     pub prompt_cache: Size,
@@ -290,6 +293,33 @@ pub struct Inspect {
     pub yield_every: Size,
     /// Let the matched rules' ids appear in the error the client sees.
     pub show_rules: bool,
+}
+
+/// Risks, 0 to 1, from which on an action is recommended. They decide nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recommend {
+    /// To stop it.
+    pub block: f32,
+    /// To look into it.
+    pub investigate: f32,
+    /// To watch whether it comes again.
+    pub monitor: f32,
+    /// To let it be; below, nothing is recommended.
+    pub ignore: f32,
+}
+
+impl Inspect {
+    /// What a verdict is measured against under `security`.
+    pub fn thresholds(&self, security: SecurityMode) -> Thresholds {
+        let scaled = |points: u32| match security {
+            SecurityMode::Default | SecurityMode::Aware => points,
+            SecurityMode::Strict => (points.saturating_mul(self.strict_percent) / 100).max(1),
+        };
+        let Recommend { block, investigate, monitor, ignore } = self.recommend;
+        let recommend = Levels { block, investigate, monitor, ignore };
+        Thresholds { flag_at: scaled(self.flag_at), block_at: scaled(self.block_at), recommend }
+    }
 }
 
 /// Whether a verdict has consequences.

@@ -46,7 +46,7 @@ pub use explain::explain;
 pub use problem::Problem;
 pub use released::Released;
 pub use rule::{Budget, Directions, Examples, Override, Roles, Rule, Source};
-pub use score::{Thresholds, judge};
+pub use score::{Levels, Thresholds, judge, judge_answer};
 pub use validate::Validator;
 pub use window::{Window, inspect_output, inspect_output_knowing};
 
@@ -81,7 +81,8 @@ pub struct Stats {
 
 impl RuleSet {
     /// Compiles `sources`; a rule of a later source replaces one of the same id from an earlier source. Rules that
-    /// report the classifier are silent without one. Nothing or everything: with any problem there is no rule set, and every problem is told.
+    /// report the classifier are silent without one. Nothing or everything: with any problem there is no rule set, and
+    /// every problem is told.
     pub fn compile(
         sources: &[Source],
         classifier: Option<Arc<classify::Classifier>>,

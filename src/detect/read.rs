@@ -119,8 +119,16 @@ impl RuleSet {
         }
     }
 
+    /// Appends what is found in the texts of a prompt, one by one and as a conversation.
+    pub fn scan_all(&self, texts: &[(SpanIndex, Role, &str)], out: &mut Vec<Finding>) {
+        for (span, role, text) in texts {
+            self.scan(*span, *role, text, out);
+        }
+        self.scan_conversation(texts, out);
+    }
+
     /// Appends what is found in the turns of a conversation together: an attack that no single one of them is. The
-    /// evidence is the last turn of the user.
+    /// evidence is the last turn of the user. Texts of other roles are passed over.
     pub fn scan_conversation(&self, turns: &[(SpanIndex, Role, &str)], out: &mut Vec<Finding>) {
         let is_user = |(_, role, _): &&(SpanIndex, Role, &str)| *role == Role::User;
         let Some(report) = self.reports.iter().find(|report| report.probe == Probe::Conversation) else { return };
@@ -182,7 +190,7 @@ fn together(turns: &[(SpanIndex, Role, &str)]) -> String {
     let mut left = CONVERSATION;
     for (_, _, text) in said {
         let most = text.len().min(TURN).min(left);
-        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let end = text.floor_char_boundary(most);
         kept.push(text.get(..end).unwrap_or_default());
         left -= end;
         if left == 0 {

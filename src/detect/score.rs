@@ -2,8 +2,11 @@
 //!
 //! Each rule counts once, however often it matched. The points of all rules that matched are added up and compared
 //! with the thresholds; an action is a floor below which the decision cannot fall. Risk is
-//! `1 - 10^(-p / block_at)` where `p` is the points, or the threshold an action against an attack stands for if that is
-//! more: 0 without findings, 0.9 at the blocking threshold, always rising, never quite 1.
+//! `1 - 10^(-p / block_at)` where `p` is the points, or the threshold an action stands for if that is more: 0 without
+//! findings, 0.9 at the blocking threshold, always rising, never quite 1. Personal data or a key that is reported or
+//! replaced is no attack, and no risk beyond its points.
+//!
+//! An answer is decided by actions alone: a stream cannot take back what was let through before the points added up.
 //!
 //! How likely it is that all of it is harmless falls with the points and rises with every [`Doubt`] about the finding
 //! that weighs most: about even at the flagging threshold, a few in a hundred at the blocking one.
@@ -21,17 +24,78 @@ const FALL: f32 = 6.0;
 /// What is left of the points of a finding that is only talked about.
 const DISCUSSED: f32 = 0.4;
 
-/// Points at which something happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Points at which something happens, and risks at which something is recommended.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
     /// Reported from here on.
     pub flag_at: u32,
     /// Refused from here on.
     pub block_at: u32,
+    /// What is recommended.
+    pub recommend: Levels,
+}
+
+/// Risks, 0 to 1, from which on a [`Recommendation`] holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Levels {
+    /// To stop it.
+    pub block: f32,
+    /// To look into it.
+    pub investigate: f32,
+    /// To watch whether it comes again.
+    pub monitor: f32,
+    /// To let it be; below, nothing is recommended.
+    pub ignore: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { flag_at: 4, block_at: 8, recommend: Levels::default() }
+    }
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { block: 0.9, investigate: 0.7, monitor: 0.5, ignore: 0.3 }
+    }
+}
+
+impl Levels {
+    fn recommended(&self, risk: f32) -> Recommendation {
+        let steps = [
+            (self.block, Recommendation::Block),
+            (self.investigate, Recommendation::Investigate),
+            (self.monitor, Recommendation::Monitor),
+            (self.ignore, Recommendation::Ignore),
+        ];
+        steps.into_iter().find(|(from, _)| risk >= *from).map_or(Recommendation::None, |(_, what)| what)
+    }
 }
 
 /// The verdict on a prompt.
-pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &RuleSetHash) -> Verdict {
+pub fn judge(findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &RuleSetHash) -> Verdict {
+    let sum = |points, floor, found| (decide(points, floor, found, thresholds), reason(points, floor, thresholds));
+    conclude(findings, thresholds, rule_set, sum)
+}
+
+/// The verdict on an answer: what its rules ask for, and at least a flag where anything was found.
+pub fn judge_answer(findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &RuleSetHash) -> Verdict {
+    let asked = |_, floor, found| match floor {
+        Action::Block => (Decision::Block, "action block"),
+        Action::Redact => (Decision::Redact, "action redact"),
+        Action::Flag | Action::Score if found => (Decision::Flag, "something found"),
+        Action::Flag | Action::Score => (Decision::Allow, "nothing found"),
+    };
+    conclude(findings, thresholds, rule_set, asked)
+}
+
+/// Adds up and lets `decided` say what follows from points, floor and whether anything was found, and why.
+fn conclude(
+    mut findings: Vec<Finding>,
+    thresholds: &Thresholds,
+    rule_set: &RuleSetHash,
+    decided: impl Fn(f32, Action, bool) -> (Decision, &'static str),
+) -> Verdict {
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| Reverse(finding.severity);
         let place = |finding: &Finding| (finding.evidence.span, finding.evidence.start, finding.evidence.end);
@@ -46,19 +110,20 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
             let (score, action) = counted_as(finding);
             points += score;
             floor = floor.max(action);
-            if !is_data(finding.family) {
+            if !is_data(finding.family) || action == Action::Block {
                 attack = attack.max(action);
             }
             steps.push(Step { what: Arc::clone(&finding.rule.0), points });
         }
     }
     drop(counted);
-    let decision = decide(points, floor, !findings.is_empty(), thresholds);
+    let (decision, reason) = decided(points, floor, !findings.is_empty());
     if !findings.is_empty() {
-        steps.push(Step { what: reason(points, floor, thresholds).into(), points });
+        steps.push(Step { what: reason.into(), points });
     }
     let risk = risk(points, attack, thresholds);
-    let (false_positive, recommended) = (false_positive(&findings, points, attack, thresholds), recommended(risk));
+    let false_positive = false_positive(&findings, points, attack, thresholds);
+    let recommended = thresholds.recommend.recommended(risk);
     Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
 }
 
@@ -70,8 +135,7 @@ const fn is_data(family: Family) -> bool {
 /// What a finding counts for. What the text around it talks about is not what the text does: it counts less than half
 /// and asks for nothing.
 fn counted_as(finding: &Finding) -> (f32, Action) {
-    let is_content =
-        !matches!(finding.family, Family::Privacy | Family::Secrets | Family::UnsafeOutput | Family::Leakage);
+    let is_content = !is_data(finding.family) && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
     // What only adds points, the classifier above all, has read the text around it.
     let asks = finding.action > Action::Score;
     if is_content && asks && finding.doubts.contains(&Doubt::Discussed) {
@@ -138,22 +202,10 @@ const fn weight(doubt: Doubt) -> f32 {
     }
 }
 
-/// Thresholds on the risk: a prompt that is flagged is worth a look, one that is blocked is worth stopping.
-fn recommended(risk: f32) -> Recommendation {
-    match risk {
-        0.9.. => Recommendation::Block,
-        0.65.. => Recommendation::Investigate,
-        0.3.. => Recommendation::Monitor,
-        _ => Recommendation::Ignore,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::{Evidence, Family, RuleId, Severity, SpanIndex};
-
-    const AT: Thresholds = Thresholds { flag_at: 4, block_at: 8 };
 
     fn finding(rule: &str, severity: Severity, score: u16, action: Action) -> Finding {
         let evidence = Evidence { span: SpanIndex(0), start: 0, end: 1 };
@@ -174,7 +226,7 @@ mod tests {
     }
 
     fn verdict(findings: Vec<Finding>) -> Verdict {
-        judge(findings, &AT, &RuleSetHash("h".into()))
+        judge(findings, &Thresholds::default(), &RuleSetHash("h".into()))
     }
 
     #[test]
@@ -204,5 +256,48 @@ mod tests {
         assert_eq!(verdict(Vec::new()).risk, 0.0);
         assert!((risk(8) - 0.9).abs() < 1e-6);
         assert!((1..20).all(|score| risk(score) < risk(score + 1) && risk(score + 1) < 1.0));
+    }
+
+    fn of(family: Family, score: u16, action: Action) -> Finding {
+        Finding { family, ..finding("PC-AAA-0001", Severity::High, score, action) }
+    }
+
+    #[test]
+    fn data_that_is_replaced_is_no_risk_and_data_that_is_refused_is() {
+        let replaced = verdict(vec![of(Family::Privacy, 1, Action::Redact)]);
+        assert_eq!((replaced.decision, replaced.recommended), (Decision::Redact, Recommendation::None));
+        assert!(replaced.risk < 0.3);
+        let refused = verdict(vec![of(Family::Secrets, 1, Action::Block)]);
+        assert_eq!((refused.decision, refused.recommended), (Decision::Block, Recommendation::Block));
+        assert!((refused.risk - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_talked_about_counts_less_and_asks_for_nothing() {
+        let talked = |family| Finding { doubts: vec![Doubt::Discussed], ..of(family, 6, Action::Block) };
+        let attack = verdict(vec![talked(Family::PromptInjection)]);
+        assert_eq!(attack.decision, Decision::Allow);
+        assert!((attack.steps[0].points - 6.0 * DISCUSSED).abs() < 1e-6);
+        assert!(attack.false_positive > verdict(vec![of(Family::PromptInjection, 6, Action::Block)]).false_positive);
+        assert_eq!(verdict(vec![talked(Family::Secrets)]).decision, Decision::Block);
+    }
+
+    #[test]
+    fn an_answer_is_decided_by_actions_and_its_risk_is_that_of_a_prompt() {
+        let answer = |findings| judge_answer(findings, &Thresholds::default(), &RuleSetHash("h".into()));
+        assert_eq!(answer(Vec::new()).decision, Decision::Allow);
+        let many: Vec<Finding> =
+            (0..9).map(|at| finding(&format!("PC-AAA-000{at}"), Severity::Low, 3, Action::Score)).collect();
+        assert_eq!(answer(many).decision, Decision::Flag);
+        let cut = answer(vec![of(Family::Leakage, 5, Action::Block)]);
+        assert_eq!((cut.decision, cut.recommended), (Decision::Block, Recommendation::Block));
+    }
+
+    #[test]
+    fn the_levels_of_a_site_decide_what_is_recommended() {
+        let of = |levels: Levels, risk| levels.recommended(risk);
+        let all = [0.95, 0.9, 0.8, 0.6, 0.4, 0.1].map(|risk| of(Levels::default(), risk).name());
+        assert_eq!(all, ["block", "block", "investigate", "monitor", "ignore", "none"]);
+        assert_eq!(of(Levels { block: 0.99, ..Levels::default() }, 0.95), Recommendation::Investigate);
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn relay(
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
     let keys = Scrubber::new(plan.upstream.api_key.as_ref());
-    let mut inspector = Inspector::new(Arc::clone(&snapshot.rules), plan.mode == Mode::Enforce, known, keys.clone());
+    let mut inspector = Inspector::new(snapshot, &plan, known, keys.clone());
     scrub_headers(&keys, &mut headers);
     if inspects {
         clean_headers(&mut inspector, &mut headers, plan.mode == Mode::Enforce);

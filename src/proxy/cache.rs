@@ -1,5 +1,6 @@
-//! Law 10: spans that were inspected under this rule set are not read again, if little was found in them. The key is a keyed BLAKE3 over rule set,
-//! caller, role and text, so that nobody can make one text pass for another; dropped whole when the rules change.
+//! Law 10: spans that were inspected under this rule set are not read again, if little was found in them. The key is a
+//! keyed BLAKE3 over rule set, caller, role and text, so that nobody can make one text pass for another; dropped whole
+//! when the rules change.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ type Key = [u8; blake3::OUT_LEN];
 /// Remembers what was found in spans. Shared by all workers.
 pub struct VerdictCache {
     /// `None`: switched off.
-    clean: Option<Cache<Key, Arc<[Finding]>>>,
+    found: Option<Cache<Key, Arc<[Finding]>>>,
     secret: Key,
 }
 
@@ -35,13 +36,13 @@ pub(super) struct Scope<'c> {
 impl VerdictCache {
     /// Room for `spans` spans; 0 switches it off. `secret` keys the hash and must be random.
     pub fn new(spans: usize, secret: Key) -> Self {
-        let clean = (spans > 0).then(|| Cache::builder().max_capacity(spans as u64).build());
-        Self { clean, secret }
+        let found = (spans > 0).then(|| Cache::builder().max_capacity(spans as u64).build());
+        Self { found, secret }
     }
 
     /// Spans remembered.
     pub fn len(&self) -> u64 {
-        self.clean.as_ref().map_or(0, Cache::entry_count)
+        self.found.as_ref().map_or(0, Cache::entry_count)
     }
 
     /// Whether nothing is remembered.
@@ -51,8 +52,8 @@ impl VerdictCache {
 
     /// Forgets everything: the rules changed.
     pub fn clear(&self) {
-        if let Some(clean) = &self.clean {
-            clean.invalidate_all();
+        if let Some(found) = &self.found {
+            found.invalidate_all();
         }
     }
 
@@ -64,7 +65,7 @@ impl VerdictCache {
 impl Scope<'_> {
     /// The key of a text, unless it is too short to be worth one.
     pub(super) fn key(&self, role: Role, text: &str) -> Option<Key> {
-        if text.len() < WORTH_CACHING || self.cache.clean.is_none() {
+        if text.len() < WORTH_CACHING || self.cache.found.is_none() {
             return None;
         }
         let mut hasher = Hasher::new_keyed(&self.cache.secret);
@@ -78,15 +79,15 @@ impl Scope<'_> {
 
     /// What was found in the text of `key`; `None` if that is not known.
     pub(super) fn known(&self, key: &Key, metrics: &Metrics) -> Option<Arc<[Finding]>> {
-        let known = self.cache.clean.as_ref().filter(|clean| clean.contains_key(key)).and_then(|clean| clean.get(key));
+        let known = self.cache.found.as_ref().filter(|kept| kept.contains_key(key)).and_then(|kept| kept.get(key));
         metrics.verdict_cache(known.is_some());
         known
     }
 
     /// Keeps what was found in the text of `key`, if it is little.
     pub(super) fn remember(&self, key: Key, found: &[Finding]) {
-        if let Some(clean) = self.cache.clean.as_ref().filter(|_| found.len() <= MOST_FINDINGS) {
-            clean.insert(key, found.into());
+        if let Some(kept) = self.cache.found.as_ref().filter(|_| found.len() <= MOST_FINDINGS) {
+            kept.insert(key, found.into());
         }
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::types::CallerKind;
+    use crate::types::{Action, CallerKind, Evidence, Family, RuleId, Severity, SpanIndex};
 
     fn caller(user: &str) -> Caller {
         Caller { address: None, key: None, user: Some(Arc::from(user)), kind: CallerKind::Key }
@@ -115,5 +116,29 @@ mod tests {
         assert_ne!(of("r", "u", Role::Tool, &text), Some(base));
         assert_ne!(of("r", "u", Role::User, &"b".repeat(WORTH_CACHING)), Some(base));
         assert_eq!(of("r", "u", Role::User, "short"), None);
+    }
+
+    #[test]
+    fn little_that_was_found_is_remembered_and_much_is_not() {
+        let (cache, metrics, rules) =
+            (VerdictCache::new(10, [7; 32]), Metrics::new("test").unwrap(), RuleSetHash("r".into()));
+        let caller = caller("u");
+        let scope = cache.scope(&rules, &caller);
+        let key = |letter: &str| scope.key(Role::User, &letter.repeat(WORTH_CACHING)).unwrap();
+        let finding = Finding {
+            rule: RuleId("PC-AAA-0001".into()),
+            title: "t".into(),
+            family: Family::Privacy,
+            severity: Severity::Low,
+            score: 1.0,
+            action: Action::Redact,
+            threats: Vec::new().into(),
+            evidence: Evidence { span: SpanIndex(3), start: 4, end: 9 },
+            doubts: Vec::new(),
+        };
+        scope.remember(key("a"), std::slice::from_ref(&finding));
+        scope.remember(key("b"), &vec![finding.clone(); MOST_FINDINGS + 1]);
+        assert_eq!(scope.known(&key("a"), &metrics).as_deref(), Some(&[finding][..]));
+        assert_eq!(scope.known(&key("b"), &metrics), None);
     }
 }

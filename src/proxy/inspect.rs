@@ -14,8 +14,8 @@ use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::Snapshot;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
+use crate::detect;
 use crate::detect::leak::Known;
-use crate::detect::{self, Thresholds};
 use crate::telemetry::Part;
 use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, Role, SpanIndex, Verdict};
 use crate::wire::{self, Prompt};
@@ -106,7 +106,7 @@ pub(super) fn query(snapshot: &Snapshot, plan: &Plan, flight: &mut Flight, query
     let text = percent_decoded(query);
     let mut findings = Vec::new();
     snapshot.rules.scan(SpanIndex(0), Role::Parameter, &text, &mut findings);
-    let verdict = detect::judge(findings, &thresholds(snapshot, plan), snapshot.rules.hash());
+    let verdict = detect::judge(findings, &snapshot.settings.inspect.thresholds(plan.security), snapshot.rules.hash());
     if plan.mode != Mode::Enforce || verdict.decision < Decision::Redact {
         return Ok(());
     }
@@ -211,23 +211,8 @@ async fn verdict(
             tokio::task::yield_now().await;
         }
     }
-    let turns: Vec<(SpanIndex, Role, &str)> = (0..)
-        .map(SpanIndex)
-        .zip(&prompt.spans)
-        .filter(|(_, span)| matches!(span.role, Role::User | Role::Assistant))
-        .map(|(index, span)| (index, span.role, &*span.text))
-        .collect();
-    rules.scan_conversation(&turns, &mut findings);
-    detect::judge(findings, &thresholds(snapshot, plan), rules.hash())
-}
-
-fn thresholds(snapshot: &Snapshot, plan: &Plan) -> Thresholds {
-    let inspect = &snapshot.settings.inspect;
-    let scaled = |points: u32| match plan.security {
-        SecurityMode::Default | SecurityMode::Aware => points,
-        SecurityMode::Strict => (points * inspect.strict_percent / 100).max(1),
-    };
-    Thresholds { flag_at: scaled(inspect.flag_at), block_at: scaled(inspect.block_at) }
+    rules.scan_conversation(&prompt.texts(), &mut findings);
+    detect::judge(findings, &snapshot.settings.inspect.thresholds(plan.security), rules.hash())
 }
 
 /// Carries the verdict out: blocks, or says what the body becomes (`None`: it stays as it is).
@@ -308,8 +293,7 @@ fn redactions(snapshot: &Snapshot, prompt: &Prompt<'_>, findings: &[Finding]) ->
 
 /// At most `max` bytes of `text`, whole characters.
 fn clip(text: &str, max: usize) -> String {
-    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
+    text.get(..text.floor_char_boundary(max)).unwrap_or_default().to_owned()
 }
 
 /// The key of the per-tenant part of the verdict cache; until tenants exist, a user is one.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use super::keys::{self, Scrub, Scrubber};
+use super::route::Plan;
+use crate::config::Snapshot;
+use crate::config::settings::Mode;
 use crate::detect::leak::Known;
 use crate::detect::{self, Released, RuleSet, Thresholds, Window};
 use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
@@ -10,6 +13,7 @@ use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
 /// Inspects the texts of one answer.
 pub(super) struct Inspector {
     rules: Arc<RuleSet>,
+    thresholds: Thresholds,
     enforce: bool,
     /// The prompt the answer was made under.
     known: Option<Arc<Known>>,
@@ -59,12 +63,13 @@ impl Fed {
 }
 
 impl Inspector {
-    /// Nothing seen yet. Without `enforce` everything is reported and nothing held or changed, but for what `keys`
+    /// Nothing seen yet. Where `plan` does not enforce, everything is reported and nothing held or changed, but for what `keys`
     /// takes out.
-    pub(super) fn new(rules: Arc<RuleSet>, enforce: bool, known: Option<Arc<Known>>, keys: Scrubber) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, plan: &Plan, known: Option<Arc<Known>>, keys: Scrubber) -> Self {
         Self {
-            rules,
-            enforce,
+            rules: Arc::clone(&snapshot.rules),
+            thresholds: snapshot.settings.inspect.thresholds(plan.security),
+            enforce: plan.mode == Mode::Enforce,
             known,
             keys,
             lanes: Vec::new(),
@@ -137,9 +142,7 @@ impl Inspector {
         if findings.is_empty() {
             return None;
         }
-        // An answer is judged by what its rules ask for, not by a sum of points: a stream cannot take words back.
-        let thresholds = Thresholds { flag_at: 1, block_at: u32::MAX };
-        let verdict = detect::judge(findings, &thresholds, self.rules.hash());
+        let verdict = detect::judge_answer(findings, &self.thresholds, self.rules.hash());
         let enforced = if self.enforce { verdict.decision } else { verdict.decision.min(Decision::Flag) };
         Some((verdict, enforced))
     }

@@ -80,6 +80,7 @@ pub fn rows(source: &str, text: &str) -> Result<Vec<Example>, String> {
         let row: Row = serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))?;
         let family = row.category.split(':').next().unwrap_or_default();
         let attack = row.label == 1;
+        // With a detail it is a payload of shell or file names, which rules know by their structure.
         let payload = family == "system_manipulation" && row.category.contains(':');
         if attack && (payload || OTHERS.contains(&family)) {
             continue;

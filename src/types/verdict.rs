@@ -251,8 +251,10 @@ impl Doubt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recommendation {
-    /// Nothing.
+    /// There is nothing to recommend.
     #[default]
+    None,
+    /// Let it be.
     Ignore,
     /// Watch whether it comes again.
     Monitor,
@@ -266,6 +268,7 @@ impl Recommendation {
     /// A low-cardinality label.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::None => "none",
             Self::Ignore => "ignore",
             Self::Monitor => "monitor",
             Self::Investigate => "investigate",

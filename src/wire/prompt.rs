@@ -109,6 +109,11 @@ pub fn read_prompt<'a>(dialect: Dialect, body: &'a [u8], limits: &Limits) -> Res
 }
 
 impl Prompt<'_> {
+    /// Every text with its span and role, for detectors.
+    pub fn texts(&self) -> Vec<(SpanIndex, Role, &str)> {
+        (0..).map(SpanIndex).zip(&self.spans).map(|(index, span)| (index, span.role, &*span.text)).collect()
+    }
+
     /// Where a span is, as `messages[2].content[0].text`.
     pub fn path_of(&self, span: SpanIndex) -> String {
         let Some(span) = self.spans.get(span.0 as usize) else { return String::new() };

@@ -13,46 +13,21 @@
 mod body;
 mod case;
 mod encode;
+#[path = "../support/shipped.rs"]
+mod shipped;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use portcullis::detect::classify::Classifier;
-use portcullis::detect::{self, Budget, Released, RuleSet, Source, Thresholds, Window, inspect_output};
+use portcullis::detect::{self, Released, RuleSet, Thresholds, Window, inspect_output};
 use portcullis::types::{Dialect, Direction, Family, Finding, Role, SpanIndex, Verdict};
 use portcullis::wire;
 
 use crate::case::{Case, Expect};
 
-/// The thresholds of a gateway that is not configured otherwise.
-const PROMPTS: Thresholds = Thresholds { flag_at: 4, block_at: 8 };
-/// An answer is judged by what its rules ask for.
-const ANSWERS: Thresholds = Thresholds { flag_at: 1, block_at: u32::MAX };
-
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(case::all);
 
 /// The rules as shipped, on their default budget.
-static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
-    fn read(directory: &Path, sources: &mut Vec<Source>) {
-        let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        for path in paths {
-            if path.is_dir() {
-                read(&path, sources);
-            } else if path.extension().is_some_and(|extension| extension == "yaml") {
-                sources.push(Source { name: path.display().to_string(), text: fs::read_to_string(&path).unwrap() });
-            }
-        }
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let mut sources = Vec::new();
-    read(&folder, &mut sources);
-    let classifier = Classifier::new(&fs::read(folder.join("model/classifier.bin")).unwrap()).unwrap();
-    let budget = Budget { max_rule: 4 << 20, max_total: 64 << 20, max_hold: 4 << 10 };
-    Arc::new(RuleSet::compile(&sources, Some(Arc::new(classifier)), &BTreeMap::new(), &budget).unwrap())
-});
+static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(shipped::rules);
 
 /// Everything that is wrong, at once.
 fn report(problems: &[String]) {
@@ -76,13 +51,8 @@ fn wrong(case: &Case, way: &str, expect: Expect, verdict: &Verdict) -> Option<St
 fn prompt(turns: &[(Role, &str)]) -> Verdict {
     let mut findings = Vec::new();
     let spans: Vec<_> = (0..).map(SpanIndex).zip(turns).map(|(span, (role, text))| (span, *role, *text)).collect();
-    for (span, role, text) in &spans {
-        RULES.scan(*span, *role, text, &mut findings);
-    }
-    let said = |(_, role, _): &&(SpanIndex, Role, &str)| matches!(role, Role::User | Role::Assistant);
-    let said: Vec<_> = spans.iter().filter(said).copied().collect();
-    RULES.scan_conversation(&said, &mut findings);
-    detect::judge(findings, &PROMPTS, RULES.hash())
+    RULES.scan_all(&spans, &mut findings);
+    detect::judge(findings, &Thresholds::default(), RULES.hash())
 }
 
 fn whole(case: &Case) -> Verdict {
@@ -90,7 +60,7 @@ fn whole(case: &Case) -> Verdict {
         Direction::Input => prompt(&case.turns()),
         Direction::Output => {
             let findings = inspect_output(&RULES, SpanIndex(0), &case.text, true).findings;
-            detect::judge(findings, &ANSWERS, RULES.hash())
+            detect::judge_answer(findings, &Thresholds::default(), RULES.hash())
         }
     }
 }

@@ -19,6 +19,8 @@
 )]
 
 mod mutate;
+#[path = "../support/shipped.rs"]
+mod shipped;
 mod targets;
 
 use std::fs;

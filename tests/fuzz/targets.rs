@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use crate::shipped;
 use portcullis::detect::classify::Classifier;
 use portcullis::detect::{
     self, Budget, Released, RuleSet, Source, Thresholds, Window, anatomies, definitions, inspect_output, normalize,
@@ -15,32 +14,9 @@ use portcullis::types::{Finding, Role, SpanIndex};
 /// A budget that keeps hostile rules small enough to try many.
 const SMALL: Budget = Budget { max_rule: 256 << 10, max_total: 4 << 20, max_hold: 1 << 10 };
 
-fn shipped() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")
-}
+static CLASSIFIER: LazyLock<Arc<Classifier>> = LazyLock::new(shipped::classifier);
 
-static CLASSIFIER: LazyLock<Arc<Classifier>> = LazyLock::new(|| {
-    let file = fs::read(shipped().join("model/classifier.bin")).unwrap();
-    Arc::new(Classifier::new(&file).unwrap())
-});
-
-static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
-    fn read(directory: &Path, sources: &mut Vec<Source>) {
-        let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        for path in paths {
-            if path.is_dir() {
-                read(&path, sources);
-            } else if path.extension().is_some_and(|extension| extension == "yaml") {
-                sources.push(Source { name: path.display().to_string(), text: fs::read_to_string(&path).unwrap() });
-            }
-        }
-    }
-    let mut sources = Vec::new();
-    read(&shipped(), &mut sources);
-    let budget = Budget { max_rule: 4 << 20, max_total: 64 << 20, max_hold: 4 << 10 };
-    Arc::new(RuleSet::compile(&sources, Some(Arc::clone(&CLASSIFIER)), &BTreeMap::new(), &budget).unwrap())
-});
+static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(shipped::rules);
 
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
@@ -88,7 +64,7 @@ pub(crate) fn scan(bytes: &[u8]) {
     let findings = found();
     in_place(&text, &findings);
     assert!(findings == found(), "the same text is found guilty of something else");
-    let verdict = detect::judge(findings, &Thresholds { flag_at: 4, block_at: 8 }, RULES.hash());
+    let verdict = detect::judge(findings, &Thresholds::default(), RULES.hash());
     assert!((0.0..=1.0).contains(&verdict.risk) && (0.0..=1.0).contains(&verdict.false_positive));
     drop(detect::explain(&verdict, &[("text", &text)]));
     let turns: Vec<_> = text.lines().take(9).map(|line| (SpanIndex(0), Role::User, line)).collect();

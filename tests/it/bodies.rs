@@ -233,3 +233,22 @@ async fn too_many_values_are_refused() {
     assert_eq!(got.status, 400, "{}", got.text());
     assert_eq!(mock.count(), 0);
 }
+
+#[tokio::test]
+async fn what_is_remembered_of_a_text_is_replaced_wherever_it_stands() {
+    const RULE: &str = "id: PC-TEST-0320\ntitle: t\nfamily: privacy\ngain: g\nseverity: low\nscore: 1\ndirection: input\n\
+        action: redact\nmark: \"[MINE]\"\ndetection:\n  prefilter: [own-]\n  sel_own: 'own-[0-9]{4}'\n\
+        examples: { positive: [own-1234], negative: [own] }\n";
+    let mock = Mock::start(vec![]).await;
+    let gateway = Setup::before(mock.address).rules(RULE).start().await;
+    let text = format!("{} own-1234 {}", "one word and another ".repeat(40), "and the rest");
+    for before in [vec![], vec!["first"], vec!["first", "second own-9999"]] {
+        mock.play(answers::json_body(200, &answers::chat("fine")));
+        let said = before.iter().copied().chain([text.as_str()]);
+        let messages: Vec<_> = said.map(|text| json!({"role": "user", "content": text})).collect();
+        let asked = json!({"model": "m", "messages": messages});
+        assert_eq!(gateway.send(post("/v1/chat/completions", asked.to_string())).await.status, 200);
+        let clean = asked.to_string().replace("own-1234", "[MINE]").replace("own-9999", "[MINE]");
+        assert_eq!(String::from_utf8_lossy(&mock.last().body), clean);
+    }
+}

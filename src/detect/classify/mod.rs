@@ -144,7 +144,7 @@ pub fn norm(count: usize) -> f32 {
 
 impl Head {
     /// The score of a sum of `count` weights.
-    fn of(&self, sum: i32, count: u32) -> f32 {
+    fn of(&self, sum: i64, count: u32) -> f32 {
         self.scale * sum as f32 / norm(count as usize) + self.bias
     }
 
@@ -158,16 +158,16 @@ impl Head {
 /// Weights added up.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
-    whole: i32,
-    window: i32,
+    whole: i64,
+    window: i64,
     count: u32,
 }
 
 impl Sum {
     fn add(&mut self, weights: &[[i8; 2]], number: u32) {
         if let Some([whole, window]) = weights.get(number as usize) {
-            self.whole += i32::from(*whole);
-            self.window += i32::from(*window);
+            self.whole += i64::from(*whole);
+            self.window += i64::from(*window);
         }
         self.count += 1;
     }
@@ -238,5 +238,34 @@ impl Known {
             at = (at + 1) & mask;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::classify::model::Header;
+
+    /// A model that finds every word as bad as can be.
+    fn alarmed() -> Classifier {
+        let head = Head { scale: 1.0, bias: 0.0, flag: 1.0, block: 2.0 };
+        let header = Header { bits: features::BITS, whole: head, window: head, ..Header::default() };
+        Classifier::new(&Model { header, weights: vec![[127; 2]; 1 << features::BITS] }.write().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_sum_of_a_long_text_is_not_cut_off() {
+        let classifier = alarmed();
+        let text = "abcdefghijklmnopqrst ".repeat(400_000);
+        let (whole, window, _) = classifier.scores(&text);
+        assert!(whole > i32::MAX as f32 / norm(40_000_000), "{whole}");
+        assert!(window > 0.0 && whole.is_finite());
+    }
+
+    #[test]
+    fn two_words_are_no_text() {
+        let classifier = alarmed();
+        assert_eq!(classifier.judge("two words"), None);
+        assert!(classifier.judge("more than two words").is_some());
     }
 }

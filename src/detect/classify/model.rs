@@ -101,7 +101,7 @@ impl Model {
 
     /// What stands for the file in verdicts.
     pub fn digest(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

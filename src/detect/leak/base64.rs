@@ -1,5 +1,7 @@
 //! Base64 in an answer, decoded as it comes.
 
+use crate::detect::normalize::encoded::sextet;
+
 /// Characters of the alphabet in a row that are taken for Base64. Words are shorter.
 const LEAST: usize = 24;
 
@@ -73,13 +75,5 @@ impl Decoder {
 }
 
 fn value(letter: char) -> Option<u8> {
-    let byte = u8::try_from(letter).ok()?;
-    match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
-    }
+    sextet(u8::try_from(letter).ok()?)
 }

@@ -141,17 +141,19 @@ pub(super) fn hexadecimal(digits: &[u8]) -> Option<Vec<u8>> {
 
 /// Standard and URL alphabet, padded or not.
 pub(super) fn base64(letters: &[u8]) -> Option<String> {
-    let value = |letter: &u8| {
-        Some(match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        })
-    };
-    grouped(letters, 4, 6, value)
+    grouped(letters, 4, 6, |letter| sextet(*letter))
+}
+
+/// What a letter of Base64 stands for, in either alphabet.
+pub(in crate::detect) const fn sextet(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    })
 }
 
 /// RFC 4648, either case.

@@ -5,7 +5,7 @@
 //! language, and what does is spliced into its surroundings. What is still disguised is decoded again, to a depth.
 
 mod codes;
-mod encoded;
+pub(super) mod encoded;
 mod escapes;
 mod fold;
 mod hidden;

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::Found;
 use super::draft::Draft;
 use super::sigma::{list, severity};
+use super::{Found, documents};
 use crate::detect::Directions;
 use crate::types::Family;
 
@@ -31,12 +31,7 @@ const ANSWERS: [&str; 6] = ["agent_output", "output", "response", "completion", 
 /// # Errors
 /// When a document is not YAML.
 pub(super) fn read(text: &str) -> Result<Vec<Found>, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| error.without_snippet().to_string())?;
-    if documents.is_empty() {
-        return Err("it holds no rule".into());
-    }
-    Ok(documents.iter().enumerate().map(|(nth, document)| one(nth, document)).collect())
+    Ok(documents(text)?.iter().enumerate().map(|(nth, document)| one(nth, document)).collect())
 }
 
 fn one(nth: usize, rule: &Value) -> Found {

@@ -67,6 +67,12 @@ impl Format {
     }
 }
 
+/// The documents of a YAML file, at least one.
+fn documents(text: &str) -> Result<Vec<serde_json::Value>, String> {
+    let documents: Vec<_> = serde_saphyr::from_multiple(text).map_err(|error| error.without_snippet().to_string())?;
+    if documents.is_empty() { Err("it holds no rule".into()) } else { Ok(documents) }
+}
+
 /// Imports the rules of one file; `next` is the number of the next id, and is moved on.
 ///
 /// # Errors

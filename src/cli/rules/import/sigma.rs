@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::draft::Draft;
-use super::{Found, strings};
+use super::{Found, documents, strings};
 use crate::types::{Family, Severity};
 
 /// Fields that hold what is said to a model. A request has no others.
@@ -35,12 +35,7 @@ const MOST: usize = 64;
 /// # Errors
 /// When a document is not YAML.
 pub(super) fn read(text: &str) -> Result<Vec<Found>, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| error.without_snippet().to_string())?;
-    if documents.is_empty() {
-        return Err("it holds no rule".into());
-    }
-    Ok(documents.iter().enumerate().map(|(nth, document)| one(nth, document)).collect())
+    Ok(documents(text)?.iter().enumerate().map(|(nth, document)| one(nth, document)).collect())
 }
 
 fn one(nth: usize, rule: &Value) -> Found {
