@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Error;
 use super::output::Out;
-use crate::train::{self, Held, corpus, corpus::Example};
+use crate::train::{self, Held, corpus, corpus::Example, kinds};
 
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
@@ -34,6 +34,8 @@ struct Fared {
     rows: u32,
     flagged: u32,
     blocked: u32,
+    /// Attacks of a kind that is told apart, and those that were taken for it.
+    kinds: [u32; 2],
 }
 
 pub(super) fn run(args: &TrainArgs, out: &mut Out) -> Result<ExitCode, Error> {
@@ -45,7 +47,11 @@ pub(super) fn run(args: &TrainArgs, out: &mut Out) -> Result<ExitCode, Error> {
     let fared = fared(&examples, &trained.held, |held| trained.points(held));
     if args.json {
         let rows = fared.iter().map(|((attack, source), one)| {
-            json!({ "source": source, "attack": attack, "rows": one.rows, "flagged": one.flagged, "blocked": one.blocked })
+            let [kinds, told] = one.kinds;
+            json!({
+                "source": source, "attack": attack, "rows": one.rows, "flagged": one.flagged, "blocked": one.blocked,
+                "kinds": kinds, "kinds_told": told,
+            })
         });
         out.line(
             json!({ "examples": examples.len(), "bytes": trained.file.len(), "held_out": rows.collect::<Vec<_>>() }),
@@ -60,11 +66,13 @@ pub(super) fn run(args: &TrainArgs, out: &mut Out) -> Result<ExitCode, Error> {
     );
     for attack in [true, false] {
         table += if attack { "\nattacks" } else { "\nharmless" };
-        table += &format!("{:>43} {:>9} {:>9}\n", "rows", "flagged %", "blocked %");
+        table += &format!("{:>43} {:>9} {:>9} {:>11}\n", "rows", "flagged %", "blocked %", "kind told %");
         for ((_, source), one) in fared.iter().filter(|((of, _), _)| *of == attack) {
             let share = |part: u32| 100.0 * f64::from(part) / f64::from(one.rows.max(1));
-            table +=
-                &format!("  {source:42} {:>6} {:>9.1} {:>9.1}\n", one.rows, share(one.flagged), share(one.blocked));
+            let [kinds, told] = one.kinds;
+            let kind = if kinds > 0 { format!("{:.1}", 100.0 * f64::from(told) / f64::from(kinds)) } else { "".into() };
+            let (flagged, blocked) = (share(one.flagged), share(one.blocked));
+            table += &format!("  {source:42} {:>6} {flagged:>9.1} {blocked:>9.1} {kind:>11}\n", one.rows);
         }
     }
     out.text(&table)?;
@@ -83,6 +91,10 @@ fn fared<'e>(
         of.rows += 1;
         of.flagged += u32::from(points >= 4.0);
         of.blocked += u32::from(points >= 8.0);
+        if let Some(kind) = kinds::family(&one.category).filter(|_| one.attack) {
+            of.kinds[0] += 1;
+            of.kinds[1] += u32::from(held.kind == Some(kind));
+        }
     }
     fared
 }

@@ -7,6 +7,7 @@ use super::compile::{compile, compile_loaded};
 use super::load::{self, Loaded};
 use super::problem::Problem;
 use super::rule::{Budget, Rule, Source};
+use super::threats::{self, Threats};
 
 /// A rule and what its file says.
 #[derive(Debug)]
@@ -51,6 +52,16 @@ pub fn cost(sources: &[Source], id: &str, budget: &Budget) -> Result<Stats, Vec<
     let with = compile_loaded(loaded, problems, &[], None, &BTreeMap::new(), budget)?.stats();
     let without = compile(&[], None, &BTreeMap::new(), budget)?.stats();
     Ok(Stats { bytes: with.bytes.saturating_sub(without.bytes), ..with })
+}
+
+/// What the threat ids of the sources stand for.
+///
+/// # Errors
+/// Catalogues that cannot be read.
+pub fn threats(sources: &[Source]) -> Result<Threats, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let threats = threats::read(sources, &mut problems);
+    if problems.is_empty() { Ok(threats) } else { Err(problems) }
 }
 
 /// The sources without their rules: lists and macros only, for files that are tried without the rest of the pack.

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::read::Report;
 use super::rule::{Budget, Override, Rule, Source};
 use super::single::{Pattern, Placed, Way};
-use super::{RuleSet, Stats};
+use super::{RuleSet, Stats, threats};
 use crate::types::{Action, Direction, RuleSetHash};
 
 /// Longest match of a rule that checks its matched text: every start within it is followed separately.
@@ -297,10 +297,12 @@ impl Compiler<'_> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
+        // Every problem with them was told when the rules were loaded.
+        let threats = threats::read(sources, &mut Vec::new());
         let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
         let hash = hash(sources, classifier.as_deref(), overrides);
         let (output, stats, reports) = (Arc::new(output), self.stats, self.reports);
-        Ok(RuleSet { rules, input, output, classifier, reports, hash, stats })
+        Ok(RuleSet { rules, input, output, classifier, reports, threats, hash, stats })
     }
 }
 

@@ -73,7 +73,7 @@ struct Raw {
     append: BTreeMap<String, Vec<String>>,
 }
 
-/// Whether a document holds definitions and no rule.
+/// Whether a document holds definitions, or something else that is no rule.
 pub(super) fn is_one(text: &str) -> bool {
     text.lines().any(|line| line.strip_prefix("kind:").is_some())
 }

@@ -87,11 +87,11 @@ impl InputEngine {
         }
         let Some(words) = &self.words else { return found };
         let mut hits = Vec::new();
-        words.find(text, &mut hits);
+        let signs = words.find(text, &mut hits);
         if hits.is_empty() {
             return found;
         }
-        let scene = self.places.scene(&hits, text.len());
+        let scene = self.places.scene(&hits, signs, text.len());
         let (windows, rules) = self.places.look(&scene);
         for rule in rules.into_iter().filter_map(|at| self.rules.get(at)) {
             if rule.roles.contains(role) {
@@ -155,7 +155,7 @@ impl InputRule {
                 triggers => windows.of(triggers),
             };
             let mut visit = Visit { passes: &passes, visit };
-            if starts.into_iter().any(|range| pattern.search(text, range, &mut visit)) {
+            if starts.into_iter().any(|range| pattern.search(text, range, scene.signs(), &mut visit)) {
                 return;
             }
         }

@@ -9,6 +9,7 @@ use super::literal;
 use super::probe::Probe;
 use super::problem::Problem;
 use super::rule::{Directions, Override, RawRule, Roles, Rule, Source};
+use super::threats;
 use super::validate::Validator;
 use super::words::is_odd;
 use crate::types::{Action, Family, Role, RuleId};
@@ -93,6 +94,7 @@ pub(super) fn load(
 ) -> Vec<Loaded> {
     let mut rules: BTreeMap<Arc<str>, (usize, Loaded)> = BTreeMap::new();
     let defines = defines(sources, problems);
+    threats::read(sources, problems);
     for (nth, source) in sources.iter().enumerate() {
         for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| !defines::is_one(text)) {
             let lines = Lines::new(&source.name, first, text);
@@ -146,7 +148,7 @@ fn apply(loaded: &mut Loaded, change: &Override) {
 }
 
 /// The documents of a file with the line each starts at. A separator is `---` at the start of a line.
-fn documents(text: &str) -> Vec<(u32, &str)> {
+pub(super) fn documents(text: &str) -> Vec<(u32, &str)> {
     let mut found = Vec::new();
     let (mut start, mut first, mut at) = (0, 1, 0);
     for (line, number) in text.split_inclusive('\n').zip(1..) {
@@ -179,10 +181,15 @@ pub(super) fn definitions_of(text: &str) -> String {
 }
 
 /// The lists and macros of every source; they are known before any rule is read.
+/// Whether a document defines lists and macros.
+fn is_definition(text: &str) -> bool {
+    defines::is_one(text) && !threats::is_one(text)
+}
+
 fn defines(sources: &[Source], problems: &mut Vec<Problem>) -> Defines {
     let (mut defines, mut additions) = (Defines::default(), Vec::new());
     for (nth, source) in sources.iter().enumerate() {
-        for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| defines::is_one(text)) {
+        for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| is_definition(text)) {
             defines.read(nth, &Lines::new(&source.name, first, text), text, &mut additions, problems);
         }
     }

@@ -31,6 +31,7 @@ mod score;
 mod single;
 mod starts;
 mod tables;
+mod threats;
 mod validate;
 mod web;
 mod window;
@@ -41,12 +42,13 @@ use std::sync::Arc;
 
 use crate::types::{RuleId, RuleSetHash};
 
-pub use anatomy::{Anatomy, anatomies, cost, definitions};
+pub use anatomy::{Anatomy, anatomies, cost, definitions, threats};
 pub use explain::explain;
 pub use problem::Problem;
 pub use released::Released;
 pub use rule::{Budget, Directions, Examples, Override, Roles, Rule, Source};
 pub use score::{Levels, Thresholds, judge, judge_answer};
+pub use threats::{Threat, Threats};
 pub use validate::Validator;
 pub use window::{Window, inspect_output, inspect_output_knowing};
 
@@ -58,6 +60,7 @@ pub struct RuleSet {
     output: Arc<output::OutputEngine>,
     classifier: Option<Arc<classify::Classifier>>,
     reports: Vec<read::Report>,
+    threats: Threats,
     hash: RuleSetHash,
     stats: Stats,
 }
@@ -110,6 +113,11 @@ impl RuleSet {
     /// Its rules, by id.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// What the threat ids of findings stand for.
+    pub fn threats(&self) -> &Threats {
+        &self.threats
     }
 
     /// Whether some rule compares answers with the prompt they were made under: [`leak::Known`] is worth making.

@@ -1,7 +1,7 @@
 //! Where a pattern may start: before a literal of its rarest set, where a literal of each other set is in place.
 
 use super::single::{Placed, Way};
-use super::words::Hit;
+use super::words::{Hit, Signs};
 
 /// Every set of literals, by the literals that occur.
 #[derive(Debug, Clone, Default)]
@@ -50,11 +50,17 @@ const MOST_ALSO: usize = 32;
 /// Where the literals of a text are.
 pub(super) struct Scene<'a> {
     hits: &'a [Hit],
+    signs: Signs,
     occurring: Bits,
     blocks: Blocks,
 }
 
 impl Scene<'_> {
+    /// Which digits and signs are where.
+    pub(super) fn signs(&self) -> &Signs {
+        &self.signs
+    }
+
     /// Whether a literal of the set occurs.
     pub(super) fn occurs(&self, set: u16) -> bool {
         self.occurring.get(set)
@@ -104,8 +110,9 @@ impl Places {
     }
 
     /// Where sets occur in a text of `len` bytes.
-    pub(super) fn scene<'a>(&self, hits: &'a [Hit], len: usize) -> Scene<'a> {
-        let mut scene = Scene { hits, occurring: Bits::new(self.set_count), blocks: Blocks::new(self.set_count, len) };
+    pub(super) fn scene<'a>(&self, hits: &'a [Hit], signs: Signs, len: usize) -> Scene<'a> {
+        let (occurring, blocks) = (Bits::new(self.set_count), Blocks::new(self.set_count, len));
+        let mut scene = Scene { hits, signs, occurring, blocks };
         for hit in hits {
             for set in self.literals.get(usize::from(hit.literal)).map_or(&[][..], |own| &own.sets) {
                 scene.occurring.set(*set);

@@ -7,7 +7,7 @@ use super::normalize::{self, Budget, Disguise, View};
 use super::probe::Probe;
 use super::rule::{Roles, Rule};
 use super::{RuleSet, doubt};
-use crate::types::{Action, Evidence, Finding, Role, SpanIndex};
+use crate::types::{Action, Evidence, Family, Finding, Role, SpanIndex};
 
 /// Points of the classifier that are worth a word.
 const WORTH: f32 = 1.0;
@@ -37,6 +37,8 @@ struct Hit {
     start: usize,
     end: usize,
     points: Option<f32>,
+    /// What it is, if not what the rule says.
+    family: Option<Family>,
 }
 
 impl RuleSet {
@@ -51,7 +53,7 @@ impl RuleSet {
     /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a
     /// finding per match, any other at most one.
     pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
-        let plain = |(rule, start, end): (usize, usize, usize)| Hit { rule, start, end, points: None };
+        let plain = |(rule, start, end): (usize, usize, usize)| Hit { rule, start, end, points: None, family: None };
         let mut hits: Vec<Hit> = self.input.scan(text.as_bytes(), role).into_iter().map(plain).collect();
         let (folded, views) = normalize::readings(text, &Budget::default());
         let mut opinion = self.opinion(role, folded.as_ref().map_or(text, |view| &view.text));
@@ -69,7 +71,7 @@ impl RuleSet {
                         && (hit.start < end && start < hit.end || self.rules.get(rule).is_some_and(reports_once))
                 };
                 if !hits.iter().any(known) {
-                    hits.push(Hit { rule, start, end, points: None });
+                    hits.push(Hit { rule, start, end, points: None, family: None });
                 }
             }
             if !is_disguised(view) {
@@ -88,31 +90,33 @@ impl RuleSet {
                 if read.points >= ATTACK && clear < ATTACK {
                     disguised = disguised.or(Some(start..end));
                 }
-                opinion = Some(Opinion { points: read.points, place: start..end });
+                opinion = Some(Opinion { place: start..end, ..read });
             }
         }
         for report in self.reports.iter().filter(|report| report.roles.contains(role)) {
             let at = match report.probe {
-                Probe::Hidden => views.hidden.clone().map(|place| (place, None)),
-                Probe::Disguise => disguised.clone().map(|place| (place, None)),
+                Probe::Hidden => views.hidden.clone().map(|place| (place, None, None)),
+                Probe::Disguise => disguised.clone().map(|place| (place, None, None)),
                 Probe::Classifier => {
                     let worth = opinion.as_ref().filter(|opinion| opinion.points >= WORTH);
-                    worth.map(|opinion| (opinion.place.clone(), Some(opinion.points)))
+                    worth.map(|own| (own.place.clone(), Some(own.points), own.family.map(|kind| of_role(kind, role))))
                 }
                 Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt => None,
             };
-            hits.extend(at.map(|(place, points)| Hit {
+            hits.extend(at.map(|(place, points, family)| Hit {
                 rule: report.rule,
                 start: place.start,
                 end: place.end,
                 points,
+                family,
             }));
         }
-        for Hit { rule, start, end, points } in hits {
+        for Hit { rule, start, end, points, family } in hits {
             let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
             let evidence = Evidence { span, start: short(start), end: short(end) };
             out.extend(self.finding(rule, evidence).map(|finding| Finding {
                 score: points.unwrap_or(finding.score),
+                family: family.unwrap_or(finding.family),
                 doubts: doubt::about(text, start, end),
                 ..finding
             }));
@@ -180,6 +184,14 @@ impl RuleSet {
             evidence,
             doubts: Vec::new(),
         })
+    }
+}
+
+/// What a kind of attack is where it stands: an order in what a tool returned was planted there.
+const fn of_role(kind: Family, role: Role) -> Family {
+    match (kind, role) {
+        (Family::PromptInjection, Role::Tool) => Family::IndirectInjection,
+        (kind, _) => kind,
     }
 }
 

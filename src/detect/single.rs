@@ -8,6 +8,7 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::literal::rare_bytes;
 use super::pattern::{compile_lazily, compile_relaxed, is_relaxable};
+use super::words::{Signs, fold, is_odd};
 
 /// So many places where a match could start are tried one by one.
 const FEW_STARTS: usize = 16;
@@ -29,6 +30,8 @@ pub(super) struct Pattern {
     beginnings: Beginnings,
     /// Bytes of which a match contains one.
     rare: Option<Box<[bool; 256]>>,
+    /// The same as bits of [`Signs`]; 0 where not all of them are signs.
+    signs: u64,
     /// A match is by one of these. Without any, the whole text is searched.
     pub(super) ways: Vec<Way>,
     /// Its triggers' positions, one for each way.
@@ -59,6 +62,7 @@ pub(super) struct Visit<'a> {
 impl Pattern {
     /// A bounded pattern that compiles to at most `limit` bytes.
     pub(super) fn new(source: &str, hir: &Hir, longest: usize, ways: Vec<Way>, limit: usize) -> Result<Self, String> {
+        let rare = rare_bytes(hir).map(Box::new);
         Ok(Self {
             source: source.into(),
             limit,
@@ -67,7 +71,8 @@ impl Pattern {
             memory: compile_lazily(source, limit)?.memory_usage(),
             longest,
             beginnings: Beginnings::of(hir),
-            rare: rare_bytes(hir).map(Box::new),
+            signs: rare.as_deref().map_or(0, sign_bits),
+            rare,
             ways,
             triggers: Vec::new(),
         })
@@ -91,7 +96,16 @@ impl Pattern {
     }
 
     /// Tells of matches that start in `first..=last`. True when the visitor says stop.
-    pub(super) fn search(&self, text: &[u8], (first, last): (usize, usize), visit: &mut Visit<'_>) -> bool {
+    pub(super) fn search(
+        &self,
+        text: &[u8],
+        (first, last): (usize, usize),
+        signs: &Signs,
+        visit: &mut Visit<'_>,
+    ) -> bool {
+        if self.signs != 0 && !signs.any(first, last.saturating_add(self.longest), self.signs) {
+            return false;
+        }
         let starts = last - first;
         if starts <= FEW_STARTS || self.beginnings.cost(starts) <= starts.saturating_add(self.longest) {
             let mut behind_word = first.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_word);
@@ -145,6 +159,16 @@ impl Pattern {
             from = if passed { found.end().max(found.start() + 1) } else { found.start() + 1 };
         }
         false
+    }
+}
+
+/// What stands for a set of digits and signs; 0 where others are in it.
+fn sign_bits(bytes: &[bool; 256]) -> u64 {
+    let own = || (0..=u8::MAX).zip(bytes).filter(|(_, own)| **own).map(|(byte, _)| byte);
+    if own().all(|byte| is_odd(byte) && fold(byte) == byte) {
+        own().fold(0, |bits, byte| bits | Signs::bit(byte))
+    } else {
+        0
     }
 }
 

@@ -13,8 +13,10 @@ const WIDTH: usize = super::literal::LONGEST;
 const PIECE: usize = 4;
 /// Positions looked at between two looks at what was let through.
 const STEP: usize = 64;
-/// Bits of a hash.
+/// Bits of a hash by which literals are found.
 const BITS: u32 = 17;
+/// Words of the bit set, as a power of two: 32 KiB stay in the first cache.
+const FILTER: u32 = 12;
 /// What is left of a piece of four bytes when it is shorter.
 const THREE: u32 = 0x00ff_ffff;
 const TWO: u32 = 0xffff;
@@ -35,8 +37,8 @@ type Masks = [u128; WIDTH + 1];
 /// Literals by the hash of a piece.
 #[derive(Debug)]
 struct Table {
-    /// By hash: whether it is that of a piece.
-    filter: Box<[u64; 1 << (BITS - 6)]>,
+    /// By the first bits of a hash: the two bits of each piece (a blocked Bloom filter).
+    filter: Box<[u64; 1 << FILTER]>,
     /// By hash: where its entries begin.
     heads: Vec<u16>,
     entries: Vec<Entry>,
@@ -60,15 +62,43 @@ pub(super) struct Hit {
     pub(super) start: u32,
 }
 
+/// Which digits and signs are in each short piece of a text.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// By piece of [`STEP`] bytes: a bit for each byte that occurs, by its last six bits.
+    pieces: Vec<u64>,
+}
+
+impl Signs {
+    /// The bit of a byte.
+    pub(super) const fn bit(byte: u8) -> u64 {
+        1 << (byte & 63)
+    }
+
+    fn note(&mut self, at: usize, byte: u8) {
+        self.pieces.get_mut(at / STEP).into_iter().for_each(|piece| *piece |= Self::bit(byte));
+    }
+
+    /// Whether one of the digits and signs with these bits may be in `first..end`.
+    pub(super) fn any(&self, first: usize, end: usize, bits: u64) -> bool {
+        let pieces = self.pieces.get(first / STEP..).unwrap_or_default();
+        pieces.iter().take((end / STEP + 1).saturating_sub(first / STEP)).any(|piece| piece & bits != 0)
+    }
+}
+
 impl Table {
     fn new(mut entries: Vec<(u32, Entry)>) -> Result<Self, String> {
-        entries.sort_by_key(|(hash, entry)| (*hash, entry.literal));
-        entries.dedup_by_key(|(hash, entry)| (*hash, entry.literal));
-        let mut filter = Box::new([0_u64; 1 << (BITS - 6)]);
+        let mut filter = Box::new([0_u64; 1 << FILTER]);
+        for (hash, _) in &entries {
+            let (word, bits) = place(*hash);
+            filter.get_mut(word).into_iter().for_each(|word| *word |= bits);
+        }
+        let by_head = |(hash, entry): &(u32, Entry)| (head(*hash), entry.literal);
+        entries.sort_by_key(by_head);
+        entries.dedup_by_key(|own| by_head(own));
         let mut heads = vec![0_u16; (1 << BITS) + 1];
         for (hash, _) in &entries {
-            filter.get_mut((hash >> 6) as usize).into_iter().for_each(|word| *word |= 1 << (hash & 63));
-            heads.get_mut(*hash as usize + 1).into_iter().for_each(|count| *count += 1);
+            heads.get_mut(head(*hash) + 1).into_iter().for_each(|count| *count += 1);
         }
         if u16::try_from(entries.len()).is_err() {
             return Err(format!("{} pieces of prefilter literals are too many", entries.len()));
@@ -81,17 +111,17 @@ impl Table {
         Ok(Self { filter, heads, entries: entries.into_iter().map(|(_, entry)| entry).collect() })
     }
 
-    /// 1 where the hash is one of a piece.
+    /// 1 where the hash may be one of a piece.
     #[inline]
     fn lets(&self, hash: u32) -> u64 {
-        let word = self.filter.get((hash >> 6) as usize).copied().unwrap_or(0);
-        word >> (hash & 63) & 1
+        let word = self.filter.get((hash >> (u32::BITS - FILTER)) as usize).copied().unwrap_or(0);
+        (word >> (hash >> 14 & 63)) & (word >> (hash >> 8 & 63)) & 1
     }
 
     /// The literals behind a hash.
     fn entries(&self, hash: u32) -> &[Entry] {
         let at = |nth: usize| self.heads.get(nth).copied().map_or(0, usize::from);
-        self.entries.get(at(hash as usize)..at(hash as usize + 1)).unwrap_or_default()
+        self.entries.get(at(head(hash))..at(head(hash) + 1)).unwrap_or_default()
     }
 
     fn memory(&self) -> usize {
@@ -191,14 +221,23 @@ impl Words {
         self.long.memory() + self.short.memory()
     }
 
-    /// Appends every occurrence of every literal, in the order they start.
-    pub(super) fn find(&self, text: &[u8], found: &mut Vec<Hit>) {
+    /// Appends every occurrence of every literal, in the order they start, and tells which digits and signs are where.
+    pub(super) fn find(&self, text: &[u8], found: &mut Vec<Hit>) -> Signs {
         let read = Read::of(text);
-        let mut at = 0;
+        let mut signs = Signs { pieces: vec![0; text.len() / STEP + 1] };
+        let (mut at, mut missing) = (0, 0);
         while at < read.len {
             let Some(part) = read.low.get(at + WIDTH..).and_then(|rest| rest.first_chunk()) else { break };
             ones(self.step(part), |nth| self.compare(&read.low, at + nth, found));
-            ones(odd(part), |nth| self.compare_short(&read.low, at + nth, found));
+            ones(odd(part), |nth| {
+                while read.missing.get(missing).is_some_and(|(from, _)| *from as usize <= at + nth) {
+                    missing += 1;
+                }
+                let left_out = missing.checked_sub(1).and_then(|last| read.missing.get(last));
+                let place = at + nth + left_out.map_or(0, |(_, bytes)| *bytes as usize);
+                part.get(nth).into_iter().for_each(|byte| signs.note(place, *byte));
+                self.compare_short(&read.low, at + nth, found);
+            });
             at += STEP;
         }
         read.place(found);
@@ -210,6 +249,7 @@ impl Words {
                 at -= 1;
             }
         }
+        signs
     }
 
     /// Which positions the bit set lets through.
@@ -278,7 +318,17 @@ fn piece(low: &[u8], at: usize) -> u32 {
 }
 
 const fn hash(piece: u32) -> u32 {
-    piece.wrapping_mul(0x9e37_79b1) >> (u32::BITS - BITS)
+    ((piece as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> u32::BITS) as u32
+}
+
+/// Where the entries of a hash are found.
+const fn head(hash: u32) -> usize {
+    (hash >> (u32::BITS - BITS)) as usize
+}
+
+/// A hash's word of the filter, and its bits there.
+const fn place(hash: u32) -> (usize, u64) {
+    ((hash >> (u32::BITS - FILTER)) as usize, 1 << (hash >> 14 & 63) | 1 << (hash >> 8 & 63))
 }
 
 impl Entry {

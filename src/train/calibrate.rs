@@ -1,6 +1,7 @@
 //! Where the marks are: the scores that few ordinary prompts of unseen sources reach.
 
 use super::corpus::Example;
+use crate::types::Family;
 
 /// Ordinary prompts above the flagging mark, and above the blocking one. Both views together flag about twice this.
 const FLAGGED: f64 = 0.004;
@@ -13,6 +14,8 @@ pub struct Held {
     pub whole: f32,
     /// Of its highest window.
     pub window: f32,
+    /// What kind of attack it would be taken for.
+    pub kind: Option<Family>,
 }
 
 /// The marks of both views: flag, block.

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::noise;
 use super::rng::Rng;
 use crate::detect::normalize::{self, Budget};
 
@@ -57,7 +58,7 @@ const OTHERS: [&str; 7] = ["secret", "pii", "phi", "financial", "completion", "h
 /// The texts an example teaches with: a harmless one with every other reading of it, of an attack that shows in other
 /// readings only those.
 pub fn readings(examples: Vec<Example>) -> Vec<Example> {
-    let mut all = Vec::with_capacity(examples.len());
+    let mut all = noise::made(&examples);
     for one in examples {
         let views = normalize::views(&one.text, &Budget::default()).views;
         let hidden = one.attack && views.iter().any(|view| !view.disguises.is_empty());

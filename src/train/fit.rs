@@ -51,6 +51,11 @@ impl Features {
         Self { numbers, words: starts }
     }
 
+    /// The numbers of all features.
+    pub(super) fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
     fn of_words(&self, range: &Range<usize>) -> &[u32] {
         let at = |word: usize| self.words.get(word).or(self.words.last()).map_or(0, |start| *start as usize);
         self.numbers.get(at(range.start)..at(range.end)).unwrap_or_default()
@@ -79,18 +84,18 @@ pub struct Linear {
 }
 
 impl Linear {
-    fn new() -> Self {
-        let size = 1 << BITS;
+    pub(super) fn new(bits: u32) -> Self {
+        let size = 1 << bits;
         Self { weights: vec![0.0; size], bias: 0.0, slopes: vec![1e-3; size], bias_slope: 1e-3 }
     }
 
     /// The score of a set of features.
-    fn score(&self, numbers: &[u32]) -> f32 {
+    pub(super) fn score(&self, numbers: &[u32]) -> f32 {
         let weight = |number: &u32| self.weights.get(*number as usize).copied().unwrap_or(0.0);
         numbers.iter().map(weight).sum::<f32>() / norm(numbers.len()) + self.bias
     }
 
-    fn step(&mut self, numbers: &[u32], attack: bool, count: f32) {
+    pub(super) fn step(&mut self, numbers: &[u32], attack: bool, count: f32) {
         let chance = 1.0 / (1.0 + (-self.score(numbers)).exp());
         let slope = (chance - f32::from(u8::from(attack))) * count;
         let share = slope / norm(numbers.len());
@@ -146,7 +151,7 @@ pub fn fit(examples: &[Example], texts: &[Features], used: &[usize], seed: &str)
             (example.attack, count, text)
         })
         .collect();
-    let mut fitted = Fitted { whole: Linear::new(), window: Linear::new() };
+    let mut fitted = Fitted { whole: Linear::new(BITS), window: Linear::new(BITS) };
     let mut rng = Rng::named(seed);
     for epoch in 0..EPOCHS {
         rng.shuffle(&mut order);

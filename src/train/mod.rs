@@ -3,6 +3,8 @@
 mod calibrate;
 pub mod corpus;
 pub mod fit;
+pub mod kinds;
+mod noise;
 mod pack;
 pub mod rng;
 
@@ -51,7 +53,8 @@ pub fn train(examples: &[Example], lexicon: &str) -> Result<Trained, String> {
     let all: Vec<usize> = (0..examples.len()).collect();
     let fitted = fit::fit(examples, &texts, &all, "all");
     let marks = calibrate::marks(examples, &held);
-    let model = pack::pack(&fitted, &marks, examples, lexicon);
+    let kinds = kinds::fit(examples, &texts, &all, "kinds");
+    let model = pack::pack(&fitted, &kinds, &marks, examples, lexicon);
     Ok(Trained { file: model.write()?, held, whole: model.header.whole, window: model.header.window })
 }
 
@@ -65,10 +68,12 @@ fn held_out(examples: &[Example], texts: &[Features]) -> Vec<Held> {
             return Vec::new();
         }
         let fitted: Fitted = fit::fit(examples, texts, &used, &format!("fold {fold}"));
+        let kinds = kinds::fit(examples, texts, &used, &format!("kinds {fold}"));
         held.into_iter()
             .filter_map(|at| {
-                let (whole, window) = fitted.scores(texts.get(at)?);
-                Some((at, Held { whole, window }))
+                let text = texts.get(at)?;
+                let (whole, window) = fitted.scores(text);
+                Some((at, Held { whole, window, kind: kinds::guess(&kinds, text) }))
             })
             .collect()
     };

@@ -6,7 +6,8 @@ use super::calibrate::Marks;
 use super::corpus::Example;
 use super::fit::{Fitted, Linear};
 use crate::detect::classify::features::{self, BITS};
-use crate::detect::classify::model::{Head, Header, Model};
+use crate::detect::classify::model::{Head, Header, KIND_BITS, Kind, Model};
+use crate::types::Family;
 
 /// Words in the vocabulary at most.
 const WORDS: usize = 24_000;
@@ -17,29 +18,54 @@ const TEXTS: u32 = 6;
 /// The share of weights, largest first, that are cut to the largest step.
 const CLIPPED: f64 = 0.000_05;
 
-pub(super) fn pack(fitted: &Fitted, marks: &Marks, examples: &[Example], lexicon: &str) -> Model {
+pub(super) fn pack(
+    fitted: &Fitted,
+    kinds: &[(Family, Linear)],
+    marks: &Marks,
+    examples: &[Example],
+    lexicon: &str,
+) -> Model {
     let (whole, window) = (head(&fitted.whole, marks.whole), head(&fitted.window, marks.window));
     let pairs = fitted.whole.weights.iter().zip(&fitted.window.weights);
-    let weights = pairs.map(|(of_whole, of_window)| [step(*of_whole, &whole), step(*of_window, &window)]).collect();
+    let weights =
+        pairs.map(|(of_whole, of_window)| [step(*of_whole, whole.scale), step(*of_window, window.scale)]).collect();
     let mut sources: BTreeMap<String, u32> = BTreeMap::new();
     for one in examples {
         *sources.entry(one.source.clone()).or_default() += 1;
     }
     let vocabulary = vocabulary(examples);
-    let header = Header { bits: BITS, whole, window, lexicon: lexicon.to_owned(), vocabulary, sources };
-    Model { header, weights }
+    let (kinds, of_kinds) = packed_kinds(kinds);
+    let header = Header { bits: BITS, whole, window, lexicon: lexicon.to_owned(), vocabulary, kinds, sources };
+    Model { header, weights, kinds: of_kinds }
+}
+
+/// The kinds, and for every feature number the weight of each.
+fn packed_kinds(kinds: &[(Family, Linear)]) -> (Vec<Kind>, Vec<i8>) {
+    let scale = |linear: &Linear| largest(linear) / f32::from(i8::MAX);
+    let heads = kinds.iter().map(|(family, linear)| Kind { family: *family, scale: scale(linear), bias: linear.bias });
+    let heads: Vec<Kind> = heads.collect();
+    let weight = |at: usize, (kind, (_, linear)): (&Kind, &(Family, Linear))| {
+        step(linear.weights.get(at).copied().unwrap_or(0.0), kind.scale)
+    };
+    let weights = (0..1 << KIND_BITS).flat_map(|at| heads.iter().zip(kinds).map(move |pair| weight(at, pair)));
+    let weights = weights.collect();
+    (heads, weights)
 }
 
 fn head(linear: &Linear, (flag, block): (f32, f32)) -> Head {
+    Head { scale: largest(linear) / f32::from(i8::MAX), bias: linear.bias, flag, block }
+}
+
+/// The weight that becomes the largest step.
+fn largest(linear: &Linear) -> f32 {
     let mut sizes: Vec<f32> = linear.weights.iter().map(|weight| weight.abs()).filter(|size| *size > 0.0).collect();
     sizes.sort_by(f32::total_cmp);
     let at = (sizes.len() as f64 * (1.0 - CLIPPED)) as usize;
-    let largest = sizes.get(at.min(sizes.len().saturating_sub(1))).copied().unwrap_or(1.0);
-    Head { scale: largest / f32::from(i8::MAX), bias: linear.bias, flag, block }
+    sizes.get(at.min(sizes.len().saturating_sub(1))).copied().unwrap_or(1.0)
 }
 
-fn step(weight: f32, head: &Head) -> i8 {
-    (weight / head.scale).round().clamp(-127.0, 127.0) as i8
+fn step(weight: f32, scale: f32) -> i8 {
+    (weight / scale).round().clamp(-127.0, 127.0) as i8
 }
 
 /// The words of most texts, the most common first.

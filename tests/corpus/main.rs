@@ -78,6 +78,13 @@ fn there_are_cases_of_every_family_and_harmless_ones() {
 }
 
 #[test]
+fn every_threat_a_rule_names_is_in_a_catalogue() {
+    let unknown = |rule: &&detect::Rule| rule.threats.iter().any(|id| !RULES.threats().contains_key(id));
+    let unknown: Vec<String> = RULES.rules().iter().filter(unknown).map(|rule| rule.id.to_string()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
 fn each_case_is_decided_as_it_says() {
     let mut problems = Vec::new();
     for case in CASES.iter() {

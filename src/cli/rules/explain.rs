@@ -8,7 +8,7 @@ use super::word;
 use crate::cli::output::Out;
 use crate::cli::{Error, load};
 use crate::config::{Problem, Source};
-use crate::detect::{self, Anatomy, Override, Stats};
+use crate::detect::{self, Anatomy, Override, Stats, Threats};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExplainArgs {
@@ -36,23 +36,26 @@ pub(super) fn run(source: &Source, args: &ExplainArgs, out: &mut Out) -> Result<
         return Err(Error::Failed(format!("no rule has the id `{}`{near}", args.id)));
     };
     let cost = detect::cost(rules.sources(), &args.id, &rules.budget()).map_err(told)?;
+    let threats = detect::threats(rules.sources()).map_err(told)?;
     let overrides = rules.overrides();
     let family = anatomy.rule.family.name();
     let changes: Vec<(&str, &Override)> =
         [family, args.id.as_str()].into_iter().filter_map(|key| Some((key, overrides.get(key)?))).collect();
-    out.text(&page(anatomy, &cost, &changes, args.expand))?;
+    out.text(&page(anatomy, &threats, &cost, &changes, args.expand))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn page(anatomy: &Anatomy, cost: &Stats, changes: &[(&str, &Override)], expand: bool) -> String {
+fn page(anatomy: &Anatomy, threats: &Threats, cost: &Stats, changes: &[(&str, &Override)], expand: bool) -> String {
     let rule = &anatomy.rule;
     let mut lines = vec![format!("{} {}", rule.id, rule.title), format!("  file      {}:{}", rule.file, rule.line)];
     let mut say = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
     say("family", format!("{}, severity {}", rule.family.name(), word(rule.severity)));
     say("does", format!("{}, {} points, on {}", word(rule.action), rule.score, direction(anatomy)));
     say("gain", rule.gain.to_string());
-    if !rule.threats.is_empty() {
-        say("ids", rule.threats.join(", "));
+    for id in &*rule.threats {
+        let known =
+            threats.get(id).map(|known| format!("{id} {} ({} {})", known.title, known.catalogue, known.version));
+        say("threat", known.unwrap_or_else(|| id.to_string()));
     }
     if changes.is_empty() {
         say("overrides", "none".into());

@@ -13,7 +13,7 @@ pub const BITS: u32 = 20;
 const LONGEST: usize = 24;
 
 /// Letters that stand for a word's root.
-const ROOT: usize = 5;
+const ROOT: u32 = 5;
 
 /// Meaningful words remembered, and for how many words.
 const RECENT: usize = 4;
@@ -56,7 +56,7 @@ pub struct Word {
     shape: u8,
 }
 
-/// The hash of a spelling with one letter more. Weaker than [`mix`], which every use of it goes through.
+/// The hash of an entry of the lexicon with one letter more.
 pub(super) const fn spell(hash: u64, letter: char) -> u64 {
     (hash ^ letter as u64).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(23)
 }
@@ -77,48 +77,58 @@ pub(super) fn folded_letter(letter: char) -> char {
 }
 
 /// Calls `each` for every word of `text`, in order.
+#[inline(always)]
 pub fn words(text: &str, mut each: impl FnMut(Word)) {
     let mut behind = usize::MAX;
     let mut start = 0;
-    while let Some((letter, mut end)) = character(text, start) {
+    while let Some((letter, next)) = character(text, start) {
         let class = Class::of(letter);
         if class == Class::Blank {
-            start = end;
+            start = next;
             continue;
         }
-        let mut spelt = Spelling::default();
-        match class {
-            Class::Blank => {}
-            Class::Ideograph => spelt.add(letter),
-            Class::Letter => {
-                spelt.add(letter);
-                while let Some((next, after)) = character(text, end) {
-                    if Class::of(next) == Class::Letter {
-                        spelt.add(next);
-                    } else if next != '\'' {
-                        break;
-                    }
-                    end = after;
-                }
-            }
-            Class::Digit => {
-                // How long a number is matters, not which it is.
-                let digits = run(text, &mut end, |next| Class::of(next) == Class::Digit);
-                (0..=digits.min(12).ilog2()).for_each(|_| spelt.add('0'));
-            }
-            Class::Sign => {
-                spelt.add(letter);
-                if run(text, &mut end, |next| next == letter) > 2 {
-                    spelt.add(letter);
-                }
-            }
-        }
+        let plain = if class == Class::Letter { Spelt::plain(text.as_bytes(), start) } else { None };
+        let Spelt { hash, root, letters, capitals, end } = plain.unwrap_or_else(|| spelt(text, letter, class, next));
         let ideograph = (class == Class::Ideograph).then_some(letter);
-        let shape = class.shape(letter, spelt.capitals, spelt.letters) | u8::from(start == behind) << 4;
-        let Spelling { hash, root, .. } = spelt;
+        let shape = class.shape(letter, capitals, letters) | u8::from(start == behind) << 4;
         each(Word { start: start as u32, end: end as u32, hash, root, ideograph, shape });
         (behind, start) = (end, end);
     }
+}
+
+/// Reads a word letter by letter: `letter`, of `class`, is its first, and `end` is behind it.
+#[inline(never)]
+fn spelt(text: &str, letter: char, class: Class, mut end: usize) -> Spelt {
+    let mut spelling = Spelling::default();
+    match class {
+        Class::Blank => {}
+        Class::Ideograph => spelling.add(letter),
+        Class::Letter => {
+            spelling.add(letter);
+            while let Some((next, after)) = character(text, end) {
+                if Class::of(next) == Class::Letter {
+                    spelling.add(next);
+                } else if next != '\'' {
+                    break;
+                }
+                end = after;
+            }
+        }
+        Class::Digit => {
+            // How long a number is matters, not which it is.
+            let digits = run(text, &mut end, |next| Class::of(next) == Class::Digit);
+            (0..=digits.min(12).ilog2()).for_each(|_| spelling.add('0'));
+        }
+        Class::Sign => {
+            spelling.add(letter);
+            if run(text, &mut end, |next| next == letter) > 2 {
+                spelling.add(letter);
+            }
+        }
+    }
+    let hash = spelling.hash();
+    let root = spelling.root.unwrap_or(hash);
+    Spelt { hash, root, letters: spelling.letters, capitals: spelling.capitals, end }
 }
 
 /// The character at a byte of `text`, and where the next one is.
@@ -143,24 +153,93 @@ fn run(text: &str, end: &mut usize, alike: impl Fn(char) -> bool) -> u32 {
     count
 }
 
-/// A word as it is read.
+/// A word as it is read: its letters in lower case as UTF-8, eight bytes at a time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spelling {
     hash: u64,
-    root: u64,
-    letters: usize,
-    capitals: usize,
+    /// What is read of the next eight bytes, and how many of them.
+    chunk: u64,
+    filled: u32,
+    /// The hash of the first letters, once there are so many.
+    root: Option<u64>,
+    letters: u32,
+    capitals: u32,
 }
 
 impl Spelling {
     fn add(&mut self, letter: char) {
-        self.capitals += usize::from(letter.is_ascii_uppercase());
-        self.hash = spell(self.hash, folded_letter(letter));
+        self.capitals += u32::from(letter.is_ascii_uppercase());
+        for byte in folded_letter(letter).encode_utf8(&mut [0; 4]).bytes() {
+            self.chunk |= u64::from(byte) << (8 * self.filled);
+            self.filled += 1;
+            if self.filled == 8 {
+                (self.hash, self.chunk, self.filled) = (stir(self.hash, self.chunk), 0, 0);
+            }
+        }
         self.letters += 1;
-        if self.letters <= ROOT {
-            self.root = self.hash;
+        if self.letters == ROOT {
+            self.root = Some(self.hash());
         }
     }
+
+    fn hash(&self) -> u64 {
+        if self.filled == 0 { self.hash } else { stir(self.hash, self.chunk) }
+    }
+}
+
+/// A word that was read, and where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Spelt {
+    hash: u64,
+    root: u64,
+    letters: u32,
+    capitals: u32,
+    end: usize,
+}
+
+impl Spelt {
+    /// A word of plain letters, read eight at a time. `None` where it holds anything else, or the text ends too soon
+    /// to tell.
+    #[inline(always)]
+    fn plain(text: &[u8], start: usize) -> Option<Self> {
+        /// The lowest bit of every byte.
+        const ONES: u64 = u64::MAX / 0xff;
+        const TOPS: u64 = 0x80 * ONES;
+        const CASE: u64 = 0x20 * ONES;
+        let (mut hash, mut root, mut letters, mut capitals) = (0, None, 0, 0);
+        let mut end = start;
+        loop {
+            let chunk = u64::from_le_bytes(*text.get(end..)?.first_chunk()?);
+            let low = chunk | CASE;
+            // The top bit of each byte that is no letter: below `a`, above `z` or not ASCII.
+            let seven = low & !TOPS;
+            let (from_a, above_z) = (seven + (0x80 - 0x61) * ONES, seven + (0x80 - 0x7b) * ONES);
+            let others = (!from_a | above_z | low) & TOPS;
+            let count = others.trailing_zeros() / 8;
+            let kept = u64::MAX.checked_shl(8 * count).map_or(u64::MAX, |beyond| !beyond);
+            let own = low & kept;
+            capitals += (!chunk & CASE & kept).count_ones();
+            letters += count;
+            if end == start && count >= ROOT {
+                root = Some(stir(0, own & !(u64::MAX << (8 * ROOT))));
+            }
+            if count > 0 {
+                hash = stir(hash, own);
+            }
+            end += count as usize;
+            if count < 8 {
+                let next = text.get(end)?;
+                let plain = next.is_ascii() && *next != b'\'';
+                return plain.then_some(Self { hash, root: root.unwrap_or(hash), letters, capitals, end });
+            }
+        }
+    }
+}
+
+/// The hash of a spelling with eight bytes more. Weaker than [`mix`], which every use of it goes through.
+const fn stir(hash: u64, chunk: u64) -> u64 {
+    let hash = (hash ^ chunk).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
 }
 
 /// What a character is to the classifier.
@@ -176,7 +255,8 @@ pub(super) enum Class {
 
 impl Class {
     /// How a word is written, below 16: its first letter, how many of its letters are capitals.
-    fn shape(self, first: char, capitals: usize, letters: usize) -> u8 {
+    #[inline]
+    fn shape(self, first: char, capitals: u32, letters: u32) -> u8 {
         match self {
             Self::Letter => match capitals {
                 0 => 1,
@@ -198,6 +278,7 @@ impl Class {
         }
     }
 
+    #[inline]
     pub(super) fn of(letter: char) -> Self {
         match ASCII.get(letter as usize) {
             Some(class) => *class,
@@ -273,11 +354,19 @@ pub fn pieces(word: &str, mut each: impl FnMut(u32)) {
     }
 }
 
+/// What features need of a word that came before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Trace {
+    hash: u64,
+    root: u64,
+    shape: u8,
+}
+
 /// What came before a word, as far as its features need it.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
-    /// The last two words, the last one first.
-    words: [Option<Word>; 2],
+    last: Trace,
+    earlier: Trace,
     /// Which word it is, and its meaning, oldest first.
     recent: [(u32, Meaning); RECENT],
     nth: u32,
@@ -286,6 +375,7 @@ pub struct Before {
 
 impl Before {
     /// What the word means here: `known`, and for an ideograph what it means after the ones before it.
+    #[inline]
     pub fn meaning(&mut self, word: &Word, known: Meaning, lexicon: &Lexicon) -> Meaning {
         match word.ideograph {
             None => {
@@ -303,23 +393,30 @@ impl Before {
     }
 
     /// Calls `each` with the number of every feature of `word` but its pieces, and remembers the word.
+    #[inline(always)]
     pub fn read(&mut self, word: &Word, meaning: Meaning, mut each: impl FnMut(u32)) {
+        let Self { last, earlier, .. } = *self;
         each(number(Kind::Word, word.hash));
-        if let Some(before) = &self.words[0] {
-            each(number(Kind::Pair, mix(word.hash, before.hash)));
-            each(number(Kind::Roots, mix(word.root, before.root)));
-            if let Some(earlier) = &self.words[1] {
+        if self.nth > 0 {
+            let pair = mix(word.hash, last.hash);
+            each(number(Kind::Pair, pair));
+            each(number(Kind::Roots, mix(word.root, last.root)));
+            if self.nth > 1 {
                 each(number(Kind::Skip, mix(word.root, earlier.root)));
-                each(number(Kind::Triple, mix(mix(word.hash, before.hash), earlier.hash)));
-                let shapes = [earlier.shape, before.shape, word.shape].map(u64::from);
+                each(number(Kind::Triple, mix(pair, earlier.hash)));
+                let shapes = [earlier.shape, last.shape, word.shape].map(u64::from);
                 each(number(Kind::Shapes, shapes.iter().fold(0, |all, shape| all << 5 | shape)));
             }
         }
-        self.words = [Some(*word), self.words[0]];
-        self.nth += 1;
-        if meaning == 0 {
-            return;
+        (self.earlier, self.last) = (last, Trace { hash: word.hash, root: word.root, shape: word.shape });
+        self.nth = self.nth.wrapping_add(1);
+        if meaning != 0 {
+            self.understand(meaning, each);
         }
+    }
+
+    /// The part of [`Self::read`] for a word that means something.
+    fn understand(&mut self, meaning: Meaning, mut each: impl FnMut(u32)) {
         for concept in concepts(meaning) {
             each(number(Kind::Meaning, concept));
             for (at, earlier) in
@@ -353,4 +450,41 @@ fn concepts(meaning: Meaning) -> impl Iterator<Item = u64> {
         left &= left.wrapping_sub(1);
         next
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_words_are_read_eight_letters_at_a_time_as_letter_by_letter() {
+        for word in ["a", "Is", "four", "FIVEs", "sixsix", "SevenXY", "eightabc", "NineLetts", "antidisestablishment"] {
+            let first = word.chars().next().unwrap();
+            for behind in [" ", ".", "@", "[", "`", "{", "\0", "\u{7f}", "9", "_", "-"] {
+                let text = format!("  {word}{behind}       ");
+                let plain = Spelt::plain(text.as_bytes(), 2).unwrap();
+                assert_eq!(plain.end, 2 + word.len(), "{text:?}");
+                assert_eq!(plain, spelt(&text, first, Class::Letter, 3), "{text:?}");
+            }
+            for behind in ["é", "'s", "", "ß ab"] {
+                assert!(Spelt::plain(format!("{word}{behind}").as_bytes(), 0).is_none(), "{word}{behind}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_is_the_same_wherever_it_stands() {
+        let hashes = |text: &str| {
+            let mut found = Vec::new();
+            words(text, |word| found.push((word.hash, word.root, word.shape & 15)));
+            found
+        };
+        let inside = hashes("Ignore the INSTRUCTIONS don't café and something more");
+        for (nth, alone) in ["Ignore", "the", "INSTRUCTIONS", "don't", "café"].iter().enumerate() {
+            assert_eq!(hashes(alone)[0], inside[nth], "{alone}");
+        }
+        assert_eq!(hashes("dont")[0].0, inside[3].0);
+        assert_ne!(hashes("ignor")[0].0, inside[0].0);
+        assert_eq!(hashes("ignor")[0].1, inside[0].1);
+    }
 }

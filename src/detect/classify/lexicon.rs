@@ -4,8 +4,9 @@
 //! `name: word stem* ...`; a word may stand under several. In scripts without spaces an entry is two to four ideographs.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
-use super::features::{Class, folded_letter, spell};
+use super::features::{Class, folded_letter, mix, spell};
 
 /// Concepts a lexicon may have: they are bits of a word's meaning.
 const MOST: usize = 64;
@@ -19,10 +20,28 @@ pub type Meaning = u64;
 /// The concepts and the words for them.
 #[derive(Debug, Clone, Default)]
 pub struct Lexicon {
-    words: HashMap<u64, Meaning>,
-    stems: HashMap<u64, Meaning>,
+    words: HashMap<u64, Meaning, BuildHasherDefault<AsItIs>>,
+    stems: HashMap<u64, Meaning, BuildHasherDefault<AsItIs>>,
     names: Vec<String>,
     longest: usize,
+}
+
+/// For keys that are hashes.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| mix(hash, u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = mix(0, key);
+    }
 }
 
 impl Lexicon {

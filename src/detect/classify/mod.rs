@@ -12,7 +12,9 @@ use std::ops::Range;
 
 use features::{Before, Word};
 use lexicon::{Lexicon, Meaning};
-use model::{Head, Model};
+use model::{Head, KIND_BITS, Kind, Model};
+
+use crate::types::Family;
 
 /// Words of half a window. Windows overlap by half.
 pub const HALF: usize = 10;
@@ -34,6 +36,8 @@ pub struct Opinion {
     pub points: f32,
     /// The part that reads most like an attack, in bytes.
     pub place: Range<usize>,
+    /// What kind of attack it reads like, where it does.
+    pub family: Option<Family>,
 }
 
 /// A model, ready to use. Immutable; share it in an `Arc`.
@@ -43,6 +47,9 @@ pub struct Classifier {
     whole: Head,
     window: Head,
     weights: Vec<[i8; 2]>,
+    kinds: Vec<Kind>,
+    /// For the first bits of every feature number the weight of each kind.
+    of_kinds: Vec<i8>,
     known: Known,
     digest: String,
 }
@@ -53,11 +60,12 @@ impl Classifier {
     /// # Errors
     /// What is wrong with the file.
     pub fn new(file: &[u8]) -> Result<Self, String> {
-        let Model { header, weights } = Model::read(file)?;
+        let Model { header, weights, kinds: of_kinds } = Model::read(file)?;
         let lexicon = Lexicon::parse(&header.lexicon).map_err(|error| format!("lexicon: {error}"))?;
         let known = Known::new(&header.vocabulary, &lexicon, &weights);
         let (whole, window) = (header.whole, header.window);
-        Ok(Self { lexicon, whole, window, weights, known, digest: Model::digest(file) })
+        let (kinds, digest) = (header.kinds, Model::digest(file));
+        Ok(Self { lexicon, whole, window, weights, kinds, of_kinds, known, digest })
     }
 
     /// What stands for the model in verdicts.
@@ -67,7 +75,7 @@ impl Classifier {
 
     /// Bytes in memory, nearly.
     pub fn memory(&self) -> usize {
-        self.weights.len() * 2 + self.known.slots.len() * size_of::<Option<Spelt>>()
+        self.weights.len() * 2 + self.of_kinds.len() + self.known.slots.len() * size_of::<Spelt>()
     }
 
     /// The raw scores of a text: as a whole, and of the window that scores most with its place, which is empty where
@@ -96,8 +104,8 @@ impl Classifier {
                 halves += 1;
             }
             let sum = self.word(text, &word, &mut before);
-            half += sum;
-            all += sum;
+            half.add(sum);
+            all.add(sum);
             in_half += 1;
             end = word.end as usize;
         });
@@ -116,11 +124,36 @@ impl Classifier {
         }
         let (whole, window) = (self.whole.points(whole), self.window.points(window));
         let place = if whole > window + 1.0 { 0..text.len() } else { place };
-        Some(Opinion { points: whole.max(window), place })
+        let points = whole.max(window);
+        let attack = text.get(place.clone()).filter(|_| points >= FLAG);
+        Some(Opinion { points, family: attack.and_then(|attack| self.kind(attack)), place })
+    }
+
+    /// What kind of attack a text reads like most, if it is one.
+    fn kind(&self, text: &str) -> Option<Family> {
+        let mut sums = [0_i64; 16];
+        let mut count = 0_usize;
+        let mut add = |number: u32| {
+            let at = (number >> (features::BITS - KIND_BITS)) as usize * self.kinds.len();
+            let own = self.of_kinds.get(at..at + self.kinds.len()).unwrap_or_default();
+            sums.iter_mut().zip(own).for_each(|(sum, weight)| *sum += i64::from(*weight));
+            count += 1;
+        };
+        let mut before = Before::default();
+        features::words(text, |word| {
+            let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
+            features::pieces(letters, &mut add);
+            let meaning = before.meaning(&word, self.lexicon.meaning(letters), &self.lexicon);
+            before.read(&word, meaning, &mut add);
+        });
+        let score = |(kind, sum): (&Kind, &i64)| (kind.family, kind.scale * *sum as f32 / norm(count) + kind.bias);
+        let scored = self.kinds.iter().zip(&sums).map(score);
+        scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(family, _)| family)
     }
 
     /// What one word adds.
-    fn word(&self, text: &str, word: &Word, before: &mut Before) -> Sum {
+    #[inline(always)]
+    fn word(&self, text: &str, word: &Word, before: &mut Before) -> Packed {
         let spelt = self.known.get(word.hash).copied().unwrap_or_else(|| {
             let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
             Spelt::new(word.hash, letters, &self.lexicon, &self.weights)
@@ -155,7 +188,7 @@ impl Head {
     }
 }
 
-/// Weights added up.
+/// Weights added up, of a window or of a text.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     whole: i64,
@@ -164,34 +197,54 @@ struct Sum {
 }
 
 impl Sum {
+    fn add(&mut self, word: Packed) {
+        let (whole, window, count) = word.parts();
+        self.whole += whole;
+        self.window += window;
+        self.count = self.count.saturating_add(count);
+    }
+}
+
+/// Weights of one word added up, all three numbers in one: a feature costs one addition. From the top 22 bits for the
+/// whole text and 22 for the window, both signed, and 20 for the count: room for 16,000 features of the largest weight.
+#[derive(Debug, Clone, Copy, Default)]
+struct Packed(u64);
+
+impl Packed {
+    const WINDOW: u32 = 20;
+    const WHOLE: u32 = 42;
+
+    #[inline(always)]
     fn add(&mut self, weights: &[[i8; 2]], number: u32) {
-        if let Some([whole, window]) = weights.get(number as usize) {
-            self.whole += i64::from(*whole);
-            self.window += i64::from(*window);
-        }
-        self.count += 1;
+        let [whole, window] = weights.get(number as usize).copied().unwrap_or_default().map(i64::from);
+        let packed = (whole << Self::WHOLE).wrapping_add(window << Self::WINDOW).wrapping_add(1);
+        self.0 = self.0.wrapping_add(packed.cast_unsigned());
+    }
+
+    #[inline(always)]
+    fn parts(self) -> (i64, i64, u32) {
+        let all = self.0.cast_signed();
+        let count = (self.0 & ((1 << Self::WINDOW) - 1)) as u32;
+        // What is below borrowed from what is above.
+        let window = (all << (64 - Self::WHOLE)) >> (64 - Self::WHOLE + Self::WINDOW);
+        let whole = all.wrapping_sub(window << Self::WINDOW) >> Self::WHOLE;
+        (whole, window, count)
     }
 }
 
-impl std::ops::AddAssign for Sum {
-    fn add_assign(&mut self, more: Self) {
-        self.whole += more.whole;
-        self.window += more.window;
-        self.count += more.count;
-    }
-}
-
-/// A word whose spelling has been read.
-#[derive(Debug, Clone, Copy)]
+/// A word whose spelling has been read. Small: thousands of them are looked up at random.
+#[derive(Debug, Clone, Copy, Default)]
 struct Spelt {
+    /// 0: none.
     hash: u64,
-    sum: Sum,
+    sum: Packed,
     meaning: Meaning,
 }
 
 impl Spelt {
+    #[inline(never)]
     fn new(hash: u64, letters: &str, lexicon: &Lexicon, weights: &[[i8; 2]]) -> Self {
-        let mut sum = Sum::default();
+        let mut sum = Packed::default();
         features::pieces(letters, |number| sum.add(weights, number));
         Self { hash, sum, meaning: lexicon.meaning(letters) }
     }
@@ -205,39 +258,41 @@ const fn place(hash: u64) -> usize {
 /// The common words, read beforehand: open addressing, at most half full.
 #[derive(Debug, Clone)]
 struct Known {
-    slots: Vec<Option<Spelt>>,
+    slots: Vec<Spelt>,
 }
 
 impl Known {
     fn new(vocabulary: &str, lexicon: &Lexicon, weights: &[[i8; 2]]) -> Self {
         let words: Vec<&str> = vocabulary.split(' ').filter(|word| !word.is_empty()).collect();
-        let mut slots = vec![None; (words.len() * 2).next_power_of_two().max(2)];
+        let mut slots = vec![Spelt::default(); (words.len() * 2).next_power_of_two().max(2)];
         let mask = slots.len() - 1;
         for letters in words {
-            let mut hash = None;
-            features::words(letters, |word| hash = hash.or(Some(word.hash)));
-            let Some(hash) = hash else { continue };
-            let free = (0..slots.len()).map(|step| (place(hash).wrapping_add(step)) & mask);
-            let same = |slot: &Option<Spelt>| slot.is_none_or(|known| known.hash == hash);
-            if let Some(slot) =
-                free.into_iter().find(|at| slots.get(*at).is_some_and(same)).and_then(|at| slots.get_mut(at))
-            {
-                *slot = Some(Spelt::new(hash, letters, lexicon, weights));
+            let mut hash = 0;
+            features::words(letters, |word| hash = if hash == 0 { word.hash } else { hash });
+            let mut free = (0..slots.len()).map(|step| place(hash).wrapping_add(step) & mask);
+            let fits = |slot: &Spelt| slot.hash == 0 || slot.hash == hash;
+            let at = free.find(|at| slots.get(*at).is_some_and(fits)).filter(|_| hash != 0);
+            if let Some(slot) = at.and_then(|at| slots.get_mut(at)) {
+                *slot = Spelt::new(hash, letters, lexicon, weights);
             }
         }
         Self { slots }
     }
 
+    #[inline(always)]
     fn get(&self, hash: u64) -> Option<&Spelt> {
         let mask = self.slots.len() - 1;
         let mut at = place(hash) & mask;
-        while let Some(known) = self.slots.get(at)?.as_ref() {
+        loop {
+            let known = self.slots.get(at)?;
             if known.hash == hash {
                 return Some(known);
             }
+            if known.hash == 0 {
+                return None;
+            }
             at = (at + 1) & mask;
         }
-        None
     }
 }
 
@@ -250,7 +305,10 @@ mod tests {
     fn alarmed() -> Classifier {
         let head = Head { scale: 1.0, bias: 0.0, flag: 1.0, block: 2.0 };
         let header = Header { bits: features::BITS, whole: head, window: head, ..Header::default() };
-        Classifier::new(&Model { header, weights: vec![[127; 2]; 1 << features::BITS] }.write().unwrap()).unwrap()
+        Classifier::new(
+            &Model { header, weights: vec![[127; 2]; 1 << features::BITS], kinds: Vec::new() }.write().unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -260,6 +318,24 @@ mod tests {
         let (whole, window, _) = classifier.scores(&text);
         assert!(whole > i32::MAX as f32 / norm(40_000_000), "{whole}");
         assert!(window > 0.0 && whole.is_finite());
+    }
+
+    #[test]
+    fn packed_sums_are_the_sums() {
+        let weights = [[-128, 127], [127, -128], [0, -1], [-1, 0], [5, 7]];
+        for rounds in [1_u32, 7, 3_000] {
+            let (mut packed, mut sums) = (Packed::default(), (0, 0, 0));
+            for nth in 0..rounds * 5 {
+                let number = (nth * 7 + nth / 3) % 5;
+                packed.add(&weights, number);
+                let [whole, window] = weights[number as usize].map(i64::from);
+                sums = (sums.0 + whole, sums.1 + window, sums.2 + 1);
+            }
+            assert_eq!(packed.parts(), sums);
+        }
+        let mut worst = Packed::default();
+        (0..16_000).for_each(|_| worst.add(&weights, 0));
+        assert_eq!(worst.parts(), (-128 * 16_000, 127 * 16_000, 16_000));
     }
 
     #[test]

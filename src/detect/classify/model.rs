@@ -2,10 +2,11 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | magic | `portcullis-classifier-1\n` |
+//! | magic | `portcullis-classifier-2\n` |
 //! | length of the header | 4, little endian |
 //! | header | JSON, [`Header`] |
 //! | weights | 2 for every feature number: of the whole text, of a window; signed, to be multiplied by the scales |
+//! | kinds | for the first bits of every feature number, one for each kind of attack, in the same way |
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::features::BITS;
+use crate::types::Family;
 
-const MAGIC: &[u8] = b"portcullis-classifier-1\n";
+const MAGIC: &[u8] = b"portcullis-classifier-2\n";
 
 /// Longest header read.
 const MOST_HEADER: usize = 16 << 20;
@@ -33,6 +35,24 @@ pub struct Head {
     pub block: f32,
 }
 
+/// Bits of a feature's number by which kinds of attacks are told apart.
+pub const KIND_BITS: u32 = 16;
+
+/// Most kinds.
+const MOST_KINDS: usize = 16;
+
+/// A kind of attack.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// What findings of it are.
+    pub family: Family,
+    /// What a weight of 1 stands for.
+    pub scale: f32,
+    /// Added to every score.
+    pub bias: f32,
+}
+
 /// Everything but the weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +67,8 @@ pub struct Header {
     pub lexicon: String,
     /// Words common enough to be looked up whole, one after another with a space between.
     pub vocabulary: String,
+    /// The kinds of attacks told apart.
+    pub kinds: Vec<Kind>,
     /// What it was trained on: rows by source, for the record.
     pub sources: BTreeMap<String, u32>,
 }
@@ -58,6 +80,8 @@ pub struct Model {
     pub header: Header,
     /// For every feature number the weight for the whole text and that for a window.
     pub weights: Vec<[i8; 2]>,
+    /// For the first bits of every feature number the weight of each kind.
+    pub kinds: Vec<i8>,
 }
 
 impl Model {
@@ -78,14 +102,22 @@ impl Model {
             return Err(format!("made for {} bits of features, not {BITS}", header.bits));
         }
         let numbers = [header.whole, header.window].map(|head| [head.scale, head.bias, head.flag, head.block]);
-        if !numbers.as_flattened().iter().all(|number| number.is_finite()) {
+        let of_kinds = header.kinds.iter().flat_map(|kind| [kind.scale, kind.bias]);
+        if !numbers.as_flattened().iter().copied().chain(of_kinds).all(f32::is_finite) {
             return Err("a number of the header is not finite".into());
         }
-        if weights.len() != 2 << BITS {
-            return Err(format!("{} bytes of weights, {} expected", weights.len(), 2 << BITS));
+        if header.kinds.len() > MOST_KINDS {
+            return Err(format!("{} kinds, at most {MOST_KINDS} are read", header.kinds.len()));
         }
+        let expected = (2 << BITS) + (header.kinds.len() << KIND_BITS);
+        if weights.len() != expected {
+            return Err(format!("{} bytes of weights, {expected} expected", weights.len()));
+        }
+        let (weights, kinds) = weights.split_at_checked(2 << BITS).unwrap_or_default();
         let (pairs, _) = weights.as_chunks::<2>();
-        Ok(Self { header, weights: pairs.iter().map(|pair| pair.map(u8::cast_signed)).collect() })
+        let signed = |byte: &u8| byte.cast_signed();
+        let weights = pairs.iter().map(|pair| pair.map(u8::cast_signed)).collect();
+        Ok(Self { header, weights, kinds: kinds.iter().map(signed).collect() })
     }
 
     /// The file's bytes.
@@ -95,7 +127,7 @@ impl Model {
     pub fn write(&self) -> Result<Vec<u8>, String> {
         let header = serde_json::to_vec(&self.header).map_err(|error| error.to_string())?;
         let len = u32::try_from(header.len()).map_err(|error| error.to_string())?;
-        let weights = self.weights.as_flattened().iter().map(|weight| weight.cast_unsigned());
+        let weights = self.weights.as_flattened().iter().chain(&self.kinds).map(|weight| weight.cast_unsigned());
         Ok(MAGIC.iter().copied().chain(len.to_le_bytes()).chain(header).chain(weights).collect())
     }
 
@@ -111,10 +143,13 @@ mod tests {
 
     fn model() -> Model {
         let head = Head { scale: 0.1, bias: -1.0, flag: 1.0, block: 2.0 };
-        let header = Header { bits: BITS, whole: head, window: head, ..Header::default() };
+        let kinds = vec![Kind { family: Family::Jailbreak, scale: 0.5, bias: 0.0 }];
+        let header = Header { bits: BITS, whole: head, window: head, kinds, ..Header::default() };
         let mut weights = vec![[0, 0]; 1 << BITS];
         weights[7] = [-3, 127];
-        Model { header, weights }
+        let mut kinds = vec![0; 1 << KIND_BITS];
+        kinds[9] = -1;
+        Model { header, weights, kinds }
     }
 
     #[test]
@@ -133,6 +168,8 @@ mod tests {
         assert!(Model::read(&other.write().unwrap()).is_err());
         let mut endless = MAGIC.to_vec();
         endless.extend(u32::MAX.to_le_bytes());
+        let none = Model { header: Header { kinds: Vec::new(), ..model().header }, ..model() };
+        assert!(Model::read(&none.write().unwrap()).is_err());
         assert!(Model::read(&endless).is_err());
     }
 }
