@@ -116,6 +116,7 @@ fn rendered() -> BTreeSet<String> {
         risk: 1.0,
         false_positive: 0.0,
         recommended: Default::default(),
+        factors: Default::default(),
         findings: vec![finding],
         steps: Vec::new(),
         rule_set: RuleSetHash(Arc::from("00")),

@@ -99,7 +99,7 @@ impl RuleSet {
                     let worth = opinion.as_ref().filter(|opinion| opinion.points >= WORTH);
                     worth.map(|opinion| (opinion.place.clone(), Some(opinion.points)))
                 }
-                Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt => None,
+                Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt | Probe::Behaviour(_) => None,
             };
             hits.extend(at.map(|(place, points)| Hit {
                 rule: report.rule,

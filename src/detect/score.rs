@@ -12,11 +12,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::types::{Action, Decision, Doubt, Family, Finding, Recommendation, RuleSetHash, Step, Verdict};
+use crate::types::{Action, Decision, Doubt, Factors, Family, Finding, Recommendation, RuleSetHash, Step, Verdict};
 
 /// Odds (as logarithm) that a finding without points is harmless, and how they fall with the share of `block_at`.
-const HARMLESS: f32 = 3.0;
-const FALL: f32 = 6.0;
+pub(super) const HARMLESS: f32 = 3.0;
+pub(super) const FALL: f32 = 6.0;
 
 /// What is left of the points of a finding that is only talked about.
 const DISCUSSED: f32 = 0.4;
@@ -59,11 +59,12 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
     }
     let risk = risk(points, attack, thresholds);
     let (false_positive, recommended) = (false_positive(&findings, points, attack, thresholds), recommended(risk));
-    Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
+    let factors = Factors { content: risk, ..Factors::default() };
+    Verdict { decision, risk, false_positive, recommended, factors, findings, steps, rule_set: rule_set.clone() }
 }
 
 /// Whether a family finds data, not attacks: an address in a prompt may have to be reported or replaced, and is no risk.
-const fn is_data(family: Family) -> bool {
+pub(super) const fn is_data(family: Family) -> bool {
     matches!(family, Family::Privacy | Family::Secrets)
 }
 
@@ -81,7 +82,7 @@ fn counted_as(finding: &Finding) -> (f32, Action) {
     }
 }
 
-fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
+pub(super) fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
     if !found {
         return Decision::Allow;
     }
@@ -96,7 +97,7 @@ fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> D
 }
 
 /// The last step: what decided.
-fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
+pub(super) fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
     match floor {
         Action::Block => "action block",
         _ if points >= thresholds.block_at as f32 => "threshold block_at",
@@ -107,7 +108,7 @@ fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
     }
 }
 
-fn risk(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
+pub(super) fn risk(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
     1.0 - 10_f32.powf(-share(points, floor, thresholds))
 }
 
@@ -139,7 +140,7 @@ const fn weight(doubt: Doubt) -> f32 {
 }
 
 /// Thresholds on the risk: a prompt that is flagged is worth a look, one that is blocked is worth stopping.
-fn recommended(risk: f32) -> Recommendation {
+pub(super) fn recommended(risk: f32) -> Recommendation {
     match risk {
         0.9.. => Recommendation::Block,
         0.65.. => Recommendation::Investigate,

@@ -338,6 +338,7 @@ mod tests {
             risk: 0.5,
             false_positive: 0.0,
             recommended: Default::default(),
+            factors: Default::default(),
             findings: rules.iter().map(finding).collect(),
             steps: Vec::new(),
             rule_set: RuleSetHash(Arc::from("00")),
