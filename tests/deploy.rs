@@ -142,6 +142,7 @@ fn rendered() -> BTreeSet<String> {
     });
     metrics.watch_event_queue(|| QueueDepth { waiting: 0, capacity: 1 });
     metrics.watch_verdict_cache(|| 0);
+    metrics.watch_history(|| (0, 0));
     let text = metrics.render().unwrap();
     let name = |line: &str| line.split(['{', ' ']).next().map(str::to_owned);
     text.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect()

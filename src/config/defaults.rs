@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    BlockMode, Body, ClientAuth, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
+    BlockMode, Body, ClientAuth, History, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
     OnUninspected, Ops, Protocol, QueueFull, RecordFile, Reload, Rules, SecurityMode, Server, Settings, Telemetry, Tls,
     Upstream, UpstreamKind,
 };
@@ -143,6 +143,20 @@ impl Default for Inspect {
             prompt_cache: Size::bytes(16 * MIB),
             yield_every: Size::bytes(256 * KIB),
             show_rules: false,
+            history: History::default(),
+        }
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            callers: 10_000,
+            conversations: 4_096,
+            timeout: Time::from_secs(3600),
+            turns: 8,
+            turn_bytes: Size::bytes(4 * KIB),
+            end_users: true,
         }
     }
 }

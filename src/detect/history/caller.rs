@@ -113,6 +113,11 @@ impl Signs {
 }
 
 impl Caller {
+    /// Whether it asked the same a moment ago. A client library that says it sends something again is believed no further.
+    pub(super) fn asked_before(&self, print: Option<&Print>) -> bool {
+        print.is_some_and(|print| self.prints.iter().any(|known| known.print.is(print)))
+    }
+
     /// Counts a request and compares it with those before. A client library's own retry is no request of the caller's.
     pub(super) fn ask(&mut self, now: Moment, print: Option<&Print>, is_retry: bool) -> Signs {
         if is_retry {

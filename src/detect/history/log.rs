@@ -13,7 +13,7 @@ const RULES: usize = 4;
 
 /// One request, or one answer, in which something was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     pub(super) at: Moment,
     families: u32,
     rules: [u64; RULES],

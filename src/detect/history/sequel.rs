@@ -48,7 +48,7 @@ pub struct Asked<'a> {
     pub print: Option<Print>,
     /// Where that stands: what is found about the caller is reported there.
     pub spoken: Evidence,
-    /// A client library sends it again by itself.
+    /// A client library says that it sends it again by itself.
     pub is_retry: bool,
     /// Whose a span is, and whether it is new: not a turn that earlier requests had already.
     pub span: &'a dyn Fn(SpanIndex) -> (Role, bool),
@@ -75,8 +75,10 @@ pub fn judge_request(
     let now = asked.now;
     let mut around = Circumstances { is_untrusted: is_untrusted(&findings, asked), ..Circumstances::default() };
     let fresh = Fresh::of(&findings, asked, thresholds);
+    let known = caller.as_ref().is_some_and(|caller| caller.asked_before(asked.print.as_ref()));
+    let is_retry = asked.is_retry && known;
     if let Some(caller) = &mut caller {
-        let signs = caller.ask(now, asked.print.as_ref(), asked.is_retry);
+        let signs = caller.ask(now, asked.print.as_ref(), is_retry);
         around.history = caller.history(now);
         if !signs.is_quiet() {
             around.behaviour = behaviour(rules, |kind| signs.of(kind), asked.spoken);
@@ -86,7 +88,7 @@ pub fn judge_request(
         around.conversation = conversation.score(now);
     }
     let mut fired = Vec::new();
-    if !fresh.entry.is_empty() && !asked.is_retry {
+    if !fresh.entry.is_empty() && !is_retry {
         if let Some(caller) = &mut caller {
             caller.log(fresh.entry);
         }
@@ -98,7 +100,7 @@ pub fn judge_request(
     }
     let mut verdict = judge_in(findings, around, thresholds, rules.hash());
     let denied = verdict.decision == Decision::Block;
-    if denied && !asked.is_retry {
+    if denied && !is_retry {
         if let Some(caller) = &mut caller {
             caller.deny(fresh.entry);
         }
@@ -116,7 +118,7 @@ pub fn judge_request(
         (false, false) => Grade::Clean,
     };
     if let Some(caller) = caller {
-        caller.close(now, asked.print.as_ref(), grade, fresh.attack, asked.is_retry);
+        caller.close(now, asked.print.as_ref(), grade, fresh.attack, is_retry);
     }
     if let Some(conversation) = conversation {
         conversation.attacked(now, fresh.attack);
