@@ -304,7 +304,7 @@ pub struct History {
     pub conversations: usize,
     /// How long an idle caller or conversation is remembered. Not reloaded.
     pub timeout: Time,
-    /// The last turns of a user kept of a conversation that the provider keeps; 0 keeps none.
+    /// The last turns of a user kept where the next request does not repeat them; 0 keeps none.
     pub turns: usize,
     /// Bytes of them.
     pub turn_bytes: Size,

@@ -2,6 +2,7 @@
 //! outside the Snapshot, so that a reload forgets nothing. `detect::history` says what is remembered and what follows.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::mem;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -16,6 +17,9 @@ use crate::detect::history::{Asked, Caller as Past, Conversation, Moment, Print,
 use crate::detect::{RuleSet, Thresholds};
 use crate::types::{Caller, CallerKind, Decision, Dialect, Evidence, Finding, Role, SpanIndex, Verdict};
 use crate::wire::{Prompt, Span};
+
+/// Turns kept of a person who sends one at a time.
+const SINGLE_TURNS: usize = 4;
 
 /// Everything that is remembered. Shared by all workers.
 pub struct History {
@@ -32,6 +36,8 @@ pub(super) struct Track {
     rules: Arc<RuleSet>,
     began: Instant,
     caller: Option<Arc<Mutex<Past>>>,
+    /// Whether the caller is a person whose requests each have a single turn: together they are a conversation.
+    single: Option<Room>,
     talk: Option<Talk>,
 }
 
@@ -98,6 +104,8 @@ impl History {
             let known = callers.get(&asks);
             known.unwrap_or_else(|| callers.get_with(asks, Arc::default))
         });
+        let bytes = usize::try_from(settings.turn_bytes.get()).unwrap_or(usize::MAX);
+        let room = Room { turns: settings.turns, bytes };
         let talk = self.conversations.as_ref().filter(|_| prompt.dialect == Dialect::Responses);
         let talk = talk.map(|conversations| {
             let named = prompt.conversation.as_deref();
@@ -109,7 +117,11 @@ impl History {
             let (conversations, keys) = (conversations.clone(), self.keys.clone());
             Talk { conversations, keys, owner, key, is_chain: named.is_none(), is_kept: true, room, now }
         });
-        Track { rules: Arc::clone(&snapshot.rules), began: self.began, caller: past, talk }
+        let is_person = user.is_some() || caller.kind == CallerKind::TrustedHeader;
+        let speaks = matches!(prompt.dialect, Dialect::Chat | Dialect::Messages | Dialect::Completions);
+        let alone = is_person && speaks && !prompt.spans.iter().any(|span| span.role == Role::Assistant);
+        let single = (alone && settings.turns > 0).then_some(Room { turns: room.turns.min(SINGLE_TURNS), ..room });
+        Track { rules: Arc::clone(&snapshot.rules), began: self.began, caller: past, single, talk }
     }
 
     /// Whose requests are one caller's.
@@ -148,7 +160,7 @@ impl History {
         is_retry: bool,
         enforced: bool,
     ) -> Verdict {
-        if track.talk.is_none() && !findings.is_empty() {
+        if track.talk.is_none() && track.single.is_none() && !findings.is_empty() {
             track.talk = self.by_first_turn(self.owner(caller), prompt);
         }
         let new = New::of(prompt);
@@ -159,10 +171,15 @@ impl History {
         let now = track.moment();
         let asked = Asked { now, print: new.print(), spoken: new.spoken(), is_retry, span: &span };
         let mut past = track.caller.as_ref().map(|past| past.lock().unwrap_or_else(PoisonError::into_inner));
-        let talk = track.talk.as_mut().map(|talk| &mut talk.now);
+        let mut own = past.as_mut().filter(|_| track.single.is_some()).map(|past| mem::take(&mut past.talk));
+        let talk = own.as_mut().or(track.talk.as_mut().map(|talk| &mut talk.now));
         let verdict = judge_request(&track.rules, past.as_deref_mut(), talk, &asked, findings, thresholds);
-        drop(past);
         let blocked = enforced && verdict.decision == Decision::Block;
+        if let (Some(past), Some(mut own), Some(room)) = (&mut past, own, track.single) {
+            new.user_turns().filter(|_| !blocked).for_each(|text| own.say(text, room));
+            past.talk = own;
+        }
+        drop(past);
         if let Some(talk) = &mut track.talk {
             if talk.is_kept && !blocked {
                 new.user_turns().for_each(|text| talk.now.say(text, talk.room));
@@ -177,9 +194,15 @@ impl History {
 }
 
 impl Track {
-    /// What the user said earlier in a conversation that the provider keeps.
-    pub(super) fn turns(&self) -> impl Iterator<Item = &str> {
-        self.talk.iter().flat_map(|talk| talk.now.turns())
+    /// What the user said earlier, where the prompt does not say it again. Single turns of a person need not have to do
+    /// with each other: they are only read together where something was found, in them or in this one.
+    pub(super) fn turns(&self, findings: &[Finding]) -> Vec<Arc<str>> {
+        if let (Some(_), Some(past)) = (self.single, &self.caller) {
+            let past = past.lock().unwrap_or_else(PoisonError::into_inner);
+            let doubtful = !findings.is_empty() || past.talk.score(self.moment()) > 0.0;
+            return past.talk.turns().filter(|_| doubtful).cloned().collect();
+        }
+        self.talk.iter().flat_map(|talk| talk.now.turns()).cloned().collect()
     }
 
     /// The answer has an id that the next request may name.

@@ -212,7 +212,8 @@ async fn verdict(
     }
     let mut track = shared.history.track(snapshot, caller, prompt);
     // Only the last turn is ever pointed at, and that is one of the prompt's own.
-    let earlier = track.turns().map(|text| (SpanIndex(0), Role::User, text));
+    let earlier = track.turns(&findings);
+    let earlier = earlier.iter().map(|text| (SpanIndex(0), Role::User, &**text));
     let own = (0..).map(SpanIndex).zip(&prompt.spans);
     let turns: Vec<(SpanIndex, Role, &str)> = earlier
         .chain(own.map(|(index, span)| (index, span.role, &*span.text)))

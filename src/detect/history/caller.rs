@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::conversation::Conversation;
 use super::decay::{Decayed, Moment};
 use super::log::{Entry, Log};
 use super::print::Print;
@@ -72,7 +73,7 @@ pub(super) struct Signs {
     denied_share: f32,
 }
 
-/// What is remembered of one caller: at most some 3 KiB, and no text.
+/// What is remembered of one caller: at most some 4 KiB and, of a person who sends single turns, the last of these.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     first: Moment,
@@ -85,6 +86,8 @@ pub struct Caller {
     attacks: Decayed,
     prints: VecDeque<Known>,
     pub(super) log: Log,
+    /// What one person says in requests that each have a single turn.
+    pub talk: Conversation,
 }
 
 /// A prompt that was asked.

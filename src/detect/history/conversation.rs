@@ -33,8 +33,8 @@ pub struct Conversation {
 
 impl Conversation {
     /// What the user said, oldest first.
-    pub fn turns(&self) -> impl Iterator<Item = &str> {
-        self.turns.iter().map(|turn| &**turn)
+    pub fn turns(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.turns.iter()
     }
 
     /// Whether there is nothing to remember.
@@ -79,11 +79,11 @@ mod tests {
         let mut talk = Conversation::default();
         assert!(talk.is_empty());
         ["one", "  ", "two", "three", "four"].iter().for_each(|turn| talk.say(turn, room));
-        assert_eq!(talk.turns().collect::<Vec<_>>(), ["two", "three", "four"]);
+        assert_eq!(talk.turns().map(|turn| &**turn).collect::<Vec<_>>(), ["two", "three", "four"]);
         talk.say(&"ü".repeat(5_000), room);
-        assert_eq!(talk.turns().map(str::len).collect::<Vec<_>>(), [3, 5, 4, 800].split_at(1).1);
+        assert_eq!(talk.turns().map(|turn| turn.len()).collect::<Vec<_>>(), [3, 5, 4, 800].split_at(1).1);
         talk.say(&"é".repeat(5_000), room);
-        assert_eq!(talk.turns().map(str::len).collect::<Vec<_>>(), [800]);
+        assert_eq!(talk.turns().map(|turn| turn.len()).collect::<Vec<_>>(), [800]);
         let mut none = Conversation::default();
         none.say("hello", Room { turns: 0, bytes: 100 });
         none.say("hello", Room { turns: 9, bytes: 0 });
