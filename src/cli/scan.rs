@@ -252,6 +252,7 @@ impl Scanned {
             "risk": digits(self.verdict.risk),
             "likelihood_false_positive": digits(self.verdict.false_positive),
             "recommended": self.verdict.recommended.name(),
+            "factors": self.verdict.factors,
             "findings": findings,
             "steps": self.verdict.steps,
             "rule_set": self.verdict.rule_set,

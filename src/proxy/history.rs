@@ -281,3 +281,55 @@ impl<'p, 'b> New<'p, 'b> {
         spans.filter(|span| span.role == Role::User).map(|span| &*span.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Limits, read_prompt};
+
+    /// Of a list of roles, each with a text: where the new part begins, and the text that is new of the user.
+    fn new(turns: &str) -> (usize, Option<String>) {
+        let messages = turns.split(' ').enumerate().map(|(at, role)| match role {
+            "tool" => format!(r#"{{"role":"tool","tool_call_id":"c","content":"text {at}"}}"#),
+            role => format!(r#"{{"role":"{role}","content":"text {at}"}}"#),
+        });
+        let body = format!(r#"{{"messages":[{}]}}"#, messages.collect::<Vec<_>>().join(","));
+        let prompt = read_prompt(Dialect::Chat, body.as_bytes(), &Limits::default()).unwrap();
+        let spans: Vec<&Span<'_>> = prompt.spans.iter().filter(|span| span.text.starts_with("text")).collect();
+        let new = New::of(&prompt);
+        let old =
+            spans.iter().filter(|span| prompt.spans.iter().position(|one| one.place == span.place) < Some(new.from));
+        (old.count(), new.last().map(|span| span.text.to_string()))
+    }
+
+    #[test]
+    fn new_is_what_follows_the_last_answer_that_something_follows() {
+        let text = |at: usize| Some(format!("text {at}"));
+        assert_eq!(new("system user"), (0, text(1)));
+        assert_eq!(new("system user assistant user"), (3, text(3)));
+        assert_eq!(new("user assistant user user"), (2, text(3)));
+        // A program that works on the answers of tools: its user has said nothing new.
+        assert_eq!(new("user assistant tool assistant tool"), (4, None));
+        // An answer begun for the model hides nothing.
+        assert_eq!(new("user assistant"), (0, text(0)));
+        assert_eq!(new("user assistant user assistant"), (2, text(2)));
+        assert_eq!(new("system").1, None);
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_user_then_by_network() {
+        let history = History::new(&settings::History::default());
+        let caller = |user: Option<&str>, address: &str| Caller {
+            address: Some(address.parse().unwrap()),
+            key: None,
+            user: user.map(Arc::from),
+            kind: if user.is_some() { CallerKind::Key } else { CallerKind::Anonymous },
+        };
+        let of = |user, address| history.owner(&caller(user, address));
+        assert_eq!(of(Some("a"), "192.0.2.1"), of(Some("a"), "192.0.2.2"));
+        assert_ne!(of(Some("a"), "192.0.2.1"), of(Some("b"), "192.0.2.1"));
+        assert_ne!(of(None, "192.0.2.1"), of(None, "192.0.2.2"));
+        assert_eq!(of(None, "2001:db8::1"), of(None, "2001:db8::2"));
+        assert!(history.is_empty());
+    }
+}

@@ -21,20 +21,6 @@ const TELLING: usize = 5;
 
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The lower-case form of bytes that belong to words; 0 for all others.
-const WORD: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let byte = at as u8;
-        if byte.is_ascii_alphanumeric() || byte >= 0x80 {
-            table[at] = byte.to_ascii_lowercase();
-        }
-        at += 1;
-    }
-    table
-};
-
 /// What a prompt is known by. Case, punctuation and spacing make no difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Print {
@@ -93,8 +79,9 @@ impl Reader {
     fn read(&mut self, bytes: &[u8]) {
         let (mut hash, mut letters, mut length) = (0_u64, 0_u64, 0_usize);
         for byte in bytes {
-            let letter = WORD.get(usize::from(*byte)).copied().unwrap_or(0);
-            if letter != 0 {
+            let letter = byte | 0x20;
+            let is_word = letter.is_ascii_lowercase() | byte.is_ascii_digit() | (*byte >= 0x80);
+            if is_word {
                 letters = letters << 8 | u64::from(letter);
                 length += 1;
                 if length & 7 == 0 {
