@@ -148,19 +148,6 @@ impl Default for Inspect {
     }
 }
 
-impl Default for History {
-    fn default() -> Self {
-        Self {
-            callers: 10_000,
-            conversations: 4_096,
-            timeout: Time::from_secs(3600),
-            turns: 8,
-            turn_bytes: Size::bytes(4 * KIB),
-            end_users: true,
-        }
-    }
-}
-
 impl Default for Rules {
     fn default() -> Self {
         Self {

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::defaults::upstream;
+pub use super::history::History;
 use super::units::{Size, Time};
 use crate::types::{Action, Secret, Severity};
 
@@ -292,24 +293,6 @@ pub struct Inspect {
     pub show_rules: bool,
     /// What is remembered between requests.
     pub history: History,
-}
-
-/// What is remembered between requests: in memory only, gone with the process, kept over reloads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct History {
-    /// Callers remembered (user, else gateway key, else address), without their texts; 0 remembers none. Not reloaded.
-    pub callers: usize,
-    /// Conversations remembered; 0 remembers none. Not reloaded.
-    pub conversations: usize,
-    /// How long an idle caller or conversation is remembered. Not reloaded.
-    pub timeout: Time,
-    /// The last turns of a user kept where the next request does not repeat them; 0 keeps none.
-    pub turns: usize,
-    /// Bytes of them.
-    pub turn_bytes: Size,
-    /// Tell the end users apart that one caller names (`user`, `safety_identifier`, `metadata.user_id`).
-    pub end_users: bool,
 }
 
 /// Whether a verdict has consequences.

@@ -199,7 +199,7 @@ impl Track {
     pub(super) fn turns(&self, findings: &[Finding]) -> Vec<Arc<str>> {
         if let (Some(_), Some(past)) = (self.single, &self.caller) {
             let past = past.lock().unwrap_or_else(PoisonError::into_inner);
-            let doubtful = !findings.is_empty() || past.talk.score(self.moment()) > 0.0;
+            let doubtful = !findings.is_empty() || past.talk.is_doubtful(self.moment());
             return past.talk.turns().filter(|_| doubtful).cloned().collect();
         }
         self.talk.iter().flat_map(|talk| talk.now.turns()).cloned().collect()
@@ -293,7 +293,7 @@ mod tests {
             "tool" => format!(r#"{{"role":"tool","tool_call_id":"c","content":"text {at}"}}"#),
             role => format!(r#"{{"role":"{role}","content":"text {at}"}}"#),
         });
-        let body = format!(r#"{{"messages":[{}]}}"#, messages.collect::<Vec<_>>().join(","));
+        let body = format!(r#"{{"model":"m","messages":[{}]}}"#, messages.collect::<Vec<_>>().join(","));
         let prompt = read_prompt(Dialect::Chat, body.as_bytes(), &Limits::default()).unwrap();
         let spans: Vec<&Span<'_>> = prompt.spans.iter().filter(|span| span.text.starts_with("text")).collect();
         let new = New::of(&prompt);

@@ -330,7 +330,7 @@ async fn an_answer_completes_a_correlation_and_history_can_be_switched_off() {
 /// A person who sends single turns, each harmless enough by itself.
 #[tokio::test]
 async fn single_turns_of_one_person_are_read_together_where_something_was_found() {
-    let rule = format!("{}\n---\n{}", together(), OVER_TIME.trim_start_matches("\n---\n"));
+    let rule = format!("{}---\n{}", rules(), together());
     let mock = chat_mock().await;
     let gateway = Setup::before(mock.address).rules(&rule).start().await;
     let ask = |user: &str, text: &str| {

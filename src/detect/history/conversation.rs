@@ -55,8 +55,13 @@ impl Conversation {
         }
     }
 
+    /// Whether anything was found of late, however little.
+    pub fn is_doubtful(&self, now: Moment) -> bool {
+        self.score(now) > 0.0 || self.log.entries().next().is_some_and(|newest| now.since(newest.at) <= SCORE)
+    }
+
     /// How much was found in earlier turns, 0 to 1.
-    pub fn score(&self, now: Moment) -> f32 {
+    pub(super) fn score(&self, now: Moment) -> f32 {
         let score = self.score.at(now, SCORE);
         if score < 0.05 { 0.0 } else { 1.0 - (-score / HALF).exp2() }
     }
