@@ -10,8 +10,9 @@ use std::sync::{Arc, LazyLock};
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use portcullis::detect::{Budget, Released, RuleSet, Source, Window};
-use portcullis::types::{Role, SpanIndex};
+use portcullis::detect::history::{Asked, Caller, Moment, Print, judge_request};
+use portcullis::detect::{Budget, Released, RuleSet, Source, Thresholds, Window};
+use portcullis::types::{Evidence, Role, SpanIndex};
 
 const WORDS: &str = "The committee met on Tuesday to review the budget for the coming year, and most of the afternoon \
     went to the question of how the library should spend what it had been given. Several members felt that new shelves \
@@ -93,5 +94,21 @@ fn answer_in_chunks_of(bencher: Bencher<'_, '_>, bytes: usize) {
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
         window.feed(next.next().unwrap(), &mut released);
         released.text.len()
+    });
+}
+
+/// What a caller's history adds to a prompt in which nothing is found.
+#[divan::bench(args = [300, 8 * 1024])]
+fn history(bencher: Bencher<'_, '_>, bytes: usize) {
+    let text = prose(bytes);
+    let (mut caller, mut now) = (Caller::default(), 1_000);
+    let spoken = Evidence { span: SpanIndex(0), start: 0, end: 1 };
+    let thresholds = Thresholds::DEFAULT;
+    let span = |_: SpanIndex| (Role::User, true);
+    bencher.counter(BytesCount::new(bytes)).bench_local(|| {
+        now += 700;
+        let print = Print::of(divan::black_box(&text));
+        let asked = Asked { now: Moment(now), print, spoken, is_retry: false, span: &span };
+        judge_request(&RULES, Some(&mut caller), None, &asked, Vec::new(), &thresholds)
     });
 }

@@ -36,6 +36,7 @@ fn verdict(findings: u32) -> Verdict {
         risk: 0.1,
         false_positive: 0.0,
         recommended: Default::default(),
+        factors: Default::default(),
         findings: (0..findings).map(finding).collect(),
         steps: Vec::new(),
         rule_set: RuleSetHash(Arc::from("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")),

@@ -361,7 +361,11 @@ fn a_model_that_is_trained_can_be_used_and_judged() {
     let train = ["train", "texts", "--lexicon", "lexicon.txt", "--out", "own.bin"];
     let ran = run(path, &train);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.contains("864 texts") && ran.out.contains("attacks") && ran.out.contains("harmless"), "{}", ran.out);
+    assert!(
+        ran.out.contains("864 texts") && ran.out.contains("attacks") && ran.out.contains("harmless"),
+        "{}",
+        ran.out
+    );
     let once = fs::read(path.join("own.bin")).unwrap();
     let ran = run(path, &[&train[..], &["--json"]].concat());
     assert_eq!(ran.json()["held_out"].as_array().map(Vec::len), Some(5), "{}", ran.out);

@@ -116,6 +116,7 @@ fn rendered() -> BTreeSet<String> {
         risk: 1.0,
         false_positive: 0.0,
         recommended: Default::default(),
+        factors: Default::default(),
         findings: vec![finding],
         steps: Vec::new(),
         rule_set: RuleSetHash(Arc::from("00")),
@@ -141,6 +142,7 @@ fn rendered() -> BTreeSet<String> {
     });
     metrics.watch_event_queue(|| QueueDepth { waiting: 0, capacity: 1 });
     metrics.watch_verdict_cache(|| 0);
+    metrics.watch_history(|| (0, 0));
     let text = metrics.render().unwrap();
     let name = |line: &str| line.split(['{', ' ']).next().map(str::to_owned);
     text.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect()

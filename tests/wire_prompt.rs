@@ -176,3 +176,22 @@ fn a_user_cannot_raise_a_part_to_system() {
     let role = |text: &str| prompt.spans.iter().find(|span| span.text == text).unwrap().role;
     assert_eq!((role("a"), role("b"), role("c")), (Role::User, Role::User, Role::Tool));
 }
+
+#[test]
+fn what_a_request_goes_on_from_is_told_where_the_provider_keeps_it() {
+    let told = |dialect: Dialect, body: &str| {
+        let prompt = read_prompt(dialect, body.as_bytes(), &Limits::default()).unwrap();
+        let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        (owned(&prompt.previous), owned(&prompt.conversation))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let previous = r#"{"model":"m","input":"x","previous_response_id":"resp_1"}"#;
+    assert_eq!(told(Dialect::Responses, previous), (some("resp_1"), None));
+    let by_name = r#"{"model":"m","input":"x","conversation":"conv_1"}"#;
+    let by_object = r#"{"model":"m","input":"x","conversation":{"id":"conv_1"}}"#;
+    assert_eq!(told(Dialect::Responses, by_name), (None, some("conv_1")));
+    assert_eq!(told(Dialect::Responses, by_object), (None, some("conv_1")));
+    assert_eq!(told(Dialect::Responses, r#"{"model":"m","input":"x","conversation":[7]}"#), (None, None));
+    let chat = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"previous_response_id":"resp_1"}"#;
+    assert_eq!(told(Dialect::Chat, chat), (None, None));
+}

@@ -17,7 +17,7 @@ use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapsho
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
-use crate::proxy::{Gate, PromptCache, Proxy, Recorder, Shared, VerdictCache};
+use crate::proxy::{Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::telemetry::{self, Metrics, QueueDepth};
 use crate::types::Event;
 use watch::Watch;
@@ -120,10 +120,13 @@ impl Gateway {
             gate: Gate::new(&settings.limits, metrics.clone()),
             cache: VerdictCache::new(settings.inspect.verdict_cache, random_key()),
             prompts: PromptCache::new(settings.inspect.prompt_cache.get(), random_key()),
+            history: History::new(&settings.inspect.history),
             tls: Arc::new(TlsConfigs::default()),
         });
         let cache = Arc::clone(&shared);
         metrics.watch_verdict_cache(move || cache.cache.len());
+        let history = Arc::clone(&shared);
+        metrics.watch_history(move || history.history.len());
 
         let shutdown = Shutdown::new();
         let tuning = bound.tuning();

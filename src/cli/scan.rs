@@ -19,7 +19,7 @@ use crate::config::settings::Settings;
 use crate::config::{self, Source};
 use crate::detect::leak::Known;
 use crate::detect::{self, RuleSet, Thresholds};
-use crate::types::{Decision, Dialect, Direction, Role, SpanIndex, Verdict};
+use crate::types::{Decision, Dialect, Direction, Factors, Role, SpanIndex, Verdict};
 use crate::wire;
 
 /// The longest text or body read. The gateway's own limit is `body.max_request`.
@@ -240,6 +240,7 @@ impl Scanned {
             "risk": digits(self.verdict.risk),
             "likelihood_false_positive": digits(self.verdict.false_positive),
             "recommended": self.verdict.recommended.name(),
+            "factors": factors(self.verdict.factors),
             "findings": findings,
             "steps": self.verdict.steps,
             "rule_set": self.verdict.rule_set,
@@ -275,6 +276,16 @@ fn conversation(text: &str) -> Option<Vec<(Role, String)>> {
     }
     let messages: Vec<Message> = serde_json::from_str(text).ok()?;
     (!messages.is_empty()).then(|| messages.into_iter().map(|one| (one.role.into(), one.content)).collect())
+}
+
+/// Those that are something.
+fn factors(factors: Factors) -> Value {
+    let Factors { content, behaviour, context, history } = factors;
+    let all = [("content", content), ("behaviour", behaviour), ("context", context), ("history", history)];
+    all.into_iter()
+        .filter(|(_, factor)| *factor > 0.0)
+        .map(|(name, factor)| (name.to_owned(), json!(digits(factor))))
+        .collect()
 }
 
 /// Four digits, so that a 32-bit fraction does not look more exact than it is.

@@ -228,6 +228,17 @@ fn inspect(check: &mut Check<'_>, settings: &Settings) {
     check.require(inspect.block_at <= 100_000, &at("block_at"), "may be 100000 at most");
     check.require((1..=100).contains(&inspect.strict_percent), &at("strict_percent"), "must be between 1 and 100");
     check.sizes("inspect", &[("yield_every", inspect.yield_every)]);
+    let history = &inspect.history;
+    let at_history = |key| KeyPath::of(&["inspect", "history", key]);
+    for (key, value, most) in [
+        ("callers", history.callers, 1 << 22),
+        ("conversations", history.conversations, 1 << 22),
+        ("turns", history.turns, 64),
+    ] {
+        check.require(value <= most, &at_history(key), &format!("may be {most} at most: it is kept in memory"));
+    }
+    check.require(history.turn_bytes.get() <= 64 << 10, &at_history("turn_bytes"), "may be 64KiB at most");
+    check.require(!history.timeout.is_zero(), &at_history("timeout"), "must be longer than 0");
     let hardened = std::iter::once(inspect.security)
         .chain(settings.routes.iter().filter_map(|route| route.security))
         .any(|security| security != SecurityMode::Default);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    BlockMode, Body, ClientAuth, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
+    BlockMode, Body, ClientAuth, History, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
     OnUninspected, Ops, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules, SecurityMode, Server, Settings,
     Telemetry, Tls, Upstream, UpstreamKind,
 };
@@ -146,6 +146,7 @@ impl Default for Inspect {
             prompt_cache: Size::bytes(16 * MIB),
             yield_every: Size::bytes(256 * KIB),
             show_rules: false,
+            history: History::default(),
         }
     }
 }

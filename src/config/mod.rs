@@ -11,6 +11,7 @@ mod snapshot;
 
 mod check;
 mod env;
+mod history;
 mod keys;
 mod problem;
 mod read;

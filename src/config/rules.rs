@@ -117,7 +117,8 @@ impl RuleSources {
         let told = |problems: Vec<detect::Problem>| problems.into_iter().map(|problem| self.located(problem)).collect();
         let compiled =
             RuleSet::compile(&self.sources, self.classifier(), &self.overrides(), &self.budget()).map_err(told)?;
-        let failed = compiled.self_test();
+        let mut failed = compiled.dangling();
+        failed.extend(compiled.self_test());
         if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }
     }
 

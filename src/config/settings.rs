@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::defaults::upstream;
+pub use super::history::History;
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
 use crate::types::{Action, Secret, Severity};
@@ -293,6 +294,8 @@ pub struct Inspect {
     pub yield_every: Size,
     /// Let the matched rules' ids appear in the error the client sees.
     pub show_rules: bool,
+    /// What is remembered between requests.
+    pub history: History,
 }
 
 /// Risks, 0 to 1, from which on an action is recommended. They decide nothing.

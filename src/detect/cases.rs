@@ -6,7 +6,7 @@ use super::RuleSet;
 use super::leak::{self, Known};
 use super::problem::Problem;
 use super::released::Released;
-use super::rule::Rule;
+use super::rule::{Examples, Rule};
 use super::window::{Flow, inspect_output_knowing as inspect};
 use crate::types::{Action, Direction, Finding, SpanIndex};
 
@@ -31,6 +31,9 @@ pub(super) fn self_test(rules: &RuleSet) -> Vec<Problem> {
 
 /// The cases of one rule.
 fn test(rules: &RuleSet, at: usize, rule: &Rule, problems: &mut Vec<Problem>) {
+    if rules.watched().shows(at, "").is_some() {
+        return over_time(rules, at, rule, problems);
+    }
     let mut fails = |list: &str, nth: usize, message: String| {
         let path = format!("{}.examples.{list}[{nth}]", rule.id);
         problems.push(Problem { file: rule.file.to_string(), line: Some(rule.line), path, message });
@@ -45,6 +48,21 @@ fn test(rules: &RuleSet, at: usize, rule: &Rule, problems: &mut Vec<Problem>) {
             if rule.directions.include(direction) && !found(rules, at, rule, text, direction).is_empty() {
                 fails("negative", nth, format!("matches as {}", direction.name()));
             }
+        }
+    }
+}
+
+/// The cases of a rule about many requests.
+fn over_time(rules: &RuleSet, at: usize, rule: &Rule, problems: &mut Vec<Problem>) {
+    let Examples { positive, negative } = &rule.examples;
+    for (list, cases, wanted, message) in
+        [("positive", positive, true, "does not show it"), ("negative", negative, false, "shows it")]
+    {
+        let fails = |(_, case): &(usize, &String)| rules.watched().shows(at, case) != Some(wanted);
+        for (nth, _) in cases.iter().enumerate().filter(fails) {
+            let path = format!("{}.examples.{list}[{nth}]", rule.id);
+            let file = rule.file.to_string();
+            problems.push(Problem { file, line: Some(rule.line), path, message: message.to_owned() });
         }
     }
 }

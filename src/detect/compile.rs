@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::automaton::{Automaton, TooCostly};
 use super::classify::Classifier;
 use super::condition::is_negative;
+use super::history::Watched;
 use super::input::{InputEngine, InputRule, Selection, Watch};
 use super::literal::{self, Set, required};
 use super::load::{Loaded, load};
@@ -39,6 +40,7 @@ struct Compiler<'a> {
     reports: Vec<Report>,
     output: Vec<OutputRule>,
     leaks: Vec<usize>,
+    watched: Watched,
     patterns: Vec<(usize, Hir)>,
     stats: Stats,
 }
@@ -73,6 +75,7 @@ pub(super) fn compile_loaded(
         reports: Vec::new(),
         output: Vec::new(),
         leaks: Vec::new(),
+        watched: Watched::default(),
         patterns: Vec::new(),
         stats: Stats::default(),
     };
@@ -84,6 +87,10 @@ pub(super) fn compile_loaded(
 
 impl Compiler<'_> {
     fn rule(&mut self, at: usize, loaded: &Loaded) {
+        if let Some(correlation) = &loaded.correlation {
+            self.stats.input_rules += 1;
+            return self.watched.correlations.push((at, correlation.clone()));
+        }
         let before = self.problems.len();
         let mut selections: Vec<Vec<Hir>> = Vec::new();
         for (name, patterns) in loaded.names.iter().zip(&loaded.selections) {
@@ -132,6 +139,7 @@ impl Compiler<'_> {
             Probe::Classifier | Probe::Conversation | Probe::Hidden | Probe::Disguise => {
                 self.reports.push(Report { rule: at, roles: *roles, probe });
             }
+            Probe::Behaviour(behaviour) => self.watched.behaviours.push((at, behaviour)),
             Probe::SystemPrompt => {
                 self.leaks.push(self.output.len());
                 self.reports.push(Report { rule: at, roles: *roles, probe });
@@ -301,8 +309,8 @@ impl Compiler<'_> {
         let threats = threats::read(sources, &mut Vec::new());
         let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
         let hash = hash(sources, classifier.as_deref(), overrides);
-        let (output, stats, reports) = (Arc::new(output), self.stats, self.reports);
-        Ok(RuleSet { rules, input, output, classifier, reports, threats, hash, stats })
+        let (output, stats, reports, watched) = (Arc::new(output), self.stats, self.reports, Arc::new(self.watched));
+        Ok(RuleSet { rules, input, output, classifier, reports, watched, threats, hash, stats })
     }
 }
 

@@ -1,6 +1,6 @@
 //! A verdict for a person: what was found, where, why it counts.
 
-use crate::types::{Evidence, Verdict};
+use crate::types::{Evidence, Factors, Verdict};
 
 /// Characters shown on either side of a match.
 const CONTEXT: usize = 40;
@@ -24,6 +24,12 @@ pub fn explain(verdict: &Verdict, texts: &[(&str, &str)]) -> String {
         verdict.false_positive * 100.0,
         verdict.recommended.name()
     ));
+    let Factors { content, behaviour, context, history } = verdict.factors;
+    if behaviour + context + history > 0.0 {
+        line(format_args!(
+            "  content {content:.2}, behaviour {behaviour:.2}, context {context:.2}, history {history:.2}"
+        ));
+    }
     if verdict.findings.is_empty() {
         line(format_args!("  nothing found"));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::condition::{Condition, is_negative};
 use super::defines::{self, Defines};
+use super::history::{self, Correlation};
 use super::literal;
 use super::probe::Probe;
 use super::problem::Problem;
@@ -31,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) condition: Condition,
     /// The built-in detector it reports, instead of patterns.
     pub(super) probe: Option<Probe>,
+    /// The requests it puts together, instead of looking at one.
+    pub(super) correlation: Option<Correlation>,
     /// The entries of `detection` as written.
     pub(super) written: Vec<(String, Vec<String>)>,
     /// The entries of `validate` as written.
@@ -238,6 +241,17 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             Err(message) => wrong("validate", message),
         }
     }
+    let correlation = raw.correlation.as_ref().and_then(|correlation| {
+        if !raw.detection.is_empty() || raw.action == Action::Redact || raw.direction == Some(Directions::Output) {
+            wrong("correlation", "stands alone: no `detection`, no answers, nothing to redact".into());
+        }
+        correlation.check().map_err(|told| told.into_iter().for_each(|(part, message)| wrong(part, message))).ok()
+    });
+    let direction = raw.direction.or(raw.correlation.as_ref().map(|_| Directions::Input));
+    let direction = direction.unwrap_or_else(|| {
+        wrong("direction", "is missing: input, output or both".into());
+        Directions::Input
+    });
     let (mut prefilter, mut written) = (Vec::new(), None);
     let (mut names, mut selections) = (Vec::new(), Vec::new());
     let (mut detector, mut confidence) = (None, None);
@@ -282,12 +296,12 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             None
         }
         (Some(detector), confidence) => match Probe::parse(&detector, confidence.as_deref()) {
-            Ok(probe) if probe.is_for_answers() && raw.direction != Directions::Output => {
+            Ok(probe) if probe.is_for_answers() && direction != Directions::Output => {
                 wrong("detection.detector", "looks at answers (`direction: output`)".into());
                 None
             }
             Ok(probe)
-                if !probe.is_for_answers() && (raw.direction != Directions::Input || raw.action == Action::Redact) =>
+                if !probe.is_for_answers() && (direction != Directions::Input || raw.action == Action::Redact) =>
             {
                 wrong("detection.detector", "looks at prompts (`direction: input`) and cannot redact".into());
                 None
@@ -303,6 +317,12 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             None
         }
     };
+    let over_time = raw.correlation.is_some() || matches!(probe, Some(Probe::Behaviour(_)));
+    for text in raw.examples.positive.iter().chain(&raw.examples.negative).filter(|_| over_time) {
+        if let Err(message) = history::readable(text, raw.correlation.is_some()) {
+            wrong("examples", message);
+        }
+    }
     for literal in &prefilter {
         let lower = literal.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
         let read = literal::read(literal);
@@ -315,7 +335,7 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             wrong("detection.prefilter", format!("`{literal}` must be lower-case ASCII, {least}"));
         }
     }
-    if probe.is_none() && (0..names.len()).all(|at| is_negative(&names, at)) {
+    if probe.is_none() && raw.correlation.is_none() && (0..names.len()).all(|at| is_negative(&names, at)) {
         wrong("detection", "at least one `sel_*` is needed".into());
         return None;
     }
@@ -335,6 +355,7 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
     if problems.len() > before {
         return None;
     }
+    let written = raw.correlation.map_or(as_written, |correlation| correlation.written());
     let threats = [
         raw.references.owasp_llm,
         raw.references.owasp_agentic,
@@ -348,7 +369,7 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
         gain: raw.gain.into(),
         severity: raw.severity,
         score: raw.score,
-        directions: raw.direction,
+        directions: direction,
         action: raw.action,
         roles: raw.roles.map_or_else(|| default_roles(raw.family), |roles| Roles::of(&roles)),
         threats: threats.into_iter().flatten().map(Arc::from).collect(),
@@ -359,7 +380,7 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
         file: Arc::clone(&lines.file),
         line: lines.first,
     };
-    Some(Loaded { rule, prefilter, names, selections, condition, probe, written: as_written, checks, lines })
+    Some(Loaded { rule, prefilter, names, selections, condition, probe, correlation, written, checks, lines })
 }
 
 fn default_roles(family: Family) -> Roles {

@@ -12,7 +12,9 @@ mod condition;
 mod defines;
 mod doubt;
 mod explain;
+mod factors;
 mod frequency;
+pub mod history;
 mod input;
 mod late;
 pub mod leak;
@@ -44,6 +46,7 @@ use crate::types::{RuleId, RuleSetHash};
 
 pub use anatomy::{Anatomy, anatomies, cost, definitions, threats};
 pub use explain::explain;
+pub use factors::{Circumstances, judge_in};
 pub use problem::Problem;
 pub use released::Released;
 pub use rule::{Budget, Directions, Examples, Override, Roles, Rule, Source};
@@ -61,6 +64,7 @@ pub struct RuleSet {
     classifier: Option<Arc<classify::Classifier>>,
     reports: Vec<read::Report>,
     threats: Threats,
+    watched: Arc<history::Watched>,
     hash: RuleSetHash,
     stats: Stats,
 }
@@ -128,6 +132,16 @@ impl RuleSet {
     /// What replaces a match of `rule` where it is redacted.
     pub fn mark(&self, rule: &RuleId) -> &str {
         self.rules.iter().find(|known| known.id == *rule).map_or("[REDACTED]", |rule| &rule.mark)
+    }
+
+    /// Rules that name a rule which there is not: files are also read one by one, so this is no mistake until all are
+    /// together.
+    pub fn dangling(&self) -> Vec<Problem> {
+        self.watched.dangling(&self.rules)
+    }
+
+    fn watched(&self) -> &history::Watched {
+        &self.watched
     }
 
     fn output(&self) -> &output::OutputEngine {

@@ -8,7 +8,9 @@
 //! | `hidden` | text hidden in characters that show as nothing |
 //! | `disguise` | an attack that only shows in another reading of the text |
 //! | `system_prompt` | an answer that repeats the prompt it was made under; answers only |
+//! | `repetition`, `probing`, `burst`, `denied_share` | how a caller behaves, over many requests |
 
+use super::history::Behaviour;
 use super::web;
 
 /// A built-in detector as a rule names it.
@@ -26,12 +28,18 @@ pub(super) enum Probe {
     Disguise,
     /// A prompt repeated in an answer.
     SystemPrompt,
+    /// How a caller behaves.
+    Behaviour(Behaviour),
 }
 
 impl Probe {
     /// From the words of a rule file.
     pub(super) fn parse(detector: &str, confidence: Option<&str>) -> Result<Self, String> {
         let whole = match detector {
+            "repetition" => Self::Behaviour(Behaviour::Repetition),
+            "probing" => Self::Behaviour(Behaviour::Probing),
+            "burst" => Self::Behaviour(Behaviour::Burst),
+            "denied_share" => Self::Behaviour(Behaviour::DeniedShare),
             "classifier" => Self::Classifier,
             "conversation" => Self::Conversation,
             "hidden" => Self::Hidden,

@@ -101,7 +101,7 @@ impl RuleSet {
                     let worth = opinion.as_ref().filter(|opinion| opinion.points >= WORTH);
                     worth.map(|own| (own.place.clone(), Some(own.points), own.family.map(|kind| of_role(kind, role))))
                 }
-                Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt => None,
+                Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt | Probe::Behaviour(_) => None,
             };
             hits.extend(at.map(|(place, points, family)| Hit {
                 rule: report.rule,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::RawCorrelation;
 use super::validate::Validator;
 use crate::types::{Action, Direction, Family, Role, RuleId, Severity};
 
@@ -159,13 +160,17 @@ pub(super) struct RawRule {
     pub(super) gain: String,
     pub(super) severity: Severity,
     pub(super) score: u16,
-    pub(super) direction: Directions,
+    #[serde(default)]
+    pub(super) direction: Option<Directions>,
     pub(super) action: Action,
     #[serde(default)]
     pub(super) roles: Option<Vec<Role>>,
     #[serde(default)]
     pub(super) references: References,
+    #[serde(default)]
     pub(super) detection: BTreeMap<String, OneOrMany>,
+    #[serde(default)]
+    pub(super) correlation: Option<RawCorrelation>,
     #[serde(default)]
     pub(super) validate: Option<OneOrMany>,
     #[serde(default)]

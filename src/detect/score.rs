@@ -15,11 +15,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::types::{Action, Decision, Doubt, Family, Finding, Recommendation, RuleSetHash, Step, Verdict};
+use crate::types::{Action, Decision, Doubt, Factors, Family, Finding, Recommendation, RuleSetHash, Step, Verdict};
 
 /// Odds (as logarithm) that a finding without points is harmless, and how they fall with the share of `block_at`.
-const HARMLESS: f32 = 3.0;
-const FALL: f32 = 6.0;
+pub(super) const HARMLESS: f32 = 3.0;
+pub(super) const FALL: f32 = 6.0;
 
 /// What is left of the points of a finding that is only talked about.
 const DISCUSSED: f32 = 0.4;
@@ -48,20 +48,28 @@ pub struct Levels {
     pub ignore: f32,
 }
 
+impl Thresholds {
+    /// Of a gateway that is not configured otherwise.
+    pub const DEFAULT: Self = Self { flag_at: 4, block_at: 8, recommend: Levels::DEFAULT };
+}
+
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { flag_at: 4, block_at: 8, recommend: Levels::default() }
+        Self::DEFAULT
     }
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { block: 0.9, investigate: 0.7, monitor: 0.5, ignore: 0.3 }
+        Self::DEFAULT
     }
 }
 
 impl Levels {
-    fn recommended(&self, risk: f32) -> Recommendation {
+    /// Of a gateway that is not configured otherwise.
+    pub const DEFAULT: Self = Self { block: 0.9, investigate: 0.7, monitor: 0.5, ignore: 0.3 };
+
+    pub(super) fn recommended(&self, risk: f32) -> Recommendation {
         let steps = [
             (self.block, Recommendation::Block),
             (self.investigate, Recommendation::Investigate),
@@ -124,11 +132,12 @@ fn conclude(
     let risk = risk(points, attack, thresholds);
     let false_positive = false_positive(&findings, points, attack, thresholds);
     let recommended = thresholds.recommend.recommended(risk);
-    Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
+    let factors = Factors { content: risk, ..Factors::default() };
+    Verdict { decision, risk, false_positive, recommended, factors, findings, steps, rule_set: rule_set.clone() }
 }
 
 /// Whether a family finds data, not attacks: an address in a prompt may have to be reported or replaced, and is no risk.
-const fn is_data(family: Family) -> bool {
+pub(super) const fn is_data(family: Family) -> bool {
     matches!(family, Family::Privacy | Family::Secrets)
 }
 
@@ -145,7 +154,7 @@ fn counted_as(finding: &Finding) -> (f32, Action) {
     }
 }
 
-fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
+pub(super) fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
     if !found {
         return Decision::Allow;
     }
@@ -160,7 +169,7 @@ fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> D
 }
 
 /// The last step: what decided.
-fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
+pub(super) fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
     match floor {
         Action::Block => "action block",
         _ if points >= thresholds.block_at as f32 => "threshold block_at",
@@ -171,7 +180,7 @@ fn reason(points: f32, floor: Action, thresholds: &Thresholds) -> &'static str {
     }
 }
 
-fn risk(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
+pub(super) fn risk(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
     1.0 - 10_f32.powf(-share(points, floor, thresholds))
 }
 

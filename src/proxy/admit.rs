@@ -174,7 +174,7 @@ fn rate(limit: &Limit) -> Option<Rate> {
 }
 
 /// What counts as one address: IPv6 clients own a /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => {

@@ -253,6 +253,9 @@ impl Whole<'_> {
             Err(_) if !self.status.is_success() => return Err(Refusal::upstream_status(self.status)),
             Err(_) => return Err(Refusal::upstream_invalid("The upstream's answer is not valid JSON.")),
         };
+        if let Some(id) = &answer.id {
+            flight.answered_as(id);
+        }
         let edits = edits(&mut inspector, &answer);
         let blocked = edits.is_none();
         let rebuilt = match edits {

@@ -201,6 +201,11 @@ impl Events {
         self.hold.mark(held > 0, now);
     }
 
+    /// The answer's id, once it is said.
+    pub(super) fn answer_id(&self) -> Option<&str> {
+        self.stream.answer_id()
+    }
+
     /// Whether it was blocked.
     pub(super) fn blocked(&self) -> bool {
         self.blocked

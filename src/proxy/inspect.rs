@@ -7,7 +7,6 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Shared;
-use super::cache::VerdictCache;
 use super::panics;
 use super::record::{Flight, micros_since};
 use super::refuse::Refusal;
@@ -75,7 +74,7 @@ pub(super) async fn prompt(
         harden(snapshot, plan, &prompt)
     } else {
         account(snapshot, plan, flight, &prompt, body.len())?;
-        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, &shared.cache, flight, &prompt))).await;
+        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, shared, flight, &prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
         match verdict {
             Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,
@@ -181,13 +180,13 @@ async fn verdict(
     snapshot: &Snapshot,
     plan: &Plan,
     caller: &Caller,
-    cache: &VerdictCache,
-    flight: &Flight,
+    shared: &Shared,
+    flight: &mut Flight,
     prompt: &Prompt<'_>,
 ) -> Verdict {
     let rules = &snapshot.rules;
     let yield_every = usize::try_from(snapshot.settings.inspect.yield_every.get()).unwrap_or(usize::MAX);
-    let scope = cache.scope(rules.hash(), caller);
+    let scope = shared.cache.scope(rules.hash(), caller);
     let mut findings = Vec::new();
     let mut since_yield = 0;
     for (index, span) in (0..).map(SpanIndex).zip(&prompt.spans) {
@@ -211,8 +210,18 @@ async fn verdict(
             tokio::task::yield_now().await;
         }
     }
-    rules.scan_conversation(&prompt.texts(), &mut findings);
-    detect::judge(findings, &snapshot.settings.inspect.thresholds(plan.security), rules.hash())
+    let mut track = shared.history.track(snapshot, caller, prompt);
+    // Only the last turn is ever pointed at, and that is one of the prompt's own.
+    let earlier = track.turns(&findings);
+    let earlier = earlier.iter().map(|text| (SpanIndex(0), Role::User, &**text));
+    let turns: Vec<(SpanIndex, Role, &str)> = earlier.chain(prompt.texts()).collect();
+    rules.scan_conversation(&turns, &mut findings);
+    drop(turns);
+    let at = snapshot.settings.inspect.thresholds(plan.security);
+    let enforced = plan.mode == Mode::Enforce;
+    let verdict = shared.history.judge(&mut track, caller, prompt, findings, &at, flight.is_retry(), enforced);
+    flight.follow(track);
+    verdict
 }
 
 /// Carries the verdict out: blocks, or says what the body becomes (`None`: it stays as it is).

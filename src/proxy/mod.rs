@@ -10,6 +10,7 @@ mod decode;
 mod events;
 mod forward;
 mod headers;
+mod history;
 mod identify;
 mod inspect;
 mod inspector;
@@ -38,6 +39,7 @@ use self::answer::Relayed;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
 use self::deadline::unless_cut;
+pub use self::history::History;
 use self::inspect::Cleared;
 use self::listen::Peer;
 pub use self::prompts::PromptCache;
@@ -68,6 +70,8 @@ pub struct Shared {
     pub cache: VerdictCache,
     /// Prompts that answers are compared with.
     pub prompts: PromptCache,
+    /// Callers and conversations.
+    pub history: History,
     /// TLS towards upstreams.
     pub tls: Arc<TlsConfigs>,
 }

@@ -8,6 +8,7 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
+use super::history::Track;
 use super::listen::{self, Peer, Refuse};
 use super::refuse::Refusal;
 use super::route::Plan;
@@ -71,6 +72,7 @@ pub(super) struct Flight {
     permit: Option<OwnedPermit<Event>>,
     recorder: Recorder,
     started: Instant,
+    track: Option<Box<Track>>,
     _in_flight: InFlight,
 }
 
@@ -79,7 +81,8 @@ impl Flight {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
         let record = Record::new(i64::try_from(time).unwrap_or(i64::MAX), RequestId(listen::request_id()), generation);
         let in_flight = recorder.metrics.in_flight();
-        Self { record: Some(Box::new(record)), permit, recorder, started: Instant::now(), _in_flight: in_flight }
+        let started = Instant::now();
+        Self { record: Some(Box::new(record)), permit, recorder, started, track: None, _in_flight: in_flight }
     }
 
     /// What the head tells before anything is decided.
@@ -167,8 +170,36 @@ impl Flight {
         });
     }
 
+    /// What it is remembered by: its answer adds to that.
+    pub(super) fn follow(&mut self, track: Track) {
+        self.track = Some(Box::new(track));
+    }
+
+    /// Whether a client library says that it sends it again by itself.
+    pub(super) fn is_retry(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.retry > 0)
+    }
+
+    /// Whether the answer's id is wanted: the conversation goes on under it.
+    pub(super) fn wants_id(&self) -> bool {
+        self.track.as_ref().is_some_and(|track| track.wants_id())
+    }
+
+    /// The answer's id.
+    pub(super) fn answered_as(&mut self, id: &str) {
+        if let Some(track) = &mut self.track {
+            track.answered_as(id);
+        }
+    }
+
     /// The verdict on the answer; the worst enforced decision is kept.
-    pub(super) fn output(&mut self, verdict: Verdict, enforced: Decision) {
+    pub(super) fn output(&mut self, mut verdict: Verdict, enforced: Decision) {
+        let before = verdict.decision;
+        if let Some(track) = &self.track {
+            track.answered(&mut verdict, enforced == Decision::Block);
+        }
+        // What the answer completes is reported; there is nothing left to carry out.
+        let enforced = if verdict.decision > before { enforced.max(Decision::Flag) } else { enforced };
         self.note(|record| {
             record.decision = record.decision.max(enforced);
             record.output = Some(verdict);

@@ -203,6 +203,11 @@ impl Relay {
             return;
         };
         let taken = events.take(piece, &mut self.out);
+        if let Some(flight) = self.flight.as_mut().filter(|flight| flight.wants_id())
+            && let Some(id) = events.answer_id()
+        {
+            flight.answered_as(id);
+        }
         self.clock.last_piece = Instant::now();
         events.scanned(self.clock.last_piece - now, self.clock.last_piece);
         self.settle(taken);

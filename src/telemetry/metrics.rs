@@ -160,6 +160,11 @@ impl Metrics {
         drop(self.0.live.cache_entries.set(Box::new(entries)));
     }
 
+    /// Where to read how many callers and conversations are remembered. Only the first call counts.
+    pub fn watch_history(&self, entries: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        drop(self.0.live.history.set(Box::new(entries)));
+    }
+
     // For the data path.
 
     /// A request is in flight until the guard is dropped.
@@ -338,6 +343,7 @@ mod tests {
             risk: 0.5,
             false_positive: 0.0,
             recommended: Default::default(),
+            factors: Default::default(),
             findings: rules.iter().map(finding).collect(),
             steps: Vec::new(),
             rule_set: RuleSetHash(Arc::from("00")),
@@ -384,6 +390,7 @@ mod tests {
         });
         metrics.watch_event_queue(|| QueueDepth { waiting: 3, capacity: 8 });
         metrics.watch_verdict_cache(|| 17);
+        metrics.watch_history(|| (5, 3));
         metrics
     }
 
@@ -422,6 +429,8 @@ mod tests {
             "portcullis_snapshot_generation 1",
             "portcullis_event_queue_depth 3",
             "portcullis_verdict_cache_entries 17",
+            "portcullis_history_callers 5",
+            "portcullis_history_conversations 3",
         ] {
             has(&text, line);
         }

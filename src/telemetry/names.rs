@@ -123,6 +123,10 @@ metrics! {
     VERDICT_CACHE: Counter, "portcullis.verdict_cache" ["{lookup}"] => "portcullis_verdict_cache_total" {"result"};
     /// Verdicts in the cache.
     VERDICT_CACHE_ENTRIES: Gauge, "portcullis.verdict_cache.entries" ["{verdict}"] => "portcullis_verdict_cache_entries" {};
+    /// Callers remembered.
+    HISTORY_CALLERS: Gauge, "portcullis.history.callers" ["{caller}"] => "portcullis_history_callers" {};
+    /// Conversations remembered.
+    HISTORY_CONVERSATIONS: Gauge, "portcullis.history.conversations" ["{conversation}"] => "portcullis_history_conversations" {};
     /// Requests in flight.
     IN_FLIGHT: Gauge, "portcullis.in_flight" ["{request}"] => "portcullis_in_flight" {};
     /// Connections open.

@@ -15,5 +15,5 @@ pub use ids::{Generation, RequestId, RuleId, RuleSetHash, SpanIndex};
 pub use record::{Accounted, Durations, Event, Outcome, Record, ReloadOutcome, Uninspected};
 pub use secret::Secret;
 pub use verdict::{
-    Action, Decision, Direction, Doubt, Evidence, Family, Finding, Recommendation, Severity, Step, Verdict,
+    Action, Decision, Direction, Doubt, Evidence, Factors, Family, Finding, Recommendation, Severity, Step, Verdict,
 };

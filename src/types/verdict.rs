@@ -83,11 +83,13 @@ pub enum Family {
     UnsafeOutput,
     /// An answer that gives away the instructions it was made under.
     Leakage,
+    /// How a caller behaves over many requests.
+    Behaviour,
 }
 
 impl Family {
     /// Every family, in the order of the enum.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PromptInjection,
         Self::IndirectInjection,
         Self::ForgedContext,
@@ -105,6 +107,7 @@ impl Family {
         Self::Encoding,
         Self::UnsafeOutput,
         Self::Leakage,
+        Self::Behaviour,
     ];
 
     /// A low-cardinality label; also the word used in rule files.
@@ -127,6 +130,7 @@ impl Family {
             Self::Encoding => "encoding",
             Self::UnsafeOutput => "unsafe_output",
             Self::Leakage => "leakage",
+            Self::Behaviour => "behaviour",
         }
     }
 }
@@ -286,6 +290,28 @@ pub struct Step {
     pub points: f32,
 }
 
+/// What a risk is made of, each 0 to 1. The risk is `1 - (1 - content)(1 - behaviour)(1 - context)(1 - history)`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Factors {
+    /// The words themselves.
+    pub content: f32,
+    /// How the caller behaves: its pace, its repetitions, its share of denials.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub behaviour: f32,
+    /// Where the words stand, and what the conversation was so far.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub context: f32,
+    /// What the caller did before, fading, and what that and this request come to together.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub history: f32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_nothing(factor: &f32) -> bool {
+    *factor == 0.0
+}
+
 /// What was concluded on a prompt or an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -299,6 +325,9 @@ pub struct Verdict {
     /// What to do about it.
     #[serde(default)]
     pub recommended: Recommendation,
+    /// What the risk is made of.
+    #[serde(default)]
+    pub factors: Factors,
     /// The evidence, most severe first.
     pub findings: Vec<Finding>,
     /// How the risk came about.

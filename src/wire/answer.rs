@@ -44,6 +44,8 @@ pub struct Answer<'a> {
     pub dialect: Dialect,
     /// Every text in it.
     pub pieces: Vec<Piece<'a>>,
+    /// What a next request may name to go on from it, where the provider keeps conversations.
+    pub id: Option<Cow<'a, str>>,
     /// The model that answered, as it says.
     pub model: Option<Cow<'a, str>>,
     /// The provider's count.
@@ -144,6 +146,7 @@ pub fn read_answer<'a>(dialect: Dialect, body: &'a [u8], limits: &Limits) -> Res
     Ok(Answer {
         dialect,
         pieces: reader.pieces,
+        id: doc.get_str(0, "id").filter(|_| dialect == Dialect::Responses),
         model: doc.get_str(0, "model"),
         usage: (answer.usage)(&doc, 0),
         finish: (answer.finish)(&doc),

@@ -33,6 +33,10 @@ pub struct Prompt<'a> {
     pub stream: bool,
     /// The end user as the client names them: `user`, `safety_identifier` or `metadata.user_id`.
     pub user: Option<Cow<'a, str>>,
+    /// The answer this goes on from (`previous_response_id`), where the provider keeps the conversation.
+    pub previous: Option<Cow<'a, str>>,
+    /// The conversation it belongs to (`conversation`), where the provider keeps it.
+    pub conversation: Option<Cow<'a, str>>,
     /// Every string, unknown key and long number, in document order.
     pub spans: Vec<Span<'a>>,
     /// What could not be read, and why.
@@ -77,6 +81,8 @@ pub fn read_prompt<'a>(dialect: Dialect, body: &'a [u8], limits: &Limits) -> Res
         model: None,
         stream: false,
         user: None,
+        previous: None,
+        conversation: None,
         spans: Vec::new(),
         opaque: Vec::new(),
         text: "",
@@ -101,6 +107,11 @@ pub fn read_prompt<'a>(dialect: Dialect, body: &'a [u8], limits: &Limits) -> Res
         .get_str(0, "safety_identifier")
         .or_else(|| doc.get_str(0, "user"))
         .or_else(|| doc.get(0, "metadata").and_then(|metadata| doc.get_str(metadata, "user_id")));
+    if dialect == Dialect::Responses {
+        prompt.previous = doc.get_str(0, "previous_response_id");
+        let named = || doc.get(0, "conversation").and_then(|object| doc.get_str(object, "id"));
+        prompt.conversation = doc.get_str(0, "conversation").or_else(named);
+    }
     let mut reader =
         Reader { request, limits, role: Role::Parameter, spans: Vec::with_capacity(8), opaque: Vec::new() };
     walk(&doc, request.root, &mut reader)?;

@@ -68,7 +68,8 @@ fn whole(case: &Case) -> Verdict {
 #[test]
 fn there_are_cases_of_every_family_and_harmless_ones() {
     assert!(CASES.len() >= 120, "{} cases", CASES.len());
-    for family in Family::ALL {
+    // Behaviour is no text: its rules have cases of their own.
+    for family in Family::ALL.into_iter().filter(|family| *family != Family::Behaviour) {
         let of = |harmless: bool| {
             let own = CASES.iter().filter(|case| case.families.contains(&family));
             own.filter(|case| (case.expect == Expect::Allow) == harmless).count()

@@ -15,6 +15,7 @@ mod support;
 mod bodies;
 mod chaos;
 mod exempt;
+mod history;
 mod hostile;
 mod leak;
 mod limits;

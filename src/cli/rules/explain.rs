@@ -63,7 +63,9 @@ fn page(anatomy: &Anatomy, threats: &Threats, cost: &Stats, changes: &[(&str, &O
     for (key, change) in changes {
         say("overrides", format!("{key}: {}", changed(change)));
     }
-    if anatomy.patterns.is_empty() {
+    if anatomy.written.iter().any(|(key, _)| key == "events") {
+        say("costs", "nothing until something is found: it looks at what was found before".into());
+    } else if anatomy.patterns.is_empty() {
         say("costs", "nothing of its own: a detector built into the program".into());
     } else {
         say("costs", costs(anatomy, cost));

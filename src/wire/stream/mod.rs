@@ -210,6 +210,12 @@ impl Stream {
         self.calls.queue(bytes, channels);
     }
 
+    /// What a next request may name to go on from this answer, once it is said and where the provider keeps
+    /// conversations.
+    pub fn answer_id(&self) -> Option<&str> {
+        Some(self.learnt.id.as_str()).filter(|id| self.dialect == Dialect::Responses && !id.is_empty())
+    }
+
     /// Bytes of events held.
     pub fn held(&self) -> usize {
         self.calls.held()
