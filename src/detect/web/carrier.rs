@@ -1,7 +1,8 @@
 //! The values a text carries: parameters, JSON strings, headers, the end or the quote of a short sentence.
 
 use super::decode::{Plain, decode};
-use super::prose::{self, Prose, odd_quote, suspicious};
+use super::gate::{odd_quote, suspicious};
+use super::prose::{self, Prose};
 use super::{LONGEST, MOST_ROWS};
 
 /// Most values looked at in one text.
@@ -61,12 +62,14 @@ struct Values<'a> {
     prose: &'a Prose,
     /// Values found now stand in a sentence or in JSON.
     lenient: bool,
+    /// Values found now are strings of JSON.
+    json: bool,
     found: Vec<Value<'a>>,
 }
 
 /// Takes `text` apart.
 pub(super) fn values<'a>(text: &'a str, prose: &'a Prose) -> Vec<Value<'a>> {
-    let mut values = Values { text, prose, lenient: false, found: Vec::new() };
+    let mut values = Values { text, prose, lenient: false, json: false, found: Vec::new() };
     let trimmed = text.trim();
     let structured = trimmed.len() <= LONGEST_BODY;
     if structured && (trimmed.starts_with(['{', '['])) {
@@ -111,6 +114,7 @@ impl<'a> Values<'a> {
             return;
         }
         let lower = written.to_ascii_lowercase();
+        let lower = if self.json { unescaped(lower) } else { lower };
         let mut readings = Vec::new();
         let hidden = memchr::memchr3(b'%', b'&', b'\\', lower.as_bytes()).is_some() || lower.contains("0x");
         let plain = if hidden { decode(&lower) } else { Plain::default() };
@@ -203,7 +207,9 @@ impl<'a> Values<'a> {
             if after.trim_start().starts_with(':') {
                 name = string;
             } else {
+                self.json = string.contains('\\');
                 self.add(Place::Field, name, string);
+                self.json = false;
             }
             rest = after;
         }
@@ -311,6 +317,27 @@ impl<'a> Values<'a> {
             }
         }
     }
+}
+
+/// A JSON string without the escapes of JSON; those that name a letter by its code are left to the decoder.
+fn unescaped(text: String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some(plain @ ('"' | '\\' | '/')) => out.push(plain),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
 }
 
 /// The ASCII bytes of a text.

@@ -11,10 +11,12 @@ mod command;
 mod command_names;
 mod decode;
 mod field;
+mod gate;
 mod http;
 mod list;
 mod phrases;
 mod prose;
+mod prose_words;
 mod sql_statements;
 mod sql_tokens;
 mod sqli;
@@ -104,7 +106,7 @@ impl Probe {
 /// What each detector finds in `text`, at its highest confidence.
 pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
     let mut found: Vec<Catch> = Vec::new();
-    if !prose::suspicious(text) {
+    if !gate::suspicious(text) {
         return found;
     }
     let Ok(text) = std::str::from_utf8(text) else { return found };
