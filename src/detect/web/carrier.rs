@@ -332,6 +332,7 @@ fn unescaped(text: String) -> String {
             Some('n') => out.push('\n'),
             Some('r') => out.push('\r'),
             Some('t') => out.push('\t'),
+            Some('f' | 'b') => out.push('\x0c'),
             Some(plain @ ('"' | '\\' | '/')) => out.push(plain),
             Some(other) => out.extend(['\\', other]),
             None => out.push('\\'),

@@ -200,6 +200,35 @@ pub(super) const RISKY: &[&str] = &[
     "yum",
     "pip",
     "sysinfo",
+    "expr",
+    "tr",
+    "xargs",
+    "time",
+    "nice",
+    "netsh",
+    "taskkill",
+    "attrib",
+    "icacls",
+    "fsutil",
+    "vssadmin",
+    "bcdedit",
+    "wevtutil",
+    "msiexec",
+    "copy",
+    "xcopy",
+    "robocopy",
+    "notepad",
+    "usleep",
+    "print",
+    "tee",
+    "stat",
+    "sha1sum",
+    "md5sum",
+    "groups",
+    "mapfile",
+    "read",
+    "trap",
+    "unlink",
 ];
 
 /// Of those, the ones that need no arguments to tell something, and are no words of prose.
@@ -255,7 +284,6 @@ pub(super) const FILTERS: &[&str] = &[
     "more",
     "find",
     "echo",
-    "printf",
     "date",
     "true",
     "false",
@@ -291,7 +319,6 @@ pub(super) const FILTERS: &[&str] = &[
     "links",
     "exec",
     "eval",
-    "test",
     "pip",
     "apt",
     "yum",
@@ -300,7 +327,6 @@ pub(super) const FILTERS: &[&str] = &[
     "php",
     "ruby",
     "perl",
-    "less",
     "base64",
     "xxd",
     "od",
@@ -312,14 +338,12 @@ pub(super) const FILTERS: &[&str] = &[
     "mysql",
     "psql",
     "which",
-    "more",
     "type",
     "route",
     "fetch",
     "history",
     "alias",
     "jobs",
-    "date",
     "kill",
     "locate",
     "strings",
@@ -330,3 +354,41 @@ pub(super) const FILTERS: &[&str] = &[
     "ed",
     "net",
 ];
+
+/// Of the risky ones, those that are words of languages people write: they need more than their name.
+pub(super) const WORDS: &[&str] = &[
+    "id", "more", "less", "head", "tail", "cat", "type", "rev", "strings", "last", "who", "w", "set", "net", "at",
+    "find", "sort", "cut", "test", "true", "false", "for", "if", "while", "touch", "kill", "shutdown", "reboot",
+    "sleep", "host", "mail", "finger", "fetch", "links", "history", "date", "uptime", "free", "service", "command",
+    "source", "export", "alias", "jobs", "start", "node", "java", "ruby", "python", "perl", "php", "tree", "route",
+    "which", "locate", "time", "ping", "curl", "bash", "echo", "env", "ip", "ed", "apt", "mount", "dig", "timeout",
+    "system", "vol", "reg", "zip", "tar", "dash", "exec", "eval", "du", "su", "od", "nl", "ps", "nice", "copy",
+    "print", "read", "groups", "stat", "tee", "trap", "arp", "ss", "sc", "diff", "grep", "axel", "pip", "tr",
+    "hostname", "whereis", "mysql", "cmd", "shell", "vim", "vi", "sudo",
+];
+
+/// Whether a program is called as usual, without a sign that would tell: `net user`, `reg query`.
+pub(super) fn usual(name: &str, arguments: &str) -> bool {
+    const CALLS: [(&str, &[&str]); 10] = [
+        ("net", &["user", "view", "use", "localgroup", "group", "share", "start", "stop", "session", "accounts"]),
+        ("reg", &["query", "add", "delete", "save", "export"]),
+        ("sc", &["query", "config", "create", "start", "stop", "delete", "qc"]),
+        ("ps", &["aux", "ax", "ef", "-"]),
+        ("if", &["exist ", "[", "not exist"]),
+        ("ip", &["addr", "route", "link", "a"]),
+        ("cmd", &["/c", "/k"]),
+        ("service", &["--status-all"]),
+        ("echo", &["$"]),
+        ("bash", &["<<<"]),
+    ];
+    CALLS.iter().any(|(own, firsts)| {
+        *own == name
+            && firsts.iter().any(|first| {
+                arguments.strip_prefix(first).is_some_and(|rest| {
+                    rest.is_empty()
+                        || !rest.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+                        || first.ends_with(' ')
+                })
+            })
+    })
+}

@@ -4,7 +4,7 @@
 use super::Confidence::{self, Certain, Likely};
 use super::Detector;
 use super::carrier::{Place, Value};
-use super::command_names::RISKY;
+use super::command_names::{RISKY, WORDS};
 use super::list::list;
 
 list!(
@@ -346,7 +346,9 @@ fn command(text: &str) -> bool {
     let option = rest
         .strip_prefix('-')
         .is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '-'));
+    let word = WORDS.contains(&program);
     let pointed = rest.starts_with(['/', '$', '~', '|', '>'])
+        && !(word && rest.get(1..2).is_none_or(|next| next == " "))
         || rest.contains(":\\")
         || rest.contains("/etc/")
         || rest.contains("> /")

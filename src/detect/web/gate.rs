@@ -121,8 +121,22 @@ fn number_goes_on(text: &[u8]) -> bool {
 /// Whether a word SQL goes on with comes next.
 fn goes_on(text: &[u8]) -> bool {
     const WORDS: [&[u8]; 16] = [
-        b"or", b"and", b"union", b"order", b"having", b"group", b"like", b"is", b"xor", b"not", b"limit", b"rlike",
-        b"regexp", b"procedure", b"e0union", b"e(",
+        b"or",
+        b"and",
+        b"union",
+        b"order",
+        b"having",
+        b"group",
+        b"like",
+        b"is",
+        b"xor",
+        b"not",
+        b"limit",
+        b"rlike",
+        b"regexp",
+        b"procedure",
+        b"e0union",
+        b"e(",
     ];
     let skipped = text.iter().take_while(|byte| matches!(byte, b' ' | b')' | b'\'' | b'"')).count();
     let rest = text.get(skipped..).unwrap_or_default();

@@ -9,6 +9,7 @@ mod carrier;
 mod code;
 mod command;
 mod command_names;
+mod command_spelling;
 mod decode;
 mod field;
 mod gate;

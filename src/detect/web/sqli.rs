@@ -34,7 +34,20 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
 }
 
 fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
-    let quoted = ['\'', '"'].into_iter().filter_map(|quote| {
+    // The quotes of JSON end no literal: its strings are values of their own. Nor do those of feet and inches.
+    let json = value.place == Place::Whole
+        && (text.starts_with("{\"") && text.ends_with('}') || text.starts_with("[\"") && text.ends_with(']'));
+    let quotes: &[char] = match () {
+        () if json || is_measure(text) => &[],
+        () if ends_a_name(text) => &['\'', '"', '`'],
+        () => &['\'', '"'],
+    };
+    let quoted = quotes.iter().filter_map(|quote| {
+        let quote = *quote;
+        // A quotation at the end of a sentence.
+        if value.place == Place::Tail && text.starts_with(quote) && text.matches(quote).count() == 2 {
+            return None;
+        }
         let before = text.split(quote).next()?;
         // Behind a space a quote opens a string, unless nothing else was before.
         let opens = before.ends_with([' ', '(', '=', ',', '[', ':', '{', '\n', '\t']) && !before.trim().is_empty();
@@ -56,6 +69,25 @@ fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
         }
     });
     quoted.max().max(bare(value, text)).max(statement(value, text))
+}
+
+/// `5'11"`, `6' 2" and 190 lbs`.
+fn is_measure(text: &str) -> bool {
+    let Some((feet, rest)) = text.split_once('\'') else { return false };
+    let inches = rest.trim_start_matches([' ', '+']);
+    let rest = inches.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+    !feet.is_empty()
+        && feet.bytes().all(|byte| byte.is_ascii_digit())
+        && rest.len() < inches.len()
+        && rest.starts_with('"')
+        && !rest.contains(['=', '#', '\''])
+}
+
+/// ``1`) or``: a backtick that nothing opened, near the start.
+fn ends_a_name(text: &str) -> bool {
+    let at = text.find('`');
+    at.is_some_and(|at| at <= 12 && !text.get(..at).unwrap_or_default().trim().contains(' '))
+        && text.matches('`').count() % 2 == 1
 }
 
 /// More than another quoted word: a comparison behind a condition, a comment, a call, a statement.
@@ -99,11 +131,14 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
             rest.first().is_some_and(|token| token.is_constant()).then_some(Likely)
         }
         Kind::Variable | Kind::Word if value.place != Place::Tail || rest.len() >= 3 => follows(rest, Context::Word),
-        Kind::Danger if first.text.starts_with("@@") && rest.is_empty() => Some(Likely),
+        Kind::Danger if first.text.starts_with("@@") && first.text.len() > 3 && rest.is_empty() => Some(Likely),
         Kind::Logic | Kind::RightParen | Kind::Semicolon | Kind::Union | Kind::Clause | Kind::Comma | Kind::Arith => {
             follows(tokens, Context::Bare)
         }
-        Kind::Danger | Kind::LeftParen => follows(tokens, Context::Bare).or_else(|| calls(tokens)),
+        Kind::Danger | Kind::LeftParen => {
+            let told = probes(tokens) || packs(tokens);
+            follows(tokens, Context::Bare).or_else(|| calls(tokens)).or_else(|| told.then_some(Likely))
+        }
         Kind::Other if matches!(first.text, "%" | "\\" | "`" | "´") => follows(rest, Context::Bare),
         _ => None,
     }
@@ -114,13 +149,39 @@ fn calls(tokens: &[Token<'_>]) -> Option<Confidence> {
     tokens.iter().take(14).any(|token| is_offensive(*token)).then_some(Certain)
 }
 
+/// `iif(3=4`, `case when (3=3)`, `where 5=5`: a comparison of constants inside of something.
+pub(super) fn probes(tokens: &[Token<'_>]) -> bool {
+    let has = |test: fn(&Token<'_>) -> bool| tokens.iter().any(test);
+    let asked = has(|token| token.kind == Kind::Danger || matches!(token.text, "when" | "where" | "if" | "having"));
+    asked
+        && tokens.windows(4).any(|four| match four {
+            [before, left, compare, right] => {
+                (matches!(before.kind, Kind::LeftParen | Kind::Not)
+                    || matches!(before.text, "when" | "where" | "if" | "having"))
+                    && left.is_constant()
+                    && compare.kind == Kind::Compare
+                    && right.is_constant()
+            }
+            _ => false,
+        })
+}
+
+/// Letters put together from their codes: `chr(113)||chr(97)||chr(98)`.
+fn packs(tokens: &[Token<'_>]) -> bool {
+    let code = |pair: &&[Token<'_>]| matches!(pair, [name, open] if matches!(name.text, "chr" | "char") && open.kind == Kind::LeftParen);
+    tokens.windows(2).filter(code).count() >= 3
+}
+
 /// Names that only attacks use in a value.
 fn is_offensive(token: Token<'_>) -> bool {
     let word = token.text;
     if token.kind != Kind::Danger {
         return false;
     }
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 13] = [
+        "regexp_substring",
+        "crypt_key",
+        "generate_series",
         "sleep",
         "benchmark",
         "waitfor",
@@ -160,10 +221,15 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             }
         }
         Kind::Semicolon => match next {
-            Some(Kind::Verb) if rest.first().is_some_and(|token| token.text == "if") => calls(rest),
-            Some(Kind::Verb | Kind::Select) if rest.len() >= 2 || quoted => {
-                Some(if context == Context::Word { Likely } else { Certain })
+            Some(Kind::Verb) if rest.first().is_some_and(|token| token.text == "if") => {
+                if probes(rest) {
+                    Some(Certain)
+                } else {
+                    calls(rest)
+                }
             }
+            Some(Kind::Verb | Kind::Select) if context == Context::Word => changes(rest).then_some(Likely),
+            Some(Kind::Verb | Kind::Select) if rest.len() >= 2 || quoted => Some(Certain),
             Some(Kind::Danger) => Some(Certain),
             Some(Kind::Comment) if quoted => Some(Certain),
             None if quoted && closed > 0 => Some(Likely),
@@ -224,11 +290,37 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
         Kind::Danger if quoted && is_offensive(*first) => Some(Certain),
         Kind::Verb | Kind::Select if quoted => {
             let told = matches!(first.text, "exec" | "execute" | "select" | "declare" | "if" | "insert" | "update");
-            let sure = rest.iter().any(|token| token.kind == Kind::Danger || token.kind == Kind::Select);
+            let sure =
+                rest.iter().any(|token| matches!(token.kind, Kind::Danger | Kind::Select) || token.text == "immediate");
             (told && sure || ends).then_some(Likely)
         }
         Kind::Not if quoted => follows(rest, context),
+        // `1) as a where 3=3`
+        Kind::Word if first.text == "as" && context != Context::Word => match rest {
+            [_, clause, ..] if clause.kind == Kind::Clause => follows(rest.get(1..)?, context),
+            _ => None,
+        },
         _ => None,
+    }
+}
+
+/// A statement that is no sentence: `drop table a`, `update a set b`.
+fn changes(tokens: &[Token<'_>]) -> bool {
+    let has = |word: &str| tokens.iter().any(|token| token.text == word);
+    let second = tokens.get(1).map_or("", |token| token.text);
+    match tokens.first().map_or("", |token| token.text) {
+        "drop" | "create" | "alter" | "truncate" => {
+            ["table", "database", "schema", "user", "function", "procedure", "view", "index", "or", "login"]
+                .contains(&second)
+        }
+        "insert" | "merge" => second == "into",
+        "delete" => second == "from",
+        "update" => has("set"),
+        "set" | "use" | "if" | "show" | "desc" | "describe" | "kill" | "replace" | "call" | "load" | "copy"
+        | "begin" => {
+            tokens.iter().any(|token| is_offensive(*token) || matches!(token.kind, Kind::Comment | Kind::Select))
+        }
+        _ => tokens.len() >= 2,
     }
 }
 
@@ -253,7 +345,8 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
     let skipped = tokens.iter().take_while(skip).count();
     let tokens = tokens.get(skipped..)?;
     let (left, rest) = tokens.split_first()?;
-    if matches!(left.kind, Kind::Select) {
+    if matches!(left.kind, Kind::Select) || left.text == "case" && rest.first().is_some_and(|next| next.text == "when")
+    {
         return Some(Certain);
     }
     if left.kind == Kind::Danger {
@@ -263,7 +356,17 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
         return Some(Certain);
     }
     if left.kind == Kind::Word && matches!(logic, "||" | "&&") {
-        return None;
+        // `'||package.call('x')||'`
+        let called = context == Context::Quoted && rest.first().is_some_and(|token| token.kind == Kind::LeftParen);
+        let closed = tokens.last().is_some_and(|last| matches!(last.kind, Kind::Open | Kind::Comment));
+        return (called && closed && left.text.contains('.')).then_some(Likely);
+    }
+    // `(1,2)=(1,2)`
+    if skipped > 0
+        && let [_, comma, _, close, compare, open, ..] = tokens
+        && (comma.kind, close.kind, compare.kind) == (Kind::Comma, Kind::RightParen, Kind::Compare)
+    {
+        return (left.is_constant() && open.kind == Kind::LeftParen).then_some(Certain);
     }
     let rest = skip_operand(rest);
     let constant = left.is_constant();
@@ -357,7 +460,7 @@ fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -
             number(1)
                 || ends
                 || subquery(rest).is_some()
-                || context == Context::Quoted
+                || context == Context::Quoted && rest.len() <= 2
                 || rest.iter().any(|token| token.text == "having")
         }
         "having" => second.is_constant() || ends,

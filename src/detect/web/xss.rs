@@ -47,6 +47,19 @@ list!(
         "unescape(",
         "with(document)",
         "print()",
+        "window.name",
+        "$event",
+        "getscript(",
+        "globaleval(",
+        "$.get(",
+        "newfunction",
+        "function`",
+        "newimage",
+        ".append(",
+        "sendbeacon(",
+        "innertext",
+        "__definegetter__",
+        "activexobject",
     ]
 );
 list!(
@@ -111,6 +124,9 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
             match () {
                 () if runs(body) => Some(Certain),
                 () if field => Some(Certain),
+                () if body.len() <= 300 && (body.contains("](") || body.contains("]`") || is_cipher(body)) => {
+                    Some(Certain)
+                }
                 () if snippet => None,
                 () if foreign && !KNOWN_HOSTS.iter().any(|host| source.is_some_and(|own| own.value.contains(host))) => {
                     Some(Likely)
@@ -143,6 +159,10 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
         "meta" => {
             let content = attribute("content").map_or("", |own| own.value);
             let sends = ["http", "javascript", "data:", "url="].iter().any(|part| content.contains(part));
+            if attribute("charset").is_some_and(|own| own.value.contains("utf-7")) || content.contains("charset=utf-7")
+            {
+                return Some(Certain);
+            }
             let refresh = attribute("http-equiv").is_some_and(|own| {
                 own.value.contains("refresh") && sends || own.value.contains("set-cookie") || own.value.contains("link")
             });
@@ -195,6 +215,10 @@ fn judge_attribute(own: &Attribute<'_>, tag: &Tag<'_>, field: bool, snippet: boo
             () => None,
         };
     }
+    if is_directive(own.name) && (calls_probe(&value) || value.contains("constructor") || value.contains("$event.view"))
+    {
+        return Some(Certain);
+    }
     let scheme = |scheme: &str| {
         value.starts_with(scheme) || value.trim_start_matches(|l: char| !l.is_ascii_alphabetic()).starts_with(scheme)
     };
@@ -225,6 +249,82 @@ fn is_handler(name: &str) -> bool {
     name.len() > 4
         && name.len() < 32
         && name.strip_prefix("on").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphabetic()))
+}
+
+/// Names of events begin with a few words.
+fn is_event(name: &str) -> bool {
+    const WORDS: [&str; 40] = [
+        "abort",
+        "activate",
+        "after",
+        "animation",
+        "aux",
+        "before",
+        "begin",
+        "blur",
+        "can",
+        "change",
+        "click",
+        "close",
+        "context",
+        "copy",
+        "cut",
+        "dbl",
+        "drag",
+        "drop",
+        "end",
+        "error",
+        "finish",
+        "focus",
+        "form",
+        "hash",
+        "input",
+        "invalid",
+        "key",
+        "load",
+        "message",
+        "mouse",
+        "page",
+        "paste",
+        "play",
+        "pointer",
+        "resize",
+        "scroll",
+        "select",
+        "submit",
+        "toggle",
+        "touch",
+    ];
+    const MORE: [&str; 16] = [
+        "transition",
+        "wheel",
+        "start",
+        "show",
+        "search",
+        "reset",
+        "repeat",
+        "ready",
+        "property",
+        "progress",
+        "pause",
+        "popstate",
+        "unload",
+        "webkit",
+        "unhandled",
+        "storage",
+    ];
+    name.strip_prefix("on").is_some_and(|rest| WORDS.iter().chain(&MORE).any(|word| rest.starts_with(word)))
+}
+
+/// Script in so few letters that it cannot be read.
+fn is_cipher(text: &str) -> bool {
+    let letters = text.bytes().filter(u8::is_ascii_alphanumeric).count();
+    text.len() >= 24 && letters * 4 < text.len()
+}
+
+/// `ng-focus`, `v-on:click`, `@click`, `x-init`: what frameworks run.
+fn is_directive(name: &str) -> bool {
+    ["ng-", "v-", "x-", "@", ":", "data-ng-", "hx-on", "th:"].iter().any(|start| name.starts_with(start))
 }
 
 /// `save()`, `open(this)`: a call of the page's own.
@@ -291,7 +391,7 @@ fn breakout(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
     let name = behind.split(['=', ' ', '/']).next().unwrap_or_default();
     let assigned = behind.get(name.len()..).is_some_and(|rest| rest.trim_start().starts_with('='));
-    if is_handler(name) && assigned && !before.contains('<') {
+    if is_handler(name) && assigned && !before.contains('<') && (is_event(name) || runs(behind)) {
         return Some(Certain);
     }
     let operator = behind.starts_with([';', '-', '+', '*', '|', '&', ',', '^', '%', '?'])
@@ -308,7 +408,9 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     for scheme in ["javascript:", "vbscript:", "data:text/html", "data:text/javascript", "livescript:"] {
         if let Some(rest) = body.strip_prefix(scheme) {
             let idle = rest.starts_with("void(0)") || rest.is_empty() || rest.len() == text.len();
-            let told = value.place == Place::Field || runs(rest) || rest.contains(['(', '<', '`', ',']);
+            let worded =
+                text.split_once(':').is_some_and(|(_, rest)| rest.starts_with(' ') && rest.trim().contains(' '));
+            let told = value.place == Place::Field && !worded || runs(rest) || rest.contains(['(', '<', '`', ',']);
             return (!idle && told).then_some(Certain);
         }
     }
@@ -341,7 +443,11 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
     // A handler put behind an attribute that has no quotes.
     let name = text.trim_start().split('=').next().unwrap_or_default().trim();
-    if is_handler(name) && text.contains('=') && (runs(&trimmed) || value.place == Place::Field) && short {
+    if is_handler(name)
+        && text.contains('=')
+        && (runs(&trimmed) || value.place == Place::Field && is_event(name))
+        && short
+    {
         return Some(Likely);
     }
     None
