@@ -25,6 +25,44 @@ const SURE: &[&str] = &[
     "${date:",
     "${ctx:",
     "ro0ab",
+    "java.beans.",
+    "dynamic-proxy",
+    "\"py/object\"",
+    "\"py/reduce\"",
+    "\"$type\": \"system.",
+    "\"$type\":\"system.",
+    "${script:",
+    "${url:utf",
+    "${dns:",
+    "eval(compile(",
+    "print(md5(",
+    "root.process",
+    "class.classloader",
+    "class['classloader",
+    "system.diagnostics.process",
+    "process.spawn(",
+    "'system'(",
+    "\"system\"(",
+    "(sy.(st",
+    "(system)(",
+    "(phpinfo)(",
+    "(exec)(",
+    "_load('child",
+    "@{[system",
+    "qx{",
+    "-d allow_url",
+    "language=\"php\"",
+    "language=php",
+    "language='php'",
+    "__type(",
+    "response.write(",
+    "reg_exec(",
+    "array_map('assert",
+    "array_map(\"assert",
+    "call_user_func",
+    "t(java.lang",
+    "function(){return process",
+    "{return process",
     "aced0005",
     "h4siaaaaaaaaa",
     "aaeaaad/////",
@@ -166,6 +204,13 @@ const SURE: &[&str] = &[
 
 /// Of those, the ones that developers also write: an attack only where they fill a field, or nearly alone.
 const WRITTEN: &[&str] = &[
+    "system.diagnostics.process",
+    "process.spawn(",
+    "java.beans.",
+    "eval(compile(",
+    "__type(",
+    "qx{",
+    "dynamic-proxy",
     "child_process",
     "process.mainmodule",
     "global.process",
@@ -266,6 +311,9 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if serialised(text) {
         return Some(Certain);
     }
+    if breaks_out(text) {
+        return Some(if value.place == Place::Field { Certain } else { Likely });
+    }
     let mut found = SURE_LIST.each(text).filter_map(|at| SURE.get(at)).peekable();
     found.peek()?;
     let written = found.all(|part| WRITTEN.contains(part));
@@ -275,11 +323,43 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
         Place::Field if written => (text.len() <= 600).then_some(Likely),
         Place::Field => Some(Certain),
         Place::Whole | Place::Tail if !written => (text.len() <= 800).then_some(Certain),
-        Place::Whole if short && words <= 6 && strays(text) => Some(Likely),
+        Place::Whole if short && (words <= 6 || text.starts_with("eval(compile(")) && strays(text) => Some(Likely),
         Place::Whole if text.starts_with('{') && text.contains("\"__proto__\"") => Some(Certain),
         Place::Tail if short && value.spoken() && (words <= 2 || strays(text)) => Some(Likely),
         Place::Whole | Place::Tail => None,
     }
+}
+
+/// `preg_replace('/a/e', 'b')`, `new java.lang.ProcessBuilder("id").start()`: one call and nothing else.
+fn single_call(text: &str) -> bool {
+    let text = text.trim().trim_end_matches(';');
+    let text = text.strip_prefix("new ").unwrap_or(text);
+    let name = text.split('(').next().unwrap_or_default();
+    let named = !name.is_empty()
+        && name.len() <= 60
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'[' | b']' | b'\''));
+    // Not what developers write all day.
+    let daily = ["print", "console", "require", "import", "len", "str", "chr", "var_dump", "print_r", "open", "fopen"];
+    named && text.ends_with([')', '}']) && !daily.iter().any(|own| name == *own || name.starts_with(&format!("{own}.")))
+}
+
+/// `'.print(6*7).'`, `';print(6*7);//`: a call put between the ends of two strings, or before a comment.
+fn breaks_out(text: &str) -> bool {
+    let text = text.trim();
+    let Some(rest) = text.strip_prefix(['\'', '"']).filter(|rest| rest.len() <= 200 && rest.contains('(')) else {
+        return false;
+    };
+    let called = rest.split('(').next().unwrap_or_default();
+    let name = called.trim_start_matches([')', ';', '.', '+', ' ', '}', '@']);
+    let named =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.');
+    let joined = rest.starts_with('.') && (text.ends_with(".'") || text.ends_with(".\""))
+        || rest.starts_with('+') && text.ends_with("+'")
+        || rest.starts_with('+') && text.ends_with("+\"");
+    let ended = rest.starts_with([';', ')']) && rest.contains(';') && (text.ends_with("//") || text.ends_with('#'));
+    named && (joined || ended)
 }
 
 /// Begins as an injected call does: with what ends the expression before it, or with the call itself.
@@ -314,6 +394,7 @@ fn strays(text: &str) -> bool {
         "global.process",
     ];
     ended
+        || single_call(text)
         || called.iter().any(|start| text.starts_with(start))
         || text.contains("<?php system(")
         || text.contains("<?php passthru(")
@@ -324,6 +405,7 @@ fn serialised(text: &str) -> bool {
     ["o:", "a:", "c:"].iter().any(|start| {
         text.match_indices(start).take(6).any(|(at, _)| {
             let rest = text.get(at + start.len()..).unwrap_or_default();
+            let rest = rest.strip_prefix('+').unwrap_or(rest);
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let after = rest.get(digits..).unwrap_or_default();
             let alone = text

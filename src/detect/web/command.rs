@@ -126,6 +126,9 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
         || kind != Separator::Inside && (rest.starts_with(['`', '$']) || writes(&program.name, rest))
         || usual(&program.name, arguments);
     let ended = arguments.is_empty() || arguments.trim_matches(['#', '"', '\'', '/', '\\', '\0', ' ']).is_empty();
+    if kind == Separator::Inside && trimmed.is_empty() && after.ends_with(')') && !after.contains('`') {
+        return Some(Certain);
+    }
     // `&` also joins words, and parameters of an address.
     let joins = after.starts_with(' ') && value.written.contains(" & ") && word && !pointed && !empty;
     if joins || word && !pointed && !ended {
@@ -140,10 +143,7 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
     match (kind, field || encoded) {
         _ if program.bent => Some(Certain),
         (Separator::Inside, true) => Some(Certain),
-        (Separator::Inside, false) => (telling
-            || pointed && !filter
-            || empty && trimmed.is_empty() && after.ends_with(')'))
-        .then_some(if empty { Certain } else { Likely }),
+        (Separator::Inside, false) => (telling || pointed && !filter).then_some(if empty { Certain } else { Likely }),
         (_, true) if ended => telling.then_some(Certain).or((!filter).then_some(Likely)),
         (_, true) => (pointed || telling || !filter || encoded).then_some(if filter { Likely } else { Certain }),
         (_, false) if ended => telling.then_some(Likely),

@@ -293,6 +293,9 @@ const FUNCTIONS: &[&str] = &[
 
 /// Whether a reading of a named field holds what it should not.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidence)> {
+    if packed(value.written) {
+        return Some((Detector::Code, Certain));
+    }
     if value.place == Place::Whole && text.len() <= 200 && !text.contains("//") {
         let hidden = text.contains("/*!") || text.contains("/**/") && text.matches("/**/").count() > 1;
         return hidden.then_some((Detector::Sql, Likely));
@@ -313,6 +316,23 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidenc
         () if text.contains("(|(") || text.contains(")(&") => likely(Detector::Query),
         () => None,
     }
+}
+
+/// Objects as Java, Python, .NET, Ruby and gzip write them, in hex or Base64.
+fn packed(text: &str) -> bool {
+    const STARTS: [(&str, usize); 8] = [
+        ("rO0AB", 8),
+        ("aced0005", 10),
+        ("ACED0005", 10),
+        ("H4sIAAAA", 16),
+        ("gASV", 24),
+        ("AAEAAAD/////", 14),
+        ("BAh", 16),
+        ("KztAAU", 8),
+    ];
+    let known = STARTS.iter().any(|(start, least)| text.starts_with(start) && text.len() >= *least);
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'%' | b'-' | b'_');
+    known && text.bytes().all(base64) && (!text.starts_with("BAh") || text.bytes().any(|byte| byte.is_ascii_digit()))
 }
 
 /// `abs(1)`, `system(ls)`, `(system)(ls)`, `$a('id')`: a call without a space before its parenthesis.

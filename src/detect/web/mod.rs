@@ -163,7 +163,7 @@ type Look = fn(&Value<'_>, &str) -> Option<Confidence>;
 
 /// A detector, the bytes of which it needs one, and what reads a value for it.
 const DETECTORS: [(Detector, u128, Look); 8] = [
-    (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+"), sqli::look),
+    (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+_$0123456789"), sqli::look),
     (Detector::Script, bytes(b"<(=`:&"), xss::look),
     (Detector::Path, bytes(b"/\\:%."), traversal::look),
     (Detector::Command, bytes(b";|&`$<>%\n\r/\\-\"'"), command::look),

@@ -355,7 +355,12 @@ fn named(value: &Value<'_>, path: &str, target: bool, worded: bool) -> Option<Co
         {
             Some(Likely)
         }
-        Place::Tail if target && value.spoken() && path.starts_with(['/', '~', '.']) && !path.contains(' ') => {
+        Place::Tail
+            if target
+                && value.spoken()
+                && (path.starts_with('/') || path.starts_with(['~', '.']) && value.head.ends_with(": "))
+                && !path.contains(' ') =>
+        {
             Some(Likely)
         }
         Place::Tail
