@@ -254,52 +254,59 @@ fn built(after: &str) -> bool {
 
 /// `calc.exe`, `get-childitem`.
 fn is_file_or_cmdlet(name: &str) -> bool {
-    const VERBS: [&str; 16] = [
-        "get",
-        "set",
-        "new",
-        "invoke",
-        "start",
-        "stop",
-        "remove",
-        "add",
-        "import",
-        "export",
-        "out",
-        "write",
-        "select",
-        "where",
-        "foreach",
-        "convertto",
-    ];
-    const NOUNS: [&str; 24] = [
-        "process",
-        "service",
-        "childitem",
-        "content",
-        "item",
-        "object",
-        "webrequest",
-        "restmethod",
-        "expression",
-        "command",
-        "sleep",
-        "job",
-        "executionpolicy",
-        "wmiobject",
-        "ciminstance",
-        "localuser",
-        "acl",
-        "eventlog",
-        "location",
-        "variable",
-        "type",
-        "module",
-        "string",
-        "host",
-    ];
     let file = [".exe", ".bat", ".ps1", ".vbs"].iter().any(|end| name.len() > end.len() && name.ends_with(end));
-    file || name.split_once('-').is_some_and(|(verb, noun)| VERBS.contains(&verb) && NOUNS.contains(&noun))
+    file || is_cmdlet(name)
+}
+
+const VERBS: [&str; 16] = [
+    "get",
+    "set",
+    "new",
+    "invoke",
+    "start",
+    "stop",
+    "remove",
+    "add",
+    "import",
+    "export",
+    "out",
+    "write",
+    "select",
+    "where",
+    "foreach",
+    "convertto",
+];
+
+const NOUNS: [&str; 24] = [
+    "process",
+    "service",
+    "childitem",
+    "content",
+    "item",
+    "object",
+    "webrequest",
+    "restmethod",
+    "expression",
+    "command",
+    "sleep",
+    "job",
+    "executionpolicy",
+    "wmiobject",
+    "ciminstance",
+    "localuser",
+    "acl",
+    "eventlog",
+    "location",
+    "variable",
+    "type",
+    "module",
+    "string",
+    "host",
+];
+
+/// `get-childitem`: a verb and a noun of PowerShell.
+pub(super) fn is_cmdlet(name: &str) -> bool {
+    name.split_once('-').is_some_and(|(verb, noun)| VERBS.contains(&verb) && NOUNS.contains(&noun))
 }
 
 /// A program, also behind one that runs it: `time id`, `nohup id`, `sudo -u x id`.

@@ -6,6 +6,7 @@ use super::Detector;
 use super::carrier::{Place, Value};
 use super::command_names::{RISKY, WORDS};
 use super::list::list;
+use super::strict;
 
 list!(
     SCRIPT,
@@ -71,6 +72,16 @@ list!(
         "javascript:",
         "vbscript:",
         "fromcharcode",
+        "self.location",
+        "self[",
+        "document[",
+        "parent.frames",
+        "vmlframe",
+        "datasrc=",
+        "xlink:href",
+        "formaction=",
+        "<style",
+        "position:fixed",
         "eval(",
         "alert(",
         "confirm(",
@@ -112,6 +123,10 @@ list!(
         "constructor.prototype",
         "constructor[prototype]",
         "while(true)",
+        "while(1)",
+        "module.exports",
+        "this.process",
+        "process.spawn",
         "for(;;)",
         "$_server",
         "$_env",
@@ -314,7 +329,7 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidenc
         () if calls(text) => likely(Detector::Code),
         () if command(text) => likely(Detector::Command),
         () if text.contains("(|(") || text.contains(")(&") => likely(Detector::Query),
-        () => None,
+        () => strict::look(value, text),
     }
 }
 

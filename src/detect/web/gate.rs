@@ -25,6 +25,22 @@ pub(super) fn suspicious(text: &[u8]) -> bool {
         || queries(text)
         || is_word(text) && dotted(text)
         || serialised(text)
+        || describes_sender(text)
+}
+
+/// A header whose value is told by its words alone.
+fn describes_sender(text: &[u8]) -> bool {
+    [
+        b"user-agent:".as_slice(),
+        b"range:",
+        b"x-original-url:",
+        b"x-rewrite-url:",
+        b"transfer-encoding:",
+        b"x-filename:",
+        b"content-disposition:",
+    ]
+    .iter()
+    .any(|name| text.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name)))
 }
 
 /// One word: `http:a.example`, `phpinfo()`.

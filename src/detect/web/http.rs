@@ -234,6 +234,10 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
             Some(Likely)
         }
         () if field && relative && !value.name.is_empty() => Some(Likely),
+        () if field && !value.name.is_empty() && !value.spoken_in && numeric && slashes == 2 && !scheme.is_empty() => {
+            Some(Likely)
+        }
+        () if field && !value.name.is_empty() && host.starts_with("[f") && !scheme.is_empty() => Some(Likely),
         () if remote_script => Some(Likely),
         () => None,
     }

@@ -21,6 +21,7 @@ mod prose_words;
 mod sql_statements;
 mod sql_tokens;
 mod sqli;
+mod strict;
 mod template;
 mod traversal;
 mod xss;

@@ -121,6 +121,7 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
             () if hidden && !worded => Some(Certain),
             () if climbs >= 4 && alone => Some(Certain),
             () if !alone => (climbs >= 4 && field).then_some(Likely),
+            () if field && !value.name.is_empty() && !value.spoken_in && alone && !is_source(&path) => Some(Likely),
             () if field && (climbs >= 2 || path.starts_with('/') || path.contains("/../")) => Some(Likely),
             () if alone
                 && [".asp", ".php", ".aspx", ".jsp", ".inc", ".cgi", ".ini", ".conf", ".bak"]
@@ -137,7 +138,18 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
             () => None,
         };
     }
-    wrapper(value, &path).or_else(|| named(value, &path, target, worded))
+    wrapper(value, &path).or_else(|| named(value, &path, target, worded)).or_else(|| left_over(value, &path))
+}
+
+/// A backup, a dump or a setting that a request asks for by its path.
+fn left_over(value: &Value<'_>, path: &str) -> Option<Confidence> {
+    const ENDS: [&str; 14] = [
+        ".bak", ".old", ".orig", ".swp", ".swo", ".sql", ".inc", ".config", ".ini", ".mdb", ".cfg", ".backup", "~",
+        ".dump",
+    ];
+    let asked = value.place == Place::Field && value.name == "target";
+    let path = path.split('?').next().unwrap_or(path);
+    (asked && ENDS.iter().any(|end| path.ends_with(end))).then_some(Likely)
 }
 
 /// Without empty and idle steps.

@@ -178,7 +178,9 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
         }
         "svg" | "math" | "img" | "image" | "video" | "audio" | "details" | "marquee" | "form" | "body" | "animate"
         | "set" | "table" | "div" | "input" | "a" | "x" | "button" | "textarea" | "keygen" | "select" => (field
-            && (tag.odd || matches!(name, "svg" | "math" | "body" | "x" | "set" | "animate" | "form"))
+            && (tag.odd
+                || tag.attributes.iter().any(|own| !own.quoted && matches!(own.name, "src" | "href" | "action"))
+                || matches!(name, "svg" | "math" | "body" | "x" | "set" | "animate" | "form"))
             || !snippet
                 && matches!(name, "form" | "video" | "audio" | "body" | "marquee" | "isindex")
                 && tag.attributes.iter().any(|own| !own.quoted))
