@@ -240,7 +240,9 @@ impl<'a> Values<'a> {
             self.json(body);
         } else if body.len() <= LONGEST {
             self.query(body, 0);
-            self.add(Place::Field, "body", body);
+            if named(body).is_none() || body.contains(char::is_whitespace) {
+                self.add(Place::Field, "body", body);
+            }
         }
     }
 
@@ -296,13 +298,14 @@ impl<'a> Values<'a> {
                 || odd_quote(token.as_bytes())
                 || token.contains("--")
         };
-        let (mut first, mut last, mut nth) = (None, 0, 0);
+        let (mut first, mut sign, mut last, mut nth) = (None, None, 0, 0);
         // Where words of SQL, or numbers, begin that go on up to here.
         let mut keywords: Option<usize> = None;
         for token in text.split_whitespace() {
             let start = (token.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
             if odd(token) {
                 first = first.or((nth > 0).then(|| keywords.unwrap_or(start)));
+                sign = sign.or((nth > 0).then_some(start));
                 last = start + token.len();
             }
             keywords = is_keyword(token).then(|| keywords.unwrap_or(start));
@@ -311,6 +314,10 @@ impl<'a> Values<'a> {
         if let Some(first) = first {
             self.nested(text.get(first..).unwrap_or_default());
             self.add(Place::Tail, "", text.get(first..).unwrap_or_default());
+            // The keyword may have been a word of the sentence.
+            if let Some(sign) = sign.filter(|sign| *sign > first) {
+                self.add(Place::Tail, "", text.get(sign..).unwrap_or_default());
+            }
             // What goes on behind it may be prose again.
             if text.len() > last + 3 {
                 self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());

@@ -118,6 +118,10 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
         let spelled = program.name.len() > 1 && program.name.bytes().all(|byte| byte.is_ascii_alphanumeric());
         return (program.bent && spelled && kind == Separator::Inside && field).then_some(Likely);
     }
+    // `data:image/png;base64,`
+    if rest.starts_with(',') && !program.bent {
+        return None;
+    }
     let filter = FILTERS.contains(&program.name.as_str());
     let arguments = rest.split([';', '|', '&', '\n', '`', ')']).next().unwrap_or_default().trim();
     let telling = TELLING.contains(&program.name.as_str());
@@ -136,8 +140,10 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
     }
     // Words of prose between separators are no commands, nor is a program that does nothing alone.
     let set_apart = head.ends_with(' ') || after.starts_with(' ');
-    let shaped = empty || encoded || ends_like_value(trimmed) && !trimmed.contains('=');
-    if ended && word && !program.bent && (!telling || set_apart && !shaped) {
+    let shaped =
+        empty || encoded && (!set_apart || trimmed.len() <= 2) || ends_like_value(trimmed) && !trimmed.contains('=');
+    let cut = empty && value.place == Place::Tail && !value.head.is_empty() && !value.head.ends_with(": ");
+    if ended && word && !program.bent && (!telling || set_apart && (!shaped || cut)) {
         return None;
     }
     match (kind, field || encoded) {

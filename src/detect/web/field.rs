@@ -69,7 +69,6 @@ list!(
         "<noscript",
         "<event-source",
         "<listener",
-        "javascript:",
         "vbscript:",
         "fromcharcode",
         "self.location",
@@ -322,11 +321,13 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidenc
     match () {
         () if text.contains("/*!") => Some((Detector::Sql, Certain)),
         () if text.contains("/**/") => likely(Detector::Sql),
-        () if SCRIPT.any(text) => likely(Detector::Script),
+        () if SCRIPT.any(text) || text.contains("javascript:") && !text.contains("javascript: ") => {
+            likely(Detector::Script)
+        }
         () if CODE.any(text) || value.name.contains("__proto__") || value.name.contains("constructor.prototype") => {
             likely(Detector::Code)
         }
-        () if calls(text) => likely(Detector::Code),
+        () if !text.starts_with('=') && calls(text) => likely(Detector::Code),
         () if command(text) => likely(Detector::Command),
         () if text.contains("(|(") || text.contains(")(&") => likely(Detector::Query),
         () => strict::look(value, text),

@@ -76,6 +76,7 @@ fn is_measure(text: &str) -> bool {
     let Some((feet, rest)) = text.split_once('\'') else { return false };
     let inches = rest.trim_start_matches([' ', '+']);
     let rest = inches.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+    let feet = feet.rsplit('=').next().unwrap_or(feet).trim();
     !feet.is_empty()
         && feet.bytes().all(|byte| byte.is_ascii_digit())
         && rest.len() < inches.len()
@@ -460,7 +461,9 @@ fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -
             number(1)
                 || ends
                 || subquery(rest).is_some()
-                || context == Context::Quoted && rest.len() <= 2
+                || context == Context::Quoted
+                    && rest.len() <= 2
+                    && rest.get(1).is_none_or(|token| token.kind == Kind::Word)
                 || rest.iter().any(|token| token.text == "having")
         }
         "having" => second.is_constant() || ends,

@@ -308,6 +308,7 @@ fn named(value: &Value<'_>, path: &str, target: bool, worded: bool) -> Option<Co
         Place::Field if target && path.split_whitespace().count() <= 1 => Some(Certain),
         Place::Field
             if system
+                && path.split_whitespace().count() <= 1
                 && begins(&[
                     "/etc/",
                     "/proc/",
@@ -326,7 +327,6 @@ fn named(value: &Value<'_>, path: &str, target: bool, worded: bool) -> Option<Co
                     "etc/",
                     "d:/",
                     "c:/inetpub",
-                    "c:/program",
                     "c:/apache",
                     "/private/etc/",
                     "/sys/",

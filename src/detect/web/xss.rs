@@ -410,8 +410,9 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     for scheme in ["javascript:", "vbscript:", "data:text/html", "data:text/javascript", "livescript:"] {
         if let Some(rest) = body.strip_prefix(scheme) {
             let idle = rest.starts_with("void(0)") || rest.is_empty() || rest.len() == text.len();
-            let worded =
-                text.split_once(':').is_some_and(|(_, rest)| rest.starts_with(' ') && rest.trim().contains(' '));
+            let worded = text
+                .split_once(':')
+                .is_some_and(|(_, rest)| rest.starts_with([' ', '+']) && rest.trim().contains([' ', '+']));
             let told = value.place == Place::Field && !worded || runs(rest) || rest.contains(['(', '<', '`', ',']);
             return (!idle && told).then_some(Certain);
         }
