@@ -29,8 +29,8 @@ impl List {
 
 /// A list made when it is first used.
 macro_rules! list {
-    ($name:ident, $texts:expr) => {
-        static $name: std::sync::LazyLock<crate::detect::web::list::List> =
+    ($vis:vis $name:ident, $texts:expr) => {
+        $vis static $name: std::sync::LazyLock<crate::detect::web::list::List> =
             std::sync::LazyLock::new(|| crate::detect::web::list::List::new($texts));
     };
 }

@@ -7,17 +7,21 @@
 
 mod carrier;
 mod code;
+mod code_names;
 mod command;
 mod command_names;
+mod command_shape;
 mod command_spelling;
 mod decode;
 mod field;
+mod field_names;
 mod gate;
 mod http;
 mod list;
 mod phrases;
 mod prose;
 mod prose_words;
+mod sql_signs;
 mod sql_statements;
 mod sql_tokens;
 mod sqli;
@@ -25,6 +29,7 @@ mod strict;
 mod template;
 mod traversal;
 mod xss;
+mod xss_script;
 mod xss_tags;
 
 use carrier::{Place, Value};

@@ -2,8 +2,8 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::sql_signs::probes;
 use super::sql_tokens::{Kind, Token, plain};
-use super::sqli::probes;
 
 /// A whole statement that only attacks send: it runs commands, waits, or reads the server's own tables.
 pub(super) fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {

@@ -6,6 +6,9 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::sql_signs::{
+    calls, changes, compares_rarely, ends_a_name, is_measure, is_offensive, packs, probes, skip_operand, subquery,
+};
 use super::sql_statements::statement;
 use super::sql_tokens::{Kind, Token, behind, plain};
 
@@ -71,26 +74,6 @@ fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
     quoted.max().max(bare(value, text)).max(statement(value, text))
 }
 
-/// `5'11"`, `6' 2" and 190 lbs`.
-fn is_measure(text: &str) -> bool {
-    let Some((feet, rest)) = text.split_once('\'') else { return false };
-    let inches = rest.trim_start_matches([' ', '+']);
-    let rest = inches.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
-    let feet = feet.rsplit('=').next().unwrap_or(feet).trim();
-    !feet.is_empty()
-        && feet.bytes().all(|byte| byte.is_ascii_digit())
-        && rest.len() < inches.len()
-        && rest.starts_with('"')
-        && !rest.contains(['=', '#', '\''])
-}
-
-/// ``1`) or``: a backtick that nothing opened, near the start.
-fn ends_a_name(text: &str) -> bool {
-    let at = text.find('`');
-    at.is_some_and(|at| at <= 12 && !text.get(..at).unwrap_or_default().trim().contains(' '))
-        && text.matches('`').count() % 2 == 1
-}
-
 /// More than another quoted word: a comparison behind a condition, a comment, a call, a statement.
 fn goes_far(tokens: &[Token<'_>]) -> bool {
     let has = |kind| tokens.iter().any(|token| token.kind == kind);
@@ -145,61 +128,6 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
 }
 
-/// A call that waits, alone or between operators: `sleep(5)`, `(select*from(select(sleep(9)))a)`.
-fn calls(tokens: &[Token<'_>]) -> Option<Confidence> {
-    tokens.iter().take(14).any(|token| is_offensive(*token)).then_some(Certain)
-}
-
-/// `iif(3=4`, `case when (3=3)`, `where 5=5`: a comparison of constants inside of something.
-pub(super) fn probes(tokens: &[Token<'_>]) -> bool {
-    let has = |test: fn(&Token<'_>) -> bool| tokens.iter().any(test);
-    let asked = has(|token| token.kind == Kind::Danger || matches!(token.text, "when" | "where" | "if" | "having"));
-    asked
-        && tokens.windows(4).any(|four| match four {
-            [before, left, compare, right] => {
-                (matches!(before.kind, Kind::LeftParen | Kind::Not)
-                    || matches!(before.text, "when" | "where" | "if" | "having"))
-                    && left.is_constant()
-                    && compare.kind == Kind::Compare
-                    && right.is_constant()
-            }
-            _ => false,
-        })
-}
-
-/// Letters put together from their codes: `chr(113)||chr(97)||chr(98)`.
-fn packs(tokens: &[Token<'_>]) -> bool {
-    let code = |pair: &&[Token<'_>]| matches!(pair, [name, open] if matches!(name.text, "chr" | "char") && open.kind == Kind::LeftParen);
-    tokens.windows(2).filter(code).count() >= 3
-}
-
-/// Names that only attacks use in a value.
-fn is_offensive(token: Token<'_>) -> bool {
-    let word = token.text;
-    if token.kind != Kind::Danger {
-        return false;
-    }
-    const WORDS: [&str; 13] = [
-        "regexp_substring",
-        "crypt_key",
-        "generate_series",
-        "sleep",
-        "benchmark",
-        "waitfor",
-        "load_file",
-        "extractvalue",
-        "updatexml",
-        "randomblob",
-        "load_extension",
-        "httpuritype",
-        "name_const",
-    ];
-    WORDS.contains(&word)
-        || ["xp_", "utl_", "dbms_", "pg_sleep", "sp_oa", "sp_makewebtask", "sys_e", "lo_import", "ctxsys"]
-            .iter()
-            .any(|name| word.starts_with(name))
-}
-
 /// What the tokens behind a literal amount to.
 fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
     let closed = tokens.iter().take_while(|token| token.kind == Kind::RightParen).count();
@@ -242,7 +170,7 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             match after.map(|token| token.kind) {
                 Some(Kind::Select) => Some(Certain),
                 Some(Kind::Danger) => Some(Certain),
-                _ if quoted && first.text == "union" => Some(Likely),
+                None if quoted && first.text == "union" => Some(Likely),
                 _ => None,
             }
         }
@@ -303,38 +231,6 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
         },
         _ => None,
     }
-}
-
-/// A statement that is no sentence: `drop table a`, `update a set b`.
-fn changes(tokens: &[Token<'_>]) -> bool {
-    let has = |word: &str| tokens.iter().any(|token| token.text == word);
-    let second = tokens.get(1).map_or("", |token| token.text);
-    match tokens.first().map_or("", |token| token.text) {
-        "drop" | "create" | "alter" | "truncate" => {
-            ["table", "database", "schema", "user", "function", "procedure", "view", "index", "or", "login"]
-                .contains(&second)
-        }
-        "insert" | "merge" => second == "into",
-        "delete" => second == "from",
-        "update" => has("set"),
-        "set" | "use" | "if" | "show" | "desc" | "describe" | "kill" | "replace" | "call" | "load" | "copy"
-        | "begin" => {
-            tokens.iter().any(|token| is_offensive(*token) || matches!(token.kind, Kind::Comment | Kind::Select))
-        }
-        _ => tokens.len() >= 2,
-    }
-}
-
-/// `(select ...`, somewhere near.
-fn subquery(tokens: &[Token<'_>]) -> Option<Confidence> {
-    let mut before = None;
-    for token in tokens.iter().take(24) {
-        if token.kind == Kind::Select && before == Some(Kind::LeftParen) || is_offensive(*token) {
-            return Some(Certain);
-        }
-        before = Some(token.kind);
-    }
-    None
 }
 
 /// Behind `or`, `and`: an operand, perhaps compared with another.
@@ -426,32 +322,6 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
     }
 }
 
-/// What is left of the tokens behind an operand: its call, its sum, its closing parentheses.
-fn skip_operand<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
-    let mut rest = tokens;
-    if rest.first().is_some_and(|token| token.kind == Kind::LeftParen) {
-        let mut depth = 0_usize;
-        let end = rest.iter().position(|token| {
-            match token.kind {
-                Kind::LeftParen => depth += 1,
-                Kind::RightParen => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            depth == 0
-        });
-        rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
-    }
-    while let [sum, operand, tail @ ..] = rest {
-        let adds = sum.kind == Kind::Arith && operand.is_constant();
-        if !adds {
-            break;
-        }
-        rest = tail;
-    }
-    let closed = rest.iter().take_while(|token| token.kind == Kind::RightParen).count();
-    rest.get(closed..).unwrap_or_default()
-}
-
 /// `order by 3--`, `having 1=1`, `limit 1 into outfile`, `procedure analyse(`.
 fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confidence> {
     let second = rest.first()?;
@@ -493,14 +363,4 @@ fn arithmetic(rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confid
         (Context::Bare, Kind::Verb | Kind::Danger | Kind::RightParen) if is_offensive(*first) || ends => Some(Likely),
         _ => None,
     }
-}
-
-/// `1 rlike 1`, `1 is not null`, `1 || 1`: nothing people compare numbers by.
-fn compares_rarely(rest: &[Token<'_>]) -> bool {
-    let [first, second, ..] = rest else { return false };
-    let operator = matches!(first.text, "rlike" | "regexp" | "<=>" | "xor" | "&&" | "||" | "like");
-    let null = first.text == "is" && matches!(second.text, "null" | "not");
-    let list = first.text == "in" && second.kind == Kind::LeftParen;
-    let between = first.text == "between" && second.kind == Kind::Number;
-    operator && second.is_constant() || null || list || between
 }

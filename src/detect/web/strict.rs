@@ -4,8 +4,8 @@
 use super::Confidence::{self, Likely};
 use super::Detector;
 use super::carrier::Value;
-use super::command::is_cmdlet;
 use super::command_names::{RISKY, TELLING, WORDS};
+use super::command_shape::is_cmdlet;
 use super::sql_tokens::{Kind, Token, plain};
 
 /// Whether the whole of a strict field, in one of its readings, is such a value.
