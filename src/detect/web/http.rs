@@ -79,9 +79,22 @@ fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
         let field = encoded && (1..=3).contains(&name.len()) && name.starts_with("x") && after.contains(": ");
         NAMES.iter().any(|name| after.starts_with(name)) || header && encoded || mail || field
     });
+    // Any header behind a line break that an address carries.
+    let breaks = text.match_indices(['\r', '\n']).take(12);
+    let planted = encoded
+        && value.place == Place::Field
+        && !value.spoken_in
+        && breaks.into_iter().any(|(at, _)| {
+            let line = text.get(at..).unwrap_or_default().trim_start().lines().next().unwrap_or_default();
+            line.split_once(": ").is_some_and(|(name, rest)| {
+                (2..=24).contains(&name.len())
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                    && !rest.trim().contains(' ')
+            })
+        });
     let only = encoded && text.trim().is_empty() && value.written.len() < 40;
     let double = value.place == Place::Field && encoded && text.contains("\r\n\r\n<");
-    (found || only || double).then_some(if found { Certain } else { Likely })
+    (found || only || double || planted).then_some(if found { Certain } else { Likely })
 }
 
 /// A short value, then a line that begins a header or an answer.

@@ -22,7 +22,7 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<(Detector, Confidenc
 }
 
 fn sql(text: &str) -> bool {
-    text.len() <= 200 && (numbers(text) || spelled_in_hex(text) || probe(text) || repeated(text))
+    text.len() <= 200 && (numbers(text) || spelled_in_hex(text) || probe(text) || repeated(text) || own_table(text))
 }
 
 /// Numbers at which some type ends, written to see what happens.
@@ -42,6 +42,25 @@ fn numbers(text: &str) -> bool {
         "-9223372036854775809",
     ];
     ENDS.contains(&text)
+}
+
+/// Tables that databases keep for themselves.
+fn own_table(text: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "msysaces",
+        "msysaccess",
+        "msysqueries",
+        "msysrelationships",
+        "sqlite_temp_master",
+        "sqlite_master",
+        "tempdb..",
+        "pg_toast",
+        "mysql.db",
+        "pg_catalog",
+        "sysdatabases",
+        "information_schema",
+    ];
+    NAMES.iter().any(|name| text.contains(name))
 }
 
 /// `0x3c62723e`: a text in hex as SQL reads it.
