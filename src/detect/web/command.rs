@@ -321,4 +321,9 @@ const SURE: &[&str] = &[
     "/usr/bin/id",
     "socat exec:",
     "socat tcp",
+    "-oproxycommand=",
+    "--upload-pack=",
+    "--checkpoint-action=",
+    "--use-askpass=",
+    "--rsh=",
 ];

@@ -4,7 +4,7 @@ use super::list::names;
 
 // Programs an attacker runs first: they tell about the machine, reach out or read.
 names!(pub(super) RISKY, "\
-    whoami id uname ifconfig ipconfig netstat systeminfo nc ncat netcat nslookup wget curl ping ping6 bash sh \
+    init telinit convert whoami id uname ifconfig ipconfig netstat systeminfo nc ncat netcat nslookup wget curl ping ping6 bash sh \
     zsh ksh dash cmd cmd.exe powershell powershell.exe pwsh telnet tftp ftp perl python python2 python3 ruby php \
     sleep cat type more less head tail tac nl od xxd base64 rev strings ls dir pwd hostname ps w who last env \
     printenv set net reg wmic tasklist certutil bitsadmin mshta rundll32 regsvr32 cscript schtasks sc rm del \
@@ -41,7 +41,7 @@ names!(pub(super) FILTERS, "\
 
 // Of the risky ones, those that are words of languages people write: they need more than their name.
 names!(pub(super) WORDS, "\
-    id more less head tail cat type rev strings last who w set net at find sort cut test true false for if while \
+    init convert id more less head tail cat type rev strings last who w set net at find sort cut test true false for if while \
     touch kill shutdown reboot sleep host mail finger fetch links history date uptime free service command \
     source export alias jobs start node java ruby python perl php tree route which locate time ping curl bash \
     echo env ip ed apt mount dig timeout system vol reg zip tar dash exec eval du su od nl ps nice copy print \

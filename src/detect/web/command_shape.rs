@@ -42,8 +42,8 @@ pub(super) fn ends_like_value(text: &str) -> bool {
 
 /// Arguments that only commands have.
 pub(super) fn points(name: &str, arguments: &str, word: bool) -> bool {
-    const NUMERIC: [&str; 10] =
-        ["sleep", "ping", "ping6", "timeout", "kill", "expr", "nc", "ncat", "start-sleep", "usleep"];
+    const NUMERIC: [&str; 12] =
+        ["init", "telinit", "sleep", "ping", "ping6", "timeout", "kill", "expr", "nc", "ncat", "start-sleep", "usleep"];
     let begins = match arguments.strip_prefix('/') {
         Some(rest) => !rest.starts_with(' ') && !rest.is_empty() || rest.trim_start().starts_with('-'),
         None => arguments.starts_with(['-', '$', '%', '~', '<', '>', '"', '\'']) && arguments.len() > 1,

@@ -218,13 +218,14 @@ fn xml(value: &Value<'_>, text: &str, flat: &str) -> Option<Confidence> {
     if flat.contains("<![cdata[") && (value.place == Place::Field || flat.contains("script") || flat.contains("<]]>")) {
         return Some(Likely);
     }
-    const PATHS: [&str; 22] = [
+    const PATHS: [&str; 23] = [
         "/parent::",
         "self::node()",
         "/descendant::",
         "']|/",
         "preceding-sibling::",
         "doc('http",
+        "or//",
         "orname()=",
         "orcount(/",
         "count(//",

@@ -58,7 +58,10 @@ pub(super) fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
         }
         () if comment && changes => Some(Likely),
         () if first.text == "declare" && has("exec") => Some(Certain),
-        () if matches!(first.kind, Kind::Select | Kind::LeftParen) && probes(&tokens) && (has("when") || has("if")) => {
+        () if matches!(first.kind, Kind::Select | Kind::LeftParen)
+            && (probes(&tokens) && (has("when") || has("if"))
+                || has("case") && has("when") && tokens.iter().any(|token| token.kind == Kind::Select)) =>
+        {
             Some(Likely)
         }
         () if first.text == "call" && calls(|word| matches!(word, "regexp_substring")) => Some(Certain),

@@ -119,6 +119,14 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
         Kind::Logic | Kind::RightParen | Kind::Semicolon | Kind::Union | Kind::Clause | Kind::Comma | Kind::Arith => {
             follows(tokens, Context::Bare)
         }
+        // `(1)or(1)=(1)`
+        Kind::LeftParen
+            if rest.first().is_some_and(|token| token.is_constant())
+                && rest.get(1).is_some_and(|token| token.kind == Kind::RightParen)
+                && rest.get(2).is_some_and(|token| token.kind == Kind::Logic) =>
+        {
+            follows(rest.get(2..)?, Context::Number)
+        }
         Kind::Danger | Kind::LeftParen => {
             let told = probes(tokens) || packs(tokens);
             follows(tokens, Context::Bare).or_else(|| calls(tokens)).or_else(|| told.then_some(Likely))

@@ -7,7 +7,8 @@ use super::list::list;
 list!(SURE_LIST, SURE);
 
 /// How expressions open and close.
-const BRACKETS: [(&str, &str); 18] = [
+const BRACKETS: [(&str, &str); 19] = [
+    ("[#", "]"),
     ("[%", "%]"),
     ("$!{", "}"),
     ("{{", "}}"),
@@ -84,7 +85,7 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
         return (flat.len() < 200 && told.iter().any(|part| inner.starts_with(part)) && value.place != Place::Tail)
             .then_some(Certain);
     }
-    if open == "[[" || open == "<#" || open == "#set" {
+    if open == "[[" || open == "[#" || open == "<#" || open == "#set" {
         let told =
             ["freemarker", "assign", "getruntime", "forname(", "t(java", "7*7", "${", "exec(", "$class", "include"];
         return told
