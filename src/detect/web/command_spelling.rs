@@ -53,6 +53,11 @@ pub(super) fn straight(text: &str) -> Option<String> {
     {
         return None;
     }
+    // Without a separator nothing was appended.
+    if !text.contains([';', '|', '&', '\n', '`']) && !text.contains("$(") {
+        return None;
+    }
+    let expands = text.contains(['$', '%']);
     let mut plain = text.to_owned();
     for (bent, straight) in [
         ("${ifs%??}", " "),
@@ -71,7 +76,7 @@ pub(super) fn straight(text: &str) -> Option<String> {
         ("%programfiles:~10,-5%", " "),
         ("%0a", "\n"),
     ] {
-        if plain.contains(bent) {
+        if expands && plain.contains(bent) {
             plain = plain.replace(bent, straight);
         }
     }

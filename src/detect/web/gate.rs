@@ -2,7 +2,7 @@
 
 /// Share of signs from which on a long text is looked at: one in so many bytes.
 const SPARSE: usize = 40;
-/// Texts up to this many bytes are looked at for a single sign.
+/// Texts up to this many bytes are looked at for a single sign; fewer than 256, so that a byte counts them.
 const SHORT: usize = 200;
 /// Longest word looked at for its own shape, in bytes.
 const WORD: usize = 64;
@@ -13,19 +13,20 @@ pub(super) fn suspicious(text: &[u8]) -> bool {
         return signs(text) * SPARSE >= text.len() || serialised(text);
     }
     let shares = text.iter().fold(0_u64, |sum, byte| sum + SHARES.get(usize::from(*byte)).copied().unwrap_or(0));
-    let count = |nth: u32| shares >> (16 * nth) & 0xffff;
+    let count = |nth: u32| shares >> (8 * nth) & 0xff;
     let (signs, quotes, dashes, opens) = (count(0), count(1), count(2), count(3));
-    if signs > 1 || signs == 1 && (text.len() <= 48 || opens > 0) {
+    let (colons, dots, lines) = (count(4), count(5), count(6));
+    if signs > 1 || signs == 1 && (text.len() <= 48 || opens + colons > 0) {
         return true;
     }
     quotes > 0 && odd_quote(text) && (signs > 0 || text.len() <= 24 || quote_goes_on(text))
         || dashes > 1 && text.array_windows().any(|pair| pair == b"--")
-        || opens > 0 && (is_word(text) || text.array_windows().any(|pair| calls(*pair)))
+        || opens + colons > 0 && (is_word(text) || opens > 0 && text.array_windows().any(|pair| calls(*pair)))
+        || colons > 0 && describes_sender(text)
+        || dots > 0 && is_word(text) && dotted(text)
+        || lines > 0 && queries(text)
         || number_goes_on(text)
-        || queries(text)
-        || is_word(text) && dotted(text)
         || serialised(text)
-        || describes_sender(text)
 }
 
 /// A header whose value is told by its words alone.
@@ -65,26 +66,30 @@ fn dotted(text: &[u8]) -> bool {
 
 /// A query over a name such as no prose has: `select a_b from c`.
 fn queries(text: &[u8]) -> bool {
-    memchr::memchr(b'_', text).is_some()
-        && text.array_windows().any(|five: &[u8; 5]| five.eq_ignore_ascii_case(b"elect") || five == b" from")
+    text.array_windows().any(|five: &[u8; 5]| five.eq_ignore_ascii_case(b"elect") || five == b" from")
 }
 
 /// How serialised objects and packed data begin.
 fn serialised(text: &[u8]) -> bool {
     const STARTS: [&[u8]; 7] = [b"rO0AB", b"aced0005", b"ACED0005", b"H4sIAAAA", b"gASV", b"AAEAAAD/////", b"BAh"];
-    STARTS.iter().any(|start| text.starts_with(start)) && memchr::memchr(b' ', text).is_none()
+    matches!(text.first(), Some(b'r' | b'a' | b'A' | b'H' | b'g' | b'B'))
+        && STARTS.iter().any(|start| text.starts_with(start))
+        && memchr::memchr(b' ', text).is_none()
 }
 
-/// By byte, in counters of 16 bits: a sign, a quote, a dash, a colon or an opening parenthesis.
+/// By byte, in counters of 8 bits: a sign, a quote, a dash, an opening parenthesis, a colon, a dot, a low line.
 #[expect(clippy::indexing_slicing, reason = "a wrong index would not compile")]
 static SHARES: [u64; 256] = {
     let mut all = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         all[byte] = match byte as u8 {
-            b'\'' | b'"' => 1 << 16,
-            b'-' => 1 << 32,
-            b':' | b'(' => 1 << 48,
+            b'\'' | b'"' => 1 << 8,
+            b'-' => 1 << 16,
+            b'(' => 1 << 24,
+            b':' => 1 << 32,
+            b'.' => 1 << 40,
+            b'_' => 1 << 48,
             other => is_sign(other) as u64,
         };
         byte += 1;
@@ -129,6 +134,9 @@ fn quote_goes_on(text: &[u8]) -> bool {
 /// A number at the start with a word of SQL behind it, also without a space between.
 fn number_goes_on(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
+    if !matches!(text.first(), Some(b'0'..=b'9' | b'-')) {
+        return false;
+    }
     let inside = |byte: &&u8| byte.is_ascii_digit() || matches!(**byte, b'-' | b'.');
     let digits = text.iter().take_while(inside).count();
     digits > 0 && digits < 24 && goes_on(text.get(digits..).unwrap_or_default())

@@ -214,9 +214,15 @@ fn word_kind(word: &str, rest: &str) -> Kind {
         "order" | "group" | "having" | "limit" | "procedure" | "into" | "where" | "offset" | "window" => Kind::Clause,
         "waitfor" => Kind::Danger,
         _ if call && DANGEROUS.contains(&word) => Kind::Danger,
-        _ if NAMES.iter().any(|name| word.starts_with(name)) => Kind::Danger,
+        _ if can_be_own(word) && NAMES.iter().any(|name| word.starts_with(name)) => Kind::Danger,
         _ => Kind::Word,
     }
+}
+
+/// A cheap look before the names: they have a sign in them, or begin with one of these.
+fn can_be_own(word: &str) -> bool {
+    word.bytes().any(|byte| matches!(byte, b'_' | b'.' | b'$'))
+        || ["sys", "msys", "http", "xmlq", "server"].iter().any(|start| word.starts_with(start))
 }
 
 /// Functions of probes. Followed by `(` only.

@@ -97,12 +97,13 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
     let joined = ["'+'", "\"+\"", "'~'", "\"~\"", "''", "\"\""].iter().any(|seam| flat.contains(seam)).then(|| {
         ["'+'", "\"+\"", "'~'", "\"~\"", "''", "\"\""].iter().fold(flat.clone(), |text, seam| text.replace(seam, ""))
     });
+    let hidden = joined.is_some_and(|text| SURE_LIST.any(&text));
     let marks = if open == "{$" || open == "@(" {
         computes(&flat)
     } else {
         SURE_LIST.any(inner)
             || SURE_LIST.any(&flat)
-            || joined.is_some_and(|text| SURE_LIST.any(&text))
+            || hidden
             || computes(&flat)
             || flat.len() <= 60 && multiplies(&flat)
     };
@@ -122,8 +123,9 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
             "exec(",
             "eval(",
         ];
-        let only_mild =
-            !computes(&flat) && SURE_LIST.each(inner).filter_map(|at| SURE.get(at)).all(|part| mild.contains(part));
+        let only_mild = !hidden
+            && !computes(&flat)
+            && SURE_LIST.each(inner).filter_map(|at| SURE.get(at)).all(|part| mild.contains(part));
         let short = text.len() <= 300;
         return match () {
             () if !only_mild && (short || field) => Some(Certain),
