@@ -1,7 +1,8 @@
 //! The values a text carries: parameters, JSON strings, headers, the end or the quote of a short sentence.
 
 use super::decode::{Plain, decode};
-use super::prose::{self, Prose, odd_quote, suspicious};
+use super::gate::{odd_quote, suspicious};
+use super::prose::{self, Prose};
 use super::{LONGEST, MOST_ROWS};
 
 /// Most values looked at in one text.
@@ -61,12 +62,14 @@ struct Values<'a> {
     prose: &'a Prose,
     /// Values found now stand in a sentence or in JSON.
     lenient: bool,
+    /// Values found now are strings of JSON.
+    json: bool,
     found: Vec<Value<'a>>,
 }
 
 /// Takes `text` apart.
 pub(super) fn values<'a>(text: &'a str, prose: &'a Prose) -> Vec<Value<'a>> {
-    let mut values = Values { text, prose, lenient: false, found: Vec::new() };
+    let mut values = Values { text, prose, lenient: false, json: false, found: Vec::new() };
     let trimmed = text.trim();
     let structured = trimmed.len() <= LONGEST_BODY;
     if structured && (trimmed.starts_with(['{', '['])) {
@@ -111,6 +114,7 @@ impl<'a> Values<'a> {
             return;
         }
         let lower = written.to_ascii_lowercase();
+        let lower = if self.json { unescaped(lower) } else { lower };
         let mut readings = Vec::new();
         let hidden = memchr::memchr3(b'%', b'&', b'\\', lower.as_bytes()).is_some() || lower.contains("0x");
         let plain = if hidden { decode(&lower) } else { Plain::default() };
@@ -203,7 +207,9 @@ impl<'a> Values<'a> {
             if after.trim_start().starts_with(':') {
                 name = string;
             } else {
+                self.json = string.contains('\\');
                 self.add(Place::Field, name, string);
+                self.json = false;
             }
             rest = after;
         }
@@ -234,7 +240,9 @@ impl<'a> Values<'a> {
             self.json(body);
         } else if body.len() <= LONGEST {
             self.query(body, 0);
-            self.add(Place::Field, "body", body);
+            if named(body).is_none() || body.contains(char::is_whitespace) {
+                self.add(Place::Field, "body", body);
+            }
         }
     }
 
@@ -290,13 +298,14 @@ impl<'a> Values<'a> {
                 || odd_quote(token.as_bytes())
                 || token.contains("--")
         };
-        let (mut first, mut last, mut nth) = (None, 0, 0);
+        let (mut first, mut sign, mut last, mut nth) = (None, None, 0, 0);
         // Where words of SQL, or numbers, begin that go on up to here.
         let mut keywords: Option<usize> = None;
         for token in text.split_whitespace() {
             let start = (token.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
             if odd(token) {
                 first = first.or((nth > 0).then(|| keywords.unwrap_or(start)));
+                sign = sign.or((nth > 0).then_some(start));
                 last = start + token.len();
             }
             keywords = is_keyword(token).then(|| keywords.unwrap_or(start));
@@ -305,12 +314,38 @@ impl<'a> Values<'a> {
         if let Some(first) = first {
             self.nested(text.get(first..).unwrap_or_default());
             self.add(Place::Tail, "", text.get(first..).unwrap_or_default());
+            // The keyword may have been a word of the sentence.
+            if let Some(sign) = sign.filter(|sign| *sign > first) {
+                self.add(Place::Tail, "", text.get(sign..).unwrap_or_default());
+            }
             // What goes on behind it may be prose again.
             if text.len() > last + 3 {
                 self.add(Place::Tail, "", text.get(first..last).unwrap_or_default());
             }
         }
     }
+}
+
+/// A JSON string without the escapes of JSON; those that name a letter by its code are left to the decoder.
+fn unescaped(text: String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some('f' | 'b') => out.push('\x0c'),
+            Some(plain @ ('"' | '\\' | '/')) => out.push(plain),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
 }
 
 /// The ASCII bytes of a text.

@@ -2,261 +2,10 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::code_names::{SURE, WRITTEN};
 use super::list::list;
 
 list!(SURE_LIST, SURE);
-
-/// Strings no honest value contains.
-const SURE: &[&str] = &[
-    "\"constructor\": {\"prototype",
-    "\"constructor\":{\"prototype",
-    "cos\\nsystem",
-    "${jndi:",
-    "jndi:ldap",
-    "jndi:rmi",
-    "jndi:dns",
-    "${${",
-    "${lower:",
-    "${upper:",
-    "${::-",
-    "${env:",
-    "${sys:",
-    "${java:",
-    "${date:",
-    "${ctx:",
-    "ro0ab",
-    "aced0005",
-    "h4siaaaaaaaaa",
-    "aaeaaad/////",
-    "!!python/object",
-    "!!javax",
-    "!!com.",
-    "!!org.",
-    "!ruby/object",
-    "!ruby/hash",
-    "_$$nd_func$$_",
-    "cos\nsystem",
-    "c__builtin__",
-    "cposix\n",
-    "javax.naming",
-    "com.sun.rowset",
-    "jdbcrowsetimpl",
-    "templatesimpl",
-    "invokertransformer",
-    "java.lang.runtime",
-    "java.lang.processbuilder",
-    "getruntime().exec",
-    "getruntime()",
-    "java.beans.xmldecoder",
-    "javax.script.",
-    "ysoserial",
-    "objectdataprovider",
-    "class.module.classloader",
-    "classloader.resources",
-    "#_memberaccess",
-    "#context[",
-    "ognl.ognlcontext",
-    "xwork.methodaccessor",
-    "#parameters",
-    "@ognl",
-    "constructor.prototype",
-    "constructor[prototype]",
-    "__proto__",
-    "prototype.pollut",
-    "mainmodule.require",
-    "process.mainmodule",
-    "process.binding(",
-    "child_process",
-    "global.process",
-    "this.constructor.constructor",
-    "__import__(",
-    "__builtins__",
-    "__subclasses__",
-    "__globals__",
-    "subprocess.popen",
-    "subprocess.call",
-    "subprocess.check_output",
-    "os.system(",
-    "os.popen(",
-    "pickle.loads",
-    "exec(compile(",
-    "codecs.decode(",
-    "<?php",
-    "<?=",
-    "auto_prepend_file",
-    "allow_url_include",
-    "base64_decode(",
-    "gzinflate(",
-    "str_rot13(",
-    "call_user_func",
-    "create_function(",
-    "preg_replace(\"/",
-    "file_put_contents(",
-    "move_uploaded_file",
-    "shell_exec(",
-    "passthru(",
-    "proc_open(",
-    "pcntl_exec(",
-    "phpinfo(",
-    "$_get[",
-    "$_post[",
-    "$_request[",
-    "$_cookie[",
-    "$_server[",
-    "$globals[",
-    "$_files[",
-    "$_session[",
-    "assert($",
-    "eval($",
-    "system($",
-    "@eval(",
-    "readfile(",
-    "file_get_contents(",
-    "highlight_file(",
-    "show_source(",
-    "open_basedir",
-    "php_uname(",
-    "get_defined_vars(",
-    "var_dump(",
-    "print_r(",
-    "fopen(",
-    "chr(",
-    "eval(base64",
-    "<%@page",
-    "<%@ page",
-    "<% eval",
-    "<%eval",
-    "server.createobject",
-    "wscript.shell",
-    "createobject(\"",
-    "response.write(",
-    "<jsp:",
-    "<cfexecute",
-    "execute(request",
-    "process.start(",
-    "__schema",
-    "__typename",
-    "introspectionquery",
-    "kernel.exec",
-    "io.popen(",
-    "os.execute(",
-    "`id`",
-    "%x(",
-    "open3",
-    "runtime.exec",
-    "require('child",
-    "require(\"child",
-    "require('fs",
-    "require(\"fs",
-    "import os;",
-    "import socket",
-    "system('",
-    "system(\"",
-    "exec('",
-    "exec(\"",
-    "eval('",
-    "eval(\"",
-    "popen('",
-    "popen(\"",
-    "res.end(",
-    "new function(",
-    "function constructor",
-    "return process",
-];
-
-/// Of those, the ones that developers also write: an attack only where they fill a field, or nearly alone.
-const WRITTEN: &[&str] = &[
-    "child_process",
-    "process.mainmodule",
-    "global.process",
-    "subprocess.popen",
-    "subprocess.call",
-    "subprocess.check_output",
-    "os.system(",
-    "os.popen(",
-    "pickle.loads",
-    "<?php",
-    "<?=",
-    "base64_decode(",
-    "call_user_func",
-    "file_put_contents(",
-    "move_uploaded_file",
-    "phpinfo(",
-    "$_get[",
-    "$_post[",
-    "$_request[",
-    "$_cookie[",
-    "$_server[",
-    "$_files[",
-    "$_session[",
-    "readfile(",
-    "file_get_contents(",
-    "var_dump(",
-    "print_r(",
-    "fopen(",
-    "chr(",
-    "<%@page",
-    "<%@ page",
-    "<jsp:",
-    "response.write(",
-    "process.start(",
-    "__schema",
-    "__typename",
-    "%x(",
-    "open3",
-    "require('child",
-    "require(\"child",
-    "require('fs",
-    "require(\"fs",
-    "import socket",
-    "import os;",
-    "system('",
-    "system(\"",
-    "exec('",
-    "exec(\"",
-    "eval('",
-    "eval(\"",
-    "popen('",
-    "popen(\"",
-    "new function(",
-    "__proto__",
-    "runtime.exec",
-    "io.popen(",
-    "javax.naming",
-    "javax.script.",
-    "java.lang.runtime",
-    "java.lang.processbuilder",
-    "${env:",
-    "${sys:",
-    "${date:",
-    "createobject(\"",
-    "wscript.shell",
-    "constructor.prototype",
-    "codecs.decode(",
-    "open_basedir",
-    "allow_url_include",
-    "php_uname(",
-    "get_defined_vars(",
-    "shell_exec(",
-    "${java:",
-    "${ctx:",
-    "__import__(",
-    "__subclasses__",
-    "__globals__",
-    "__builtins__",
-    "os.execute(",
-    "kernel.exec",
-    "server.createobject",
-    "getruntime()",
-    "${${",
-    "`id`",
-    "res.end(",
-    "str_rot13(",
-    "str_rot13(",
-    "gzinflate(",
-    "highlight_file(",
-    "show_source(",
-];
 
 /// Whether a reading of a value is code of a server.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
@@ -265,6 +14,9 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
     if serialised(text) {
         return Some(Certain);
+    }
+    if breaks_out(text) {
+        return Some(if value.place == Place::Field { Certain } else { Likely });
     }
     let mut found = SURE_LIST.each(text).filter_map(|at| SURE.get(at)).peekable();
     found.peek()?;
@@ -275,11 +27,43 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
         Place::Field if written => (text.len() <= 600).then_some(Likely),
         Place::Field => Some(Certain),
         Place::Whole | Place::Tail if !written => (text.len() <= 800).then_some(Certain),
-        Place::Whole if short && words <= 6 && strays(text) => Some(Likely),
+        Place::Whole if short && (words <= 6 || text.starts_with("eval(compile(")) && strays(text) => Some(Likely),
         Place::Whole if text.starts_with('{') && text.contains("\"__proto__\"") => Some(Certain),
         Place::Tail if short && value.spoken() && (words <= 2 || strays(text)) => Some(Likely),
         Place::Whole | Place::Tail => None,
     }
+}
+
+/// `preg_replace('/a/e', 'b')`, `new java.lang.ProcessBuilder("id").start()`: one call and nothing else.
+fn single_call(text: &str) -> bool {
+    let text = text.trim().trim_end_matches(';');
+    let text = text.strip_prefix("new ").unwrap_or(text);
+    let name = text.split('(').next().unwrap_or_default();
+    let named = !name.is_empty()
+        && name.len() <= 60
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'[' | b']' | b'\''));
+    // Not what developers write all day.
+    let daily = ["print", "console", "require", "import", "len", "str", "chr", "var_dump", "print_r", "open", "fopen"];
+    named && text.ends_with([')', '}']) && !daily.iter().any(|own| name == *own || name.starts_with(&format!("{own}.")))
+}
+
+/// `'.print(6*7).'`, `';print(6*7);//`: a call put between the ends of two strings, or before a comment.
+fn breaks_out(text: &str) -> bool {
+    let text = text.trim();
+    let Some(rest) = text.strip_prefix(['\'', '"']).filter(|rest| rest.len() <= 200 && rest.contains('(')) else {
+        return false;
+    };
+    let called = rest.split('(').next().unwrap_or_default();
+    let name = called.trim_start_matches([')', ';', '.', '+', ' ', '}', '@']);
+    let named =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.');
+    let joined = rest.starts_with('.') && (text.ends_with(".'") || text.ends_with(".\""))
+        || rest.starts_with('+') && text.ends_with("+'")
+        || rest.starts_with('+') && text.ends_with("+\"");
+    let ended = rest.starts_with([';', ')']) && rest.contains(';') && (text.ends_with("//") || text.ends_with('#'));
+    named && (joined || ended)
 }
 
 /// Begins as an injected call does: with what ends the expression before it, or with the call itself.
@@ -314,6 +98,7 @@ fn strays(text: &str) -> bool {
         "global.process",
     ];
     ended
+        || single_call(text)
         || called.iter().any(|start| text.starts_with(start))
         || text.contains("<?php system(")
         || text.contains("<?php passthru(")
@@ -324,6 +109,7 @@ fn serialised(text: &str) -> bool {
     ["o:", "a:", "c:"].iter().any(|start| {
         text.match_indices(start).take(6).any(|(at, _)| {
             let rest = text.get(at + start.len()..).unwrap_or_default();
+            let rest = rest.strip_prefix('+').unwrap_or(rest);
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let after = rest.get(digits..).unwrap_or_default();
             let alone = text

@@ -4,7 +4,11 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
-use super::command_names::{FILTERS, RISKY, TELLING};
+use super::command_names::{FILTERS, RISKY, TELLING, WORDS, usual};
+use super::command_shape::{
+    built, dangerous, ends_like_value, hides_separator, is_file_or_cmdlet, points, wrapped, writes,
+};
+use super::command_spelling::{program, straight};
 use super::list::list;
 
 list!(SURE_LIST, SURE);
@@ -21,7 +25,11 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let spelled = escaped.then(|| text.replace("\\r", "\r").replace("\\n", "\n"));
     let text = spelled.as_deref().unwrap_or(text);
     let appended = if value.place == Place::Tail && !value.spoken() { None } else { separated(value, text) };
-    alone(value, text).max(appended).max(quoted(value, text))
+    let found = alone(value, text).max(appended).max(quoted(value, text));
+    if found == Some(Certain) || value.place == Place::Tail && !value.spoken() {
+        return found;
+    }
+    found.max(straight(text).and_then(|plain| separated(value, &plain)))
 }
 
 /// `' whoami`: a quote, then a program that needs no arguments.
@@ -44,10 +52,11 @@ fn separated(value: &Value<'_>, text: &str) -> Option<Confidence> {
         let (kind, len) = separator(rest);
         from = at + len.max(1);
         // A row of a script is no separator.
-        if len == 0 || rest.starts_with(['\n', '\r']) && value.place != Place::Field && value.written.contains('\n') {
+        let head = text.get(..at).unwrap_or_default();
+        let row = rest.starts_with(['\n', '\r']) && value.place != Place::Field && value.written.contains('\n');
+        if len == 0 || row && !(ends_like_value(head.trim()) && text.lines().count() <= 3) {
             continue;
         }
-        let head = text.get(..at).unwrap_or_default();
         let after = text.get(at + len..).unwrap_or_default();
         best = best.max(judge(value, head, kind, after));
         if best == Some(Certain) {
@@ -91,64 +100,87 @@ fn separator(text: &str) -> (Separator, usize) {
 }
 
 fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<Confidence> {
-    let (program, rest) = program(after)?;
-    let known = RISKY.contains(&program.name.as_str());
-    if !known {
-        let spelled = program.name.len() > 1 && program.name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        return (program.bent && spelled && kind == Separator::Inside && value.place == Place::Field).then_some(Likely);
-    }
-    let head = head.trim();
     let field = value.place == Place::Field;
-    let empty = head.trim_matches(['\'', '"', ')', '(', '\\', '/', ' ']).is_empty();
     let trimmed = head.trim();
+    let empty = trimmed.trim_matches(['\'', '"', ')', '(', '\\', '/', '`', ' ']).is_empty();
     let adjoins = kind == Separator::Inside
         && head.len() == head.trim_end().len()
         && !trimmed.is_empty()
         && trimmed.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    let is_value = empty || adjoins || value_like(head, field, value.place);
+    let encoded = hides_separator(value.written);
+    let is_value = empty || adjoins || value_like(head, field || encoded, value.place) || tight(value, head, after);
     if !is_value {
+        return None;
+    }
+    if kind != Separator::Inside && built(after) {
+        return Some(if empty || encoded || field { Certain } else { Likely });
+    }
+    let (program, rest) = wrapped(after)?;
+    let known = RISKY.contains(&program.name.as_str()) || is_file_or_cmdlet(&program.name);
+    if !known {
+        let spelled = program.name.len() > 1 && program.name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        return (program.bent && spelled && kind == Separator::Inside && field).then_some(Likely);
+    }
+    // `data:image/png;base64,`
+    if rest.starts_with(',') && !program.bent {
         return None;
     }
     let filter = FILTERS.contains(&program.name.as_str());
     let arguments = rest.split([';', '|', '&', '\n', '`', ')']).next().unwrap_or_default().trim();
-    let prose = arguments
-        .split_whitespace()
-        .take(4)
-        .filter(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic()))
-        .count()
-        >= 2;
     let telling = TELLING.contains(&program.name.as_str());
-    let pointed = arguments.starts_with(['-', '/', '$', '%', '~', '<', '>', '"', '\''])
-        || arguments.contains(['/', '\\', ':', '.'])
-        || arguments.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    let word = WORDS.contains(&program.name.as_str());
+    let pointed = points(&program.name, arguments, word)
+        || kind != Separator::Inside && (rest.starts_with(['`', '$']) || writes(&program.name, rest))
+        || usual(&program.name, arguments);
+    let ended = arguments.is_empty() || arguments.trim_matches(['#', '"', '\'', '/', '\\', '\0', ' ']).is_empty();
+    if kind == Separator::Inside && trimmed.is_empty() && after.ends_with(')') && !after.contains('`') {
+        return Some(Certain);
+    }
     // `&` also joins words, and parameters of an address.
-    let joins = after.starts_with(' ') && value.written.contains(" & ") && !pointed && !empty;
-    if prose && !pointed || joins {
+    let joins = after.starts_with(' ') && value.written.contains(" & ") && word && !pointed && !empty;
+    if joins || word && !pointed && !ended {
         return None;
     }
-    let ended = arguments.is_empty();
-    match (kind, field) {
+    // Words of prose between separators are no commands, nor is a program that does nothing alone.
+    let set_apart = head.ends_with(' ') || after.starts_with(' ');
+    let shaped =
+        empty || encoded && (!set_apart || trimmed.len() <= 2) || ends_like_value(trimmed) && !trimmed.contains('=');
+    let cut = empty && value.place == Place::Tail && !value.head.is_empty() && !value.head.ends_with(": ");
+    if ended && word && !program.bent && (!telling || set_apart && (!shaped || cut)) {
+        return None;
+    }
+    match (kind, field || encoded) {
         _ if program.bent => Some(Certain),
         (Separator::Inside, true) => Some(Certain),
         (Separator::Inside, false) => (telling || pointed && !filter).then_some(if empty { Certain } else { Likely }),
         (_, true) if ended => telling.then_some(Certain).or((!filter).then_some(Likely)),
-        (_, true) => (pointed || telling || !filter).then_some(if filter { Likely } else { Certain }),
+        (_, true) => (pointed || telling || !filter || encoded).then_some(if filter { Likely } else { Certain }),
         (_, false) if ended => telling.then_some(Likely),
         (_, false) if filter => {
             // A pipeline can be quoted from its second part on; a list cannot.
-            let begins = empty && (pointed || program.name == "echo");
-            (begins && (dangerous(arguments) || kind == Separator::Next)).then_some(Likely)
+            let begins = empty && (pointed || matches!(program.name.as_str(), "echo" | "printf" | "exec" | "touch"));
+            let reads = pointed && dangerous(arguments) && !trimmed.contains(' ');
+            (begins && (dangerous(arguments) || kind == Separator::Next) || reads).then_some(Likely)
         }
         (_, false) if pointed => Some(if empty { Certain } else { Likely }),
-        (_, false) => (empty && telling).then_some(Likely),
+        (_, false) => (empty && (telling || !word) || !word && !set_apart && shaped).then_some(Likely),
     }
 }
 
-/// Arguments no ordinary pipeline has.
-fn dangerous(arguments: &str) -> bool {
-    ["/etc/", "http", "system(", "-e", "-r", "%", "<?", "/tmp", "c:", "/var/www", ".php", "/dev/"]
-        .iter()
-        .any(|part| arguments.contains(part))
+/// `abc||whoami`: one word, a separator and a program, without the spaces that people put there.
+fn tight(value: &Value<'_>, head: &str, after: &str) -> bool {
+    const COMMANDS: [&str; 24] = [
+        "make", "cd", "git", "npm", "npx", "yarn", "cargo", "docker", "clear", "cls", "sudo", "pip", "brew", "apt",
+        "go", "mvn", "gradle", "cmake", "kubectl", "ll", "la", "history", "jq", "tee",
+    ];
+    let word = head.trim_end_matches(['\'', '"', ')']);
+    value.place == Place::Whole
+        && !after.starts_with(' ')
+        && !head.is_empty()
+        && word.len() <= 24
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        && !COMMANDS.contains(&word)
+        && !RISKY.contains(&word)
 }
 
 /// Whether what stands before a separator is a value, and no command with its arguments.
@@ -171,47 +203,6 @@ fn value_like(head: &str, field: bool, place: Place) -> bool {
         }
         Place::Tail => single && (shaped || last.len() <= 2),
     }
-}
-
-/// A program's name as a shell would read it.
-struct Program {
-    name: String,
-    /// It was written so as not to be recognised.
-    bent: bool,
-}
-
-/// The program that `text` begins with, and what follows its name.
-fn program(text: &str) -> Option<(Program, &str)> {
-    let text = text.trim_start_matches([' ', '\t', '(', '{', '"', '\'', '`', '\n', '\r', '@', '!', ';', '&', '|']);
-    let end = text.find(|letter: char| {
-        letter.is_whitespace() || matches!(letter, ';' | '|' | '&' | ')' | '`' | '<' | '>' | ',' | '%')
-    });
-    let cut = ["${ifs", "$ifs"].iter().filter_map(|ifs| text.find(ifs)).min();
-    let end = end.unwrap_or(text.len()).min(cut.unwrap_or(usize::MAX));
-    let (word, rest) = text.split_at_checked(end)?;
-    if word.is_empty() || word.len() > 64 {
-        return None;
-    }
-    let mut bent = cut == Some(end) || rest.starts_with(',') && text.contains('}') || rest.starts_with('<');
-    let path = word.rsplit('/').next().unwrap_or(word);
-    let path = path.rsplit('\\').next().filter(|_| word.contains(":\\") || word.contains("\\\\")).unwrap_or(path);
-    let bare: String = path
-        .replace("$@", "")
-        .replace("$*", "")
-        .replace("$()", "")
-        .chars()
-        .filter(|letter| !matches!(letter, '\'' | '"' | '\\' | '^'))
-        .collect();
-    bent |= bare != path && bare.len() >= 2 && path.trim_matches(['\'', '"']).len() != bare.len();
-    // `/b??/c?t`
-    let globbed = word.starts_with('/') && word.matches('?').count() >= 2 && !word.contains('=');
-    bent |= globbed;
-    let name = if globbed {
-        "cat".to_owned()
-    } else {
-        bare.trim_end_matches([',', '(']).split('(').next().unwrap_or_default().to_owned()
-    };
-    Some((Program { name, bent }, rest.trim_start_matches("${ifs}").trim_start_matches("$ifs$9").trim_start()))
 }
 
 /// Commands that are an attack without any separator.
@@ -330,4 +321,9 @@ const SURE: &[&str] = &[
     "/usr/bin/id",
     "socat exec:",
     "socat tcp",
+    "-oproxycommand=",
+    "--upload-pack=",
+    "--checkpoint-action=",
+    "--use-askpass=",
+    "--rsh=",
 ];

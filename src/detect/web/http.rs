@@ -17,6 +17,24 @@ fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if !encoded && value.place != Place::Field {
         return None;
     }
+    const MAIL: [&str; 16] = [
+        "quit",
+        "data",
+        "helo ",
+        "ehlo ",
+        "rset",
+        "noop",
+        "stat",
+        "retr ",
+        "auth ",
+        "capability",
+        "vrfy ",
+        "expn ",
+        "dele ",
+        "a1 ",
+        "a001 ",
+        "starttls",
+    ];
     const NAMES: [&str; 24] = [
         "set-cookie",
         "location:",
@@ -55,11 +73,28 @@ fn headers(value: &Value<'_>, text: &str) -> Option<Confidence> {
             && name.len() <= 32
             && name.contains('-')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        NAMES.iter().any(|name| after.starts_with(name)) || header && encoded
+        let line = after.lines().next().unwrap_or_default().trim();
+        let mail =
+            encoded && MAIL.iter().any(|own| if own.ends_with(' ') { line.starts_with(own) } else { line == *own });
+        let field = encoded && (1..=3).contains(&name.len()) && name.starts_with("x") && after.contains(": ");
+        NAMES.iter().any(|name| after.starts_with(name)) || header && encoded || mail || field
     });
+    // Any header behind a line break that an address carries.
+    let breaks = text.match_indices(['\r', '\n']).take(12);
+    let planted = encoded
+        && value.place == Place::Field
+        && !value.spoken_in
+        && breaks.into_iter().any(|(at, _)| {
+            let line = text.get(at..).unwrap_or_default().trim_start().lines().next().unwrap_or_default();
+            line.split_once(": ").is_some_and(|(name, rest)| {
+                (2..=24).contains(&name.len())
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                    && !rest.trim().contains(' ')
+            })
+        });
     let only = encoded && text.trim().is_empty() && value.written.len() < 40;
     let double = value.place == Place::Field && encoded && text.contains("\r\n\r\n<");
-    (found || only || double).then_some(if found { Certain } else { Likely })
+    (found || only || double || planted).then_some(if found { Certain } else { Likely })
 }
 
 /// A short value, then a line that begins a header or an answer.
@@ -96,6 +131,12 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         "metadata.google.internal",
         "100.100.100.200",
         "metadata.tencentyun",
+        "169.254.170.2",
+        "instance-data/",
+        "metadata.azure",
+        "metadata/identity",
+        "192.0.0.192",
+        "metadata.packet",
         "/latest/meta-data",
         "0xa9fea9fe",
         "2852039166",
@@ -131,7 +172,7 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         _ if text.starts_with("//")
             || text.starts_with("/\\")
             || text.starts_with("\\/")
-            || text.starts_with("\\\\")
+            || text.starts_with("\\\\") && is_share(text)
             || text.starts_with("/http") =>
         {
             ("", text)
@@ -141,6 +182,9 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let slashes = rest.bytes().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
     let authority = rest.trim_start_matches(['/', '\\']);
     let authority = authority.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    // Letters that a resolver takes for digits and dots.
+    let odd_letters = authority.contains(['。', '．', '｡', '①', '⑦', '⓪', '②'])
+        || authority.chars().any(|letter| ('\u{2460}'..='\u{24ff}').contains(&letter));
     let host = authority.rsplit('@').next().unwrap_or_default();
     let bare = host.trim_start_matches('[').split(']').next().unwrap_or_default();
     let name = if host.starts_with('[') { bare } else { bare.split(':').next().unwrap_or_default() };
@@ -163,6 +207,8 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
         || name.ends_with(".nip.io")
         || name.ends_with(".xip.io")
         || name.ends_with(".sslip.io");
+    let rebinds = [".nip.io", ".xip.io", ".sslip.io", "localtest.me", ".lvh.me"].iter().any(|end| name.ends_with(end))
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
     let private = name.starts_with("10.")
         || name.starts_with("192.168.")
         || name.starts_with("172.16.")
@@ -192,16 +238,29 @@ fn address(value: &Value<'_>, text: &str) -> Option<Confidence> {
             .nth(1)
             .is_some_and(|own| own.split('/').next().is_some_and(|own| own.matches('%').count() >= 3));
     match () {
-        () if odd_number || mapped || disguised || escaped => Some(if field { Certain } else { Likely }),
+        () if odd_number || odd_letters || mapped || rebinds || disguised || escaped => {
+            Some(if field { Certain } else { Likely })
+        }
         () if (slash_trick || wrapped) && (name.contains('.') || field) && !name.is_empty() => Some(Likely),
         () if climbs && name.contains('.') => Some(Likely),
         () if field && !value.name.is_empty() && (local || private && slashes >= 2) && !scheme.is_empty() => {
             Some(Likely)
         }
         () if field && relative && !value.name.is_empty() => Some(Likely),
+        () if field && !value.name.is_empty() && !value.spoken_in && numeric && slashes == 2 && !scheme.is_empty() => {
+            Some(Likely)
+        }
+        () if field && !value.name.is_empty() && host.starts_with("[f") && !scheme.is_empty() => Some(Likely),
         () if remote_script => Some(Likely),
         () => None,
     }
+}
+
+/// `\\host.example\a`, `\\10.0.0.1\c$`: more than an escape, or the name of a share at home.
+fn is_share(text: &str) -> bool {
+    let rest = text.trim_start_matches('\\');
+    let host = rest.split(['\\', '/']).next().unwrap_or_default();
+    host.contains('.') && host.len() < rest.len() || text.contains("$\\") || host == "?" || host == "localhost"
 }
 
 /// Programs that scan sites, by the name they give themselves.

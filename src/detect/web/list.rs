@@ -1,4 +1,6 @@
-//! Lists of strings, looked for all at once.
+//! Lists of strings, looked for all at once, and sets of names.
+
+use std::collections::HashSet;
 
 use aho_corasick::AhoCorasick;
 
@@ -27,11 +29,36 @@ impl List {
     }
 }
 
+/// A set of names.
+#[derive(Debug)]
+pub(super) struct Names(HashSet<&'static str>);
+
+impl Names {
+    /// Of names in lower case with spaces between.
+    pub(super) fn new(names: &'static str) -> Self {
+        Self(names.split_ascii_whitespace().collect())
+    }
+
+    /// Whether `name` is one.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+}
+
 /// A list made when it is first used.
 macro_rules! list {
-    ($name:ident, $texts:expr) => {
-        static $name: std::sync::LazyLock<crate::detect::web::list::List> =
+    ($vis:vis $name:ident, $texts:expr) => {
+        $vis static $name: std::sync::LazyLock<crate::detect::web::list::List> =
             std::sync::LazyLock::new(|| crate::detect::web::list::List::new($texts));
     };
 }
 pub(super) use list;
+
+/// A set of names made when it is first used.
+macro_rules! names {
+    ($vis:vis $name:ident, $names:expr) => {
+        $vis static $name: std::sync::LazyLock<crate::detect::web::list::Names> =
+            std::sync::LazyLock::new(|| crate::detect::web::list::Names::new($names));
+    };
+}
+pub(super) use names;

@@ -7,20 +7,29 @@
 
 mod carrier;
 mod code;
+mod code_names;
 mod command;
 mod command_names;
+mod command_shape;
+mod command_spelling;
 mod decode;
 mod field;
+mod field_names;
+mod gate;
 mod http;
 mod list;
 mod phrases;
 mod prose;
+mod prose_words;
+mod sql_signs;
 mod sql_statements;
 mod sql_tokens;
 mod sqli;
+mod strict;
 mod template;
 mod traversal;
 mod xss;
+mod xss_script;
 mod xss_tags;
 
 use carrier::{Place, Value};
@@ -104,7 +113,7 @@ impl Probe {
 /// What each detector finds in `text`, at its highest confidence.
 pub(super) fn examine(text: &[u8]) -> Vec<Catch> {
     let mut found: Vec<Catch> = Vec::new();
-    if !prose::suspicious(text) {
+    if !gate::suspicious(text) {
         return found;
     }
     let Ok(text) = std::str::from_utf8(text) else { return found };
@@ -160,7 +169,7 @@ type Look = fn(&Value<'_>, &str) -> Option<Confidence>;
 
 /// A detector, the bytes of which it needs one, and what reads a value for it.
 const DETECTORS: [(Detector, u128, Look); 8] = [
-    (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+"), sqli::look),
+    (Detector::Sql, bytes(b"'\"()=;<>#@|&*-%+_$0123456789"), sqli::look),
     (Detector::Script, bytes(b"<(=`:&"), xss::look),
     (Detector::Path, bytes(b"/\\:%."), traversal::look),
     (Detector::Command, bytes(b";|&`$<>%\n\r/\\-\"'"), command::look),

@@ -33,10 +33,19 @@ list!(
         ")(!(",
     ]
 );
+
 list!(
     CODE,
     &[
-        "this.password.match",
+        "this.password",
+        "});db.",
+        "');db.",
+        ";while(1)",
+        "\"$func\":",
+        "\"$lookup\":",
+        "\"$function\":",
+        "function(){returntrue",
+        "function(){return1",
         "this.username.match",
         "||1==1",
         "'||'1'=='1",
@@ -78,8 +87,27 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
 /// `{"$ne": null}`, `[$gt]=`, `'; return true; //`, `$where`.
 fn document(value: &Value<'_>, flat: &str) -> Option<Confidence> {
     let operator = [
-        "$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$in", "$regex", "$where", "$exists", "$or", "$and", "$eq",
-        "$not", "&exists", "$func", "$expr",
+        "$ne",
+        "$gt",
+        "$gte",
+        "$lt",
+        "$lte",
+        "$nin",
+        "$in",
+        "$regex",
+        "$where",
+        "$exists",
+        "$or",
+        "$and",
+        "$eq",
+        "$not",
+        "&exists",
+        "$func",
+        "$expr",
+        "$lookup",
+        "$size",
+        "$elemmatch",
+        "$function",
     ];
     let bracket = flat.contains("[$") && operator.iter().any(|own| flat.contains(&format!("[{own}]")));
     if bracket {
@@ -124,6 +152,13 @@ fn document(value: &Value<'_>, flat: &str) -> Option<Confidence> {
             empty && before.ends_with(['{', ','])
         })
     });
+    // An operator as the key of a value that is JSON itself.
+    let keyed = field
+        && flat.starts_with('{')
+        && operator.iter().any(|own| flat.contains(&format!("\"{own}\":")) || flat.contains(&format!("{{{own}:")));
+    if keyed {
+        return Some(Likely);
+    }
     let coded =
         flat.contains("find(") || flat.contains("aggregate(") || flat.contains("$match") || flat.contains("update");
     if compared && flat.len() < 300 && !coded {
@@ -175,13 +210,22 @@ fn xml(value: &Value<'_>, text: &str, flat: &str) -> Option<Confidence> {
     if doctype || SURE.iter().take(4).any(|part| flat.contains(part)) {
         return Some(Certain);
     }
-    if SURE.iter().skip(4).any(|part| flat.contains(part)) && value.place == Place::Field {
+    let runs = flat.contains("<xsl:")
+        && ["system-property(", "php:function", "document('", "unparsed-text("].iter().any(|part| flat.contains(part));
+    if runs || SURE.iter().skip(4).any(|part| flat.contains(part)) && value.place == Place::Field {
         return Some(Likely);
     }
     if flat.contains("<![cdata[") && (value.place == Place::Field || flat.contains("script") || flat.contains("<]]>")) {
         return Some(Likely);
     }
-    const PATHS: [&str; 16] = [
+    const PATHS: [&str; 23] = [
+        "/parent::",
+        "self::node()",
+        "/descendant::",
+        "']|/",
+        "preceding-sibling::",
+        "doc('http",
+        "or//",
         "orname()=",
         "orcount(/",
         "count(//",
@@ -199,10 +243,13 @@ fn xml(value: &Value<'_>, text: &str, flat: &str) -> Option<Confidence> {
         "]|//*[",
         "string(/",
     ];
-    let path = PATHS.iter().any(|part| flat.contains(part))
-        && (flat.contains('\'') || flat.contains("]|") || flat.contains("count("));
+    let path = (PATHS.iter().any(|part| flat.contains(part)) || flat.contains("]|//*") && flat.len() < 20)
+        && (flat.len() < 20 || flat.contains('\'') || flat.contains("]|") || flat.contains("count("));
     (path
         && text.len() < 200
-        && (value.place == Place::Field || flat.starts_with(['\'', '"', ']']) || flat.contains("'or")))
+        && (value.place == Place::Field
+            || flat.starts_with(['\'', '"', ']', '*'])
+            || flat.contains("'or")
+            || flat.contains("']/")))
     .then_some(Likely)
 }

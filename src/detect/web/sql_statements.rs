@@ -2,6 +2,7 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::sql_signs::probes;
 use super::sql_tokens::{Kind, Token, plain};
 
 /// A whole statement that only attacks send: it runs commands, waits, or reads the server's own tables.
@@ -40,8 +41,12 @@ pub(super) fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
             || word.starts_with("pg_")
             || word.starts_with("@@")
             || word.starts_with("mysql.")
-            || matches!(word, "current_user" | "session_user" | "system_user")
+            || ["v$", "gv$", "dba_", "all_users", "all_tab", "user_tab", "rdb$", "msys", "domain."]
+                .iter()
+                .any(|name| word.starts_with(name))
+            || matches!(word, "current_user" | "session_user" | "system_user" | "current_database")
             || word.starts_with("current_setting")
+            || word == "generate_series"
             || word.starts_with("sqlite_")
     });
     let comment = tokens.last().is_some_and(|last| last.kind == Kind::Comment);
@@ -53,6 +58,13 @@ pub(super) fn statement(value: &Value<'_>, text: &str) -> Option<Confidence> {
         }
         () if comment && changes => Some(Likely),
         () if first.text == "declare" && has("exec") => Some(Certain),
+        () if matches!(first.kind, Kind::Select | Kind::LeftParen)
+            && (probes(&tokens) && (has("when") || has("if"))
+                || has("case") && has("when") && tokens.iter().any(|token| token.kind == Kind::Select)) =>
+        {
+            Some(Likely)
+        }
+        () if first.text == "call" && calls(|word| matches!(word, "regexp_substring")) => Some(Certain),
         () if first.text == "declare" && text.contains("0x") => Some(Likely),
         () if has("infile") && has("load") => Some(Likely),
         () => None,

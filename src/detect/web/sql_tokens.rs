@@ -54,11 +54,16 @@ pub(super) fn plain(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while tokens.len() < MOST {
-        rest = rest
-            .trim_start_matches(|letter: char| letter.is_whitespace() || letter.is_control() || letter == '\u{fffd}');
+        let gap = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '\u{fffd}';
+        let skipped = rest.trim_start_matches(gap);
+        // A null byte hides the rest as a comment does.
+        if skipped.is_empty() && rest.contains('\0') && !tokens.is_empty() {
+            tokens.push(Token { kind: Kind::Comment, text: rest });
+        }
+        rest = skipped;
         let Some((token, after)) = next(rest) else { break };
-        // A comment without words separates; only one that ends the text counts.
-        let separates = token.kind == Kind::Comment && !after.trim().is_empty() && token.text.starts_with("/*");
+        // A comment separates; only one that ends the text counts.
+        let separates = token.kind == Kind::Comment && !after.trim().is_empty();
         if !separates {
             tokens.push(token);
         }
@@ -109,7 +114,14 @@ fn next(text: &str) -> Option<(Token<'_>, &str)> {
         '|' if second == '|' => take(Kind::Logic, 2),
         '&' if second == '&' => take(Kind::Logic, 2),
         '=' | '<' | '>' | '!' => operator(text),
+        // `->`, `->>`, `#>` of JSON; a cast.
+        '-' if second == '>' => take(Kind::Arith, if text.starts_with("->>") { 3 } else { 2 }),
+        ':' if second == ':' => {
+            let rest = text.get(2..)?;
+            next(rest.get(word_len(rest)..)?.trim_start()).or_else(|| take(Kind::Other, text.len()))
+        }
         '+' | '-' | '*' | '/' | '%' | '^' | '|' | '&' | '~' => take(Kind::Arith, 1),
+        '@' if second == '>' => take(Kind::Compare, 2),
         '@' => {
             let name = text.trim_start_matches('@');
             let len = text.len() - name.len() + word_len(name);
@@ -148,10 +160,11 @@ fn number(text: &str) -> usize {
         Some(digits) if digits > 0 => digits + 2,
         _ => {
             let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
-            // `1e0`, `1.e1`.
+            // `1e0`, `1.e1`, `1.e(`.
             let exponent = text.get(digits..).and_then(|rest| rest.strip_prefix('e'));
+            let bare = exponent.is_some_and(|rest| rest.starts_with('(') && text.contains(".e("));
             let exponent = exponent.map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
-            digits + if exponent > 0 { exponent + 1 } else { 0 }
+            digits + if exponent > 0 || bare { exponent + 1 } else { 0 }
         }
     }
 }
@@ -196,13 +209,20 @@ fn word_kind(word: &str, rest: &str) -> Kind {
         "select" => Kind::Select,
         "drop" | "insert" | "update" | "delete" | "create" | "alter" | "exec" | "execute" | "truncate" | "declare"
         | "shutdown" | "grant" | "revoke" | "merge" | "call" | "backup" | "begin" | "set" | "copy" | "attach"
-        | "handler" | "replace" | "rename" | "use" | "commit" | "rollback" | "kill" | "if" | "load" => Kind::Verb,
+        | "handler" | "replace" | "rename" | "use" | "commit" | "rollback" | "kill" | "if" | "load" | "desc"
+        | "describe" | "show" => Kind::Verb,
         "order" | "group" | "having" | "limit" | "procedure" | "into" | "where" | "offset" | "window" => Kind::Clause,
         "waitfor" => Kind::Danger,
         _ if call && DANGEROUS.contains(&word) => Kind::Danger,
-        _ if NAMES.iter().any(|name| word.starts_with(name)) => Kind::Danger,
+        _ if can_be_own(word) && NAMES.iter().any(|name| word.starts_with(name)) => Kind::Danger,
         _ => Kind::Word,
     }
+}
+
+/// A cheap look before the names: they have a sign in them, or begin with one of these.
+fn can_be_own(word: &str) -> bool {
+    word.bytes().any(|byte| matches!(byte, b'_' | b'.' | b'$'))
+        || ["sys", "msys", "http", "xmlq", "server"].iter().any(|start| word.starts_with(start))
 }
 
 /// Functions of probes. Followed by `(` only.
@@ -317,7 +337,29 @@ const NAMES: &[&str] = &[
     "msysaccessobjects",
     "httpuritype",
     "mysql.user",
+    "mysql.innodb",
     "performance_schema",
+    "v$",
+    "gv$",
+    "dba_",
+    "all_users",
+    "all_tab",
+    "user_tab",
+    "rdb$",
+    "sysdummy",
+    "domain.",
+    "user_name",
+    "suser_",
+    "current_database",
+    "generate_series",
+    "pg_",
+    "xmlquery",
+    "tempdb.",
+    "northwind.",
+    "msysobjects",
+    "regexp_substring",
+    "serverproperty",
+    "is_member",
     "current_user",
     "dbo.sys",
 ];

@@ -6,6 +6,9 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
+use super::sql_signs::{
+    calls, changes, compares_rarely, ends_a_name, is_measure, is_offensive, packs, probes, skip_operand, subquery,
+};
 use super::sql_statements::statement;
 use super::sql_tokens::{Kind, Token, behind, plain};
 
@@ -34,7 +37,20 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
 }
 
 fn read(value: &Value<'_>, text: &str) -> Option<Confidence> {
-    let quoted = ['\'', '"'].into_iter().filter_map(|quote| {
+    // The quotes of JSON end no literal: its strings are values of their own. Nor do those of feet and inches.
+    let json = value.place == Place::Whole
+        && (text.starts_with("{\"") && text.ends_with('}') || text.starts_with("[\"") && text.ends_with(']'));
+    let quotes: &[char] = match () {
+        () if json || is_measure(text) => &[],
+        () if ends_a_name(text) => &['\'', '"', '`'],
+        () => &['\'', '"'],
+    };
+    let quoted = quotes.iter().filter_map(|quote| {
+        let quote = *quote;
+        // A quotation at the end of a sentence.
+        if value.place == Place::Tail && text.starts_with(quote) && text.matches(quote).count() == 2 {
+            return None;
+        }
         let before = text.split(quote).next()?;
         // Behind a space a quote opens a string, unless nothing else was before.
         let opens = before.ends_with([' ', '(', '=', ',', '[', ':', '{', '\n', '\t']) && !before.trim().is_empty();
@@ -99,43 +115,25 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
             rest.first().is_some_and(|token| token.is_constant()).then_some(Likely)
         }
         Kind::Variable | Kind::Word if value.place != Place::Tail || rest.len() >= 3 => follows(rest, Context::Word),
-        Kind::Danger if first.text.starts_with("@@") && rest.is_empty() => Some(Likely),
+        Kind::Danger if first.text.starts_with("@@") && first.text.len() > 3 && rest.is_empty() => Some(Likely),
         Kind::Logic | Kind::RightParen | Kind::Semicolon | Kind::Union | Kind::Clause | Kind::Comma | Kind::Arith => {
             follows(tokens, Context::Bare)
         }
-        Kind::Danger | Kind::LeftParen => follows(tokens, Context::Bare).or_else(|| calls(tokens)),
+        // `(1)or(1)=(1)`
+        Kind::LeftParen
+            if rest.first().is_some_and(|token| token.is_constant())
+                && rest.get(1).is_some_and(|token| token.kind == Kind::RightParen)
+                && rest.get(2).is_some_and(|token| token.kind == Kind::Logic) =>
+        {
+            follows(rest.get(2..)?, Context::Number)
+        }
+        Kind::Danger | Kind::LeftParen => {
+            let told = probes(tokens) || packs(tokens);
+            follows(tokens, Context::Bare).or_else(|| calls(tokens)).or_else(|| told.then_some(Likely))
+        }
         Kind::Other if matches!(first.text, "%" | "\\" | "`" | "´") => follows(rest, Context::Bare),
         _ => None,
     }
-}
-
-/// A call that waits, alone or between operators: `sleep(5)`, `(select*from(select(sleep(9)))a)`.
-fn calls(tokens: &[Token<'_>]) -> Option<Confidence> {
-    tokens.iter().take(14).any(|token| is_offensive(*token)).then_some(Certain)
-}
-
-/// Names that only attacks use in a value.
-fn is_offensive(token: Token<'_>) -> bool {
-    let word = token.text;
-    if token.kind != Kind::Danger {
-        return false;
-    }
-    const WORDS: [&str; 10] = [
-        "sleep",
-        "benchmark",
-        "waitfor",
-        "load_file",
-        "extractvalue",
-        "updatexml",
-        "randomblob",
-        "load_extension",
-        "httpuritype",
-        "name_const",
-    ];
-    WORDS.contains(&word)
-        || ["xp_", "utl_", "dbms_", "pg_sleep", "sp_oa", "sp_makewebtask", "sys_e", "lo_import", "ctxsys"]
-            .iter()
-            .any(|name| word.starts_with(name))
 }
 
 /// What the tokens behind a literal amount to.
@@ -160,10 +158,15 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             }
         }
         Kind::Semicolon => match next {
-            Some(Kind::Verb) if rest.first().is_some_and(|token| token.text == "if") => calls(rest),
-            Some(Kind::Verb | Kind::Select) if rest.len() >= 2 || quoted => {
-                Some(if context == Context::Word { Likely } else { Certain })
+            Some(Kind::Verb) if rest.first().is_some_and(|token| token.text == "if") => {
+                if probes(rest) {
+                    Some(Certain)
+                } else {
+                    calls(rest)
+                }
             }
+            Some(Kind::Verb | Kind::Select) if context == Context::Word => changes(rest).then_some(Likely),
+            Some(Kind::Verb | Kind::Select) if rest.len() >= 2 || quoted => Some(Certain),
             Some(Kind::Danger) => Some(Certain),
             Some(Kind::Comment) if quoted => Some(Certain),
             None if quoted && closed > 0 => Some(Likely),
@@ -175,7 +178,7 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
             match after.map(|token| token.kind) {
                 Some(Kind::Select) => Some(Certain),
                 Some(Kind::Danger) => Some(Certain),
-                _ if quoted && first.text == "union" => Some(Likely),
+                None if quoted && first.text == "union" => Some(Likely),
                 _ => None,
             }
         }
@@ -224,24 +227,18 @@ fn follows(tokens: &[Token<'_>], context: Context) -> Option<Confidence> {
         Kind::Danger if quoted && is_offensive(*first) => Some(Certain),
         Kind::Verb | Kind::Select if quoted => {
             let told = matches!(first.text, "exec" | "execute" | "select" | "declare" | "if" | "insert" | "update");
-            let sure = rest.iter().any(|token| token.kind == Kind::Danger || token.kind == Kind::Select);
+            let sure =
+                rest.iter().any(|token| matches!(token.kind, Kind::Danger | Kind::Select) || token.text == "immediate");
             (told && sure || ends).then_some(Likely)
         }
         Kind::Not if quoted => follows(rest, context),
+        // `1) as a where 3=3`
+        Kind::Word if first.text == "as" && context != Context::Word => match rest {
+            [_, clause, ..] if clause.kind == Kind::Clause => follows(rest.get(1..)?, context),
+            _ => None,
+        },
         _ => None,
     }
-}
-
-/// `(select ...`, somewhere near.
-fn subquery(tokens: &[Token<'_>]) -> Option<Confidence> {
-    let mut before = None;
-    for token in tokens.iter().take(24) {
-        if token.kind == Kind::Select && before == Some(Kind::LeftParen) || is_offensive(*token) {
-            return Some(Certain);
-        }
-        before = Some(token.kind);
-    }
-    None
 }
 
 /// Behind `or`, `and`: an operand, perhaps compared with another.
@@ -253,7 +250,8 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
     let skipped = tokens.iter().take_while(skip).count();
     let tokens = tokens.get(skipped..)?;
     let (left, rest) = tokens.split_first()?;
-    if matches!(left.kind, Kind::Select) {
+    if matches!(left.kind, Kind::Select) || left.text == "case" && rest.first().is_some_and(|next| next.text == "when")
+    {
         return Some(Certain);
     }
     if left.kind == Kind::Danger {
@@ -263,7 +261,17 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
         return Some(Certain);
     }
     if left.kind == Kind::Word && matches!(logic, "||" | "&&") {
-        return None;
+        // `'||package.call('x')||'`
+        let called = context == Context::Quoted && rest.first().is_some_and(|token| token.kind == Kind::LeftParen);
+        let closed = tokens.last().is_some_and(|last| matches!(last.kind, Kind::Open | Kind::Comment));
+        return (called && closed && left.text.contains('.')).then_some(Likely);
+    }
+    // `(1,2)=(1,2)`
+    if skipped > 0
+        && let [_, comma, _, close, compare, open, ..] = tokens
+        && (comma.kind, close.kind, compare.kind) == (Kind::Comma, Kind::RightParen, Kind::Compare)
+    {
+        return (left.is_constant() && open.kind == Kind::LeftParen).then_some(Certain);
     }
     let rest = skip_operand(rest);
     let constant = left.is_constant();
@@ -322,32 +330,6 @@ fn condition(tokens: &[Token<'_>], context: Context, logic: &str) -> Option<Conf
     }
 }
 
-/// What is left of the tokens behind an operand: its call, its sum, its closing parentheses.
-fn skip_operand<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
-    let mut rest = tokens;
-    if rest.first().is_some_and(|token| token.kind == Kind::LeftParen) {
-        let mut depth = 0_usize;
-        let end = rest.iter().position(|token| {
-            match token.kind {
-                Kind::LeftParen => depth += 1,
-                Kind::RightParen => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            depth == 0
-        });
-        rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
-    }
-    while let [sum, operand, tail @ ..] = rest {
-        let adds = sum.kind == Kind::Arith && operand.is_constant();
-        if !adds {
-            break;
-        }
-        rest = tail;
-    }
-    let closed = rest.iter().take_while(|token| token.kind == Kind::RightParen).count();
-    rest.get(closed..).unwrap_or_default()
-}
-
 /// `order by 3--`, `having 1=1`, `limit 1 into outfile`, `procedure analyse(`.
 fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confidence> {
     let second = rest.first()?;
@@ -358,6 +340,8 @@ fn clause(first: &Token<'_>, rest: &[Token<'_>], context: Context, ends: bool) -
                 || ends
                 || subquery(rest).is_some()
                 || context == Context::Quoted
+                    && rest.len() <= 2
+                    && rest.get(1).is_none_or(|token| token.kind == Kind::Word)
                 || rest.iter().any(|token| token.text == "having")
         }
         "having" => second.is_constant() || ends,
@@ -387,14 +371,4 @@ fn arithmetic(rest: &[Token<'_>], context: Context, ends: bool) -> Option<Confid
         (Context::Bare, Kind::Verb | Kind::Danger | Kind::RightParen) if is_offensive(*first) || ends => Some(Likely),
         _ => None,
     }
-}
-
-/// `1 rlike 1`, `1 is not null`, `1 || 1`: nothing people compare numbers by.
-fn compares_rarely(rest: &[Token<'_>]) -> bool {
-    let [first, second, ..] = rest else { return false };
-    let operator = matches!(first.text, "rlike" | "regexp" | "<=>" | "xor" | "&&" | "||" | "like");
-    let null = first.text == "is" && matches!(second.text, "null" | "not");
-    let list = first.text == "in" && second.kind == Kind::LeftParen;
-    let between = first.text == "between" && second.kind == Kind::Number;
-    operator && second.is_constant() || null || list || between
 }

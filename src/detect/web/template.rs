@@ -7,7 +7,10 @@ use super::list::list;
 list!(SURE_LIST, SURE);
 
 /// How expressions open and close.
-const BRACKETS: [(&str, &str); 16] = [
+const BRACKETS: [(&str, &str); 19] = [
+    ("[#", "]"),
+    ("[%", "%]"),
+    ("$!{", "}"),
     ("{{", "}}"),
     ("${", "}"),
     ("#{", "}"),
@@ -66,11 +69,23 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
             "self::",
             "=7*7",
             "include file=",
+            "if phpinfo",
+            "if system",
         ];
+        // `{7*7}`, `{#7*7#}`, and nothing else.
+        let bare = flat.trim_matches('#');
+        let only = text.trim().len() == inner.len() + 2 && bare.contains('*') && multiplies(bare);
+        if only && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*') {
+            return Some(Certain);
+        }
+        // PHP evaluates `{${call()}}`.
+        if inner.starts_with("${") && inner.contains(['(', '`']) && flat.len() < 200 {
+            return Some(Certain);
+        }
         return (flat.len() < 200 && told.iter().any(|part| inner.starts_with(part)) && value.place != Place::Tail)
             .then_some(Certain);
     }
-    if open == "[[" || open == "<#" || open == "#set" {
+    if open == "[[" || open == "[#" || open == "<#" || open == "#set" {
         let told =
             ["freemarker", "assign", "getruntime", "forname(", "t(java", "7*7", "${", "exec(", "$class", "include"];
         return told
@@ -78,10 +93,19 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
             .any(|part| flat.contains(part))
             .then_some(if flat.contains("assign") || flat.contains("${") { Likely } else { Certain });
     }
+    // `'__cl'+'ass__'`
+    let joined = ["'+'", "\"+\"", "'~'", "\"~\"", "''", "\"\""].iter().any(|seam| flat.contains(seam)).then(|| {
+        ["'+'", "\"+\"", "'~'", "\"~\"", "''", "\"\""].iter().fold(flat.clone(), |text, seam| text.replace(seam, ""))
+    });
+    let hidden = joined.is_some_and(|text| SURE_LIST.any(&text));
     let marks = if open == "{$" || open == "@(" {
         computes(&flat)
     } else {
-        SURE_LIST.any(inner) || SURE_LIST.any(&flat) || computes(&flat)
+        SURE_LIST.any(inner)
+            || SURE_LIST.any(&flat)
+            || hidden
+            || computes(&flat)
+            || flat.len() <= 60 && multiplies(&flat)
     };
     if marks {
         // Templates of applications read their environment too.
@@ -99,8 +123,9 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
             "exec(",
             "eval(",
         ];
-        let only_mild =
-            !computes(&flat) && SURE_LIST.each(inner).filter_map(|at| SURE.get(at)).all(|part| mild.contains(part));
+        let only_mild = !hidden
+            && !computes(&flat)
+            && SURE_LIST.each(inner).filter_map(|at| SURE.get(at)).all(|part| mild.contains(part));
         let short = text.len() <= 300;
         return match () {
             () if !only_mild && (short || field) => Some(Certain),
@@ -117,10 +142,23 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
     ];
     let object = objects.contains(&flat.trim_end_matches(['}', '%']));
     match () {
-        () if whole && field && (calls || object) && matches!(open, "{{" | "${" | "#{" | "<%" | "*{" | "%{") => {
+        () if whole
+            && field
+            && (calls || object)
+            && matches!(open, "{{" | "${" | "#{" | "<%" | "*{" | "%{" | "[%" | "{%") =>
+        {
             Some(Likely)
         }
         () if whole && object && matches!(open, "{{" | "${") => Some(Likely),
+        // `{{.System "id"}}`, `{{"a"|upper}}`
+        () if whole
+            && value.place != Place::Tail
+            && open == "{{"
+            && flat.len() < 60
+            && (flat.starts_with('.') && flat.contains('"') || flat.starts_with(['"', '\'']) && flat.contains('|')) =>
+        {
+            Some(Likely)
+        }
         () if whole
             && value.place != Place::Tail
             && flat.contains("('")
@@ -132,6 +170,19 @@ fn judge(value: &Value<'_>, open: &str, inner: &str, text: &str) -> Option<Confi
         }
         () => None,
     }
+}
+
+/// `print(7*7)`, `x=6*'6'`: two numbers multiplied, somewhere.
+fn multiplies(flat: &str) -> bool {
+    flat.match_indices('*').any(|(at, _)| {
+        let left = flat.get(..at).unwrap_or_default().trim_end_matches(['\'', '"']);
+        let right = flat.get(at + 1..).unwrap_or_default().trim_start_matches(['\'', '"']);
+        let digits = |text: &str| text.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+        let word = left.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        left.len() > word.len()
+            && digits(right)
+            && !word.ends_with(|letter: char| letter.is_ascii_alphabetic() || letter == '.')
+    })
 }
 
 /// `7*7`, `'a'.upper()`, `4*'4'`: a probe that shows whether it is evaluated.
@@ -227,6 +278,14 @@ const SURE: &[&str] = &[
     "$smarty",
     "writefile(",
     "#memberaccess",
+    "(#",
+    "root.process",
+    "request['",
+    "request[\"",
+    "osexec",
+    "system.out",
+    "file_excerpt",
+    "source('/",
     "#context",
     "@java.lang",
     "ognlutil",

@@ -20,6 +20,22 @@ fn a_value_that_breaks_out_is_found() {
         ("X-Api-Version: ${jndi:ldap://a.example/b}", Detector::Code),
         ("user[$ne]=x", Detector::Query),
         ("/%0d%0aSet-Cookie: a=b", Detector::Server),
+        ("3` or exists(select 3)-- ", Detector::Sql),
+        ("iif(41=17,3,3/0)", Detector::Sql),
+        (r#"{"q": "x\" or \"y\"=\"y"}"#, Detector::Sql),
+        ("2.e(union select 4", Detector::Sql),
+        ("3;who$()ami", Detector::Command),
+        ("3;time id", Detector::Command),
+        ("10.1.1.1%26%26printf a", Detector::Command),
+        ("3;a=who;b=ami;$a$b", Detector::Command),
+        ("{#9*9#}", Detector::Template),
+        ("{{ ''['__cl'+'ass__'] }}", Detector::Template),
+        ("O:+3:\"Box\":0:{}", Detector::Code),
+        ("gASVIAAAAAAAAACMBXBvc2l4lIw=", Detector::Code),
+        ("x%0d%0aRSET", Detector::Server),
+        ("http://127。0。0。1/", Detector::Server),
+        ("<meta charset=\"utf-7\">", Detector::Script),
+        (".%00./.%00./.%00./etc/resolv.conf", Detector::Path),
     ] {
         assert!(found(text).iter().any(|(own, _)| *own == detector), "{text}: {:?}", found(text));
     }
@@ -43,6 +59,15 @@ fn an_honest_value_is_not() {
         "Classify these as 'useful' or 'not useful'.",
         "test \"$A\" = \"/bin/zsh\"",
         "<button onclick=\"save()\">Save</button>",
+        "Was macht <script>alert(1)</script> hier?",
+        "¿Qué significa ' OR 1=1 -- en un formulario?",
+        "Объясни, зачем нужен ' OR 1=1 --",
+        "解释 ' OR 1=1 --",
+        "{\"q\": \"order by phone\"}",
+        "{\"q\": \"\\\\frac{1}{2}\"}",
+        "5' 11\"",
+        "the \"Order by\" field isn't there",
+        "The customer wrote: \"--\" - please store it",
     ] {
         assert_eq!(found(text), Vec::new(), "{text}");
     }
@@ -50,10 +75,35 @@ fn an_honest_value_is_not() {
 
 #[test]
 fn a_field_is_held_to_more_than_a_sentence() {
-    for text in ["q=version()", "/a?q=ls%20-l", "X-Note: @import 'a'", "GET /?a=1%20rlike%201 HTTP/1.1"] {
+    for text in [
+        "q=version()",
+        "/a?q=ls%20-l",
+        "X-Note: @import 'a'",
+        "GET /?a=1%20rlike%201 HTTP/1.1",
+        "q=3 or 1",
+        "q=sleep 9",
+        "q=get-childitem",
+        "q=-2147483649",
+        "User-Agent: masscan",
+        "Range: bytes=0-1,2-3,4-5,6-7,8-9,10-11",
+    ] {
         assert!(!found(text).is_empty(), "{text}");
     }
-    for text in ["q=sleep+well", "/a?q=cat%20food", "{\"q\": \"O'Neil & Sons; est. 1950\"}", "sql=select a, b from t"] {
+    for text in [
+        "q=sleep+well",
+        "/a?q=cat%20food",
+        "{\"q\": \"O'Neil & Sons; est. 1950\"}",
+        "sql=select a, b from t",
+        "q=name | date | type",
+        "q=12 Main St; Apt 4",
+        "q=Bob; id 55",
+        "q=JavaScript: The Good Parts",
+        "q=onion=2",
+        "q=10 or 12",
+        "/a?q=..%2Fimages%2Flogo.png",
+        "q=set a; set b",
+        "q==IF(A1>5,\"yes\",\"no\")",
+    ] {
         assert_eq!(found(text), Vec::new(), "{text}");
     }
 }

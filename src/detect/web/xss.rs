@@ -2,76 +2,10 @@
 
 use super::Confidence::{self, Certain, Likely};
 use super::carrier::{Place, Value};
-use super::list::list;
+use super::xss_script::{
+    BUILT, calls_probe, is_cipher, is_directive, is_event, is_foreign, is_handler, is_plain_call, runs,
+};
 use super::xss_tags::{Attribute, Tag, tags};
-
-list!(
-    PARTS,
-    &[
-        "javascript:",
-        "vbscript:",
-        "document.cookie",
-        "document.domain",
-        "document.location",
-        "document.write",
-        "document['",
-        "document[\"",
-        "window['",
-        "window[\"",
-        "self['",
-        "self[\"",
-        "top['",
-        "top[\"",
-        "this['",
-        "this[\"",
-        "parent['",
-        "frames[",
-        "globalthis[",
-        "fromcharcode",
-        "eval(",
-        "atob(",
-        "import(",
-        "constructor(",
-        "settimeout(",
-        "innerhtml",
-        "xmlhttprequest",
-        ".createelement(",
-        "localstorage",
-        "fetch(",
-        "location=",
-        "location.href=",
-        "xss",
-        "msgbox(",
-        "setinterval(",
-        "decodeuri",
-        "unescape(",
-        "with(document)",
-        "print()",
-    ]
-);
-list!(
-    BUILT,
-    &[
-        "[].constructor",
-        "[]['filter']",
-        "[][\"filter\"]",
-        "constructor('alert",
-        "(![]+[])",
-        "[][(![]",
-        "[]+[]",
-        "fromcharcode(",
-        "eval(atob(",
-        "eval(location",
-        "eval(name",
-        "eval(unescape(",
-        "settimeout('alert",
-        "document.cookie",
-        "document.write(",
-        "throwonerror",
-        "onerror=alert",
-        "onerror=eval",
-    ]
-);
 
 /// Whether a reading of a value runs script.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
@@ -111,6 +45,9 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
             match () {
                 () if runs(body) => Some(Certain),
                 () if field => Some(Certain),
+                () if body.len() <= 300 && (body.contains("](") || body.contains("]`") || is_cipher(body)) => {
+                    Some(Certain)
+                }
                 () if snippet => None,
                 () if foreign && !KNOWN_HOSTS.iter().any(|host| source.is_some_and(|own| own.value.contains(host))) => {
                     Some(Likely)
@@ -143,6 +80,10 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
         "meta" => {
             let content = attribute("content").map_or("", |own| own.value);
             let sends = ["http", "javascript", "data:", "url="].iter().any(|part| content.contains(part));
+            if attribute("charset").is_some_and(|own| own.value.contains("utf-7")) || content.contains("charset=utf-7")
+            {
+                return Some(Certain);
+            }
             let refresh = attribute("http-equiv").is_some_and(|own| {
                 own.value.contains("refresh") && sends || own.value.contains("set-cookie") || own.value.contains("link")
             });
@@ -158,7 +99,9 @@ fn judge(tag: &Tag<'_>, field: bool, snippet: bool) -> Option<Confidence> {
         }
         "svg" | "math" | "img" | "image" | "video" | "audio" | "details" | "marquee" | "form" | "body" | "animate"
         | "set" | "table" | "div" | "input" | "a" | "x" | "button" | "textarea" | "keygen" | "select" => (field
-            && (tag.odd || matches!(name, "svg" | "math" | "body" | "x" | "set" | "animate" | "form"))
+            && (tag.odd
+                || tag.attributes.iter().any(|own| !own.quoted && matches!(own.name, "src" | "href" | "action"))
+                || matches!(name, "svg" | "math" | "body" | "x" | "set" | "animate" | "form"))
             || !snippet
                 && matches!(name, "form" | "video" | "audio" | "body" | "marquee" | "isindex")
                 && tag.attributes.iter().any(|own| !own.quoted))
@@ -195,6 +138,10 @@ fn judge_attribute(own: &Attribute<'_>, tag: &Tag<'_>, field: bool, snippet: boo
             () => None,
         };
     }
+    if is_directive(own.name) && (calls_probe(&value) || value.contains("constructor") || value.contains("$event.view"))
+    {
+        return Some(Certain);
+    }
     let scheme = |scheme: &str| {
         value.starts_with(scheme) || value.trim_start_matches(|l: char| !l.is_ascii_alphabetic()).starts_with(scheme)
     };
@@ -220,60 +167,6 @@ fn judge_attribute(own: &Attribute<'_>, tag: &Tag<'_>, field: bool, snippet: boo
     None
 }
 
-/// `onload`, `onclick`: a name of letters behind `on`.
-fn is_handler(name: &str) -> bool {
-    name.len() > 4
-        && name.len() < 32
-        && name.strip_prefix("on").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphabetic()))
-}
-
-/// `save()`, `open(this)`: a call of the page's own.
-fn is_plain_call(value: &str) -> bool {
-    let Some((name, rest)) = value.split_once('(') else { return value.starts_with('{') || value.contains('.') };
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'{' | b'=' | b'>');
-    name.len() > 1 && name.trim_start_matches("return").bytes().all(known) && rest.contains(')')
-        || value.starts_with("{")
-        || value.starts_with("this.")
-        || value.starts_with("window.location.href")
-}
-
-fn is_foreign(address: &str) -> bool {
-    address.starts_with("//")
-        || address.starts_with("http")
-        || address.starts_with("\\\\")
-        || address.starts_with("data:")
-        || address.starts_with("/\\")
-}
-
-/// Script that probes or steals.
-fn runs(text: &str) -> bool {
-    calls_probe(text) || PARTS.any(text)
-}
-
-/// `alert(1)`, `prompt`1``, `(confirm)(1)`, `alert?.(1)`, `alert&lpar;`.
-fn calls_probe(text: &str) -> bool {
-    ["alert", "prompt", "confirm", "\\u0061lert", "al\\u0065rt"].iter().any(|name| {
-        text.match_indices(name).any(|(at, _)| {
-            let after = text.get(at + name.len()..).unwrap_or_default();
-            let after = after.trim_start_matches(|letter: char| {
-                letter.is_whitespace() || matches!(letter, ')' | '?' | '.' | '/' | '*')
-            });
-            let call = after.starts_with(['(', '`'])
-                || after.starts_with("&lpar;")
-                || after.starts_with(".call")
-                || after.starts_with(".apply")
-                || after.starts_with("call");
-            let before = text.get(..at).and_then(|before| before.chars().next_back());
-            let whole = before.is_none_or(|letter| !letter.is_ascii_alphanumeric() && letter != '_');
-            let method = before == Some('.')
-                && !["window.", "self.", "top.", "parent.", "this.", "frames."]
-                    .iter()
-                    .any(|own| text.get(..at).is_some_and(|text| text.ends_with(own)));
-            call && whole && !method
-        })
-    })
-}
-
 /// A quote or a closing tag that ends where the value was put, then markup or script.
 fn breakout(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let ends = |letter: char| matches!(letter, '"' | '\'' | '`');
@@ -291,7 +184,7 @@ fn breakout(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
     let name = behind.split(['=', ' ', '/']).next().unwrap_or_default();
     let assigned = behind.get(name.len()..).is_some_and(|rest| rest.trim_start().starts_with('='));
-    if is_handler(name) && assigned && !before.contains('<') {
+    if is_handler(name) && assigned && !before.contains('<') && (is_event(name) || runs(behind)) {
         return Some(Certain);
     }
     let operator = behind.starts_with([';', '-', '+', '*', '|', '&', ',', '^', '%', '?'])
@@ -308,7 +201,10 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     for scheme in ["javascript:", "vbscript:", "data:text/html", "data:text/javascript", "livescript:"] {
         if let Some(rest) = body.strip_prefix(scheme) {
             let idle = rest.starts_with("void(0)") || rest.is_empty() || rest.len() == text.len();
-            let told = value.place == Place::Field || runs(rest) || rest.contains(['(', '<', '`', ',']);
+            let worded = text
+                .split_once(':')
+                .is_some_and(|(_, rest)| rest.starts_with([' ', '+']) && rest.trim().contains([' ', '+']));
+            let told = value.place == Place::Field && !worded || runs(rest) || rest.contains(['(', '<', '`', ',']);
             return (!idle && told).then_some(Certain);
         }
     }
@@ -341,7 +237,11 @@ fn script(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
     // A handler put behind an attribute that has no quotes.
     let name = text.trim_start().split('=').next().unwrap_or_default().trim();
-    if is_handler(name) && text.contains('=') && (runs(&trimmed) || value.place == Place::Field) && short {
+    if is_handler(name)
+        && text.contains('=')
+        && (runs(&trimmed) || value.place == Place::Field && is_event(name))
+        && short
+    {
         return Some(Likely);
     }
     None
