@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::defaults::upstream;
+pub use super::model_settings::Model;
 use super::units::{Size, Time};
 use crate::types::{Action, Secret, Severity};
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.
     pub rules: Rules,
+    /// Other people's models, asked for a second opinion on prompts, by name.
+    pub models: BTreeMap<String, Model>,
     /// Where requests may go, by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Exceptions to the built-in routes, tried in order before them.

@@ -46,7 +46,7 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
             let (score, action) = counted_as(finding);
             points += score;
             floor = floor.max(action);
-            if !is_data(finding.family) {
+            if !finding.family.is_data() {
                 attack = attack.max(action);
             }
             steps.push(Step { what: Arc::clone(&finding.rule.0), points });
@@ -60,11 +60,6 @@ pub fn judge(mut findings: Vec<Finding>, thresholds: &Thresholds, rule_set: &Rul
     let risk = risk(points, attack, thresholds);
     let (false_positive, recommended) = (false_positive(&findings, points, attack, thresholds), recommended(risk));
     Verdict { decision, risk, false_positive, recommended, findings, steps, rule_set: rule_set.clone() }
-}
-
-/// Whether a family finds data, not attacks: an address in a prompt may have to be reported or replaced, and is no risk.
-const fn is_data(family: Family) -> bool {
-    matches!(family, Family::Privacy | Family::Secrets)
 }
 
 /// What a finding counts for. What the text around it talks about is not what the text does: it counts less than half

@@ -12,6 +12,7 @@ use super::panics;
 use super::record::{Flight, micros_since};
 use super::refuse::Refusal;
 use super::route::Plan;
+use super::second::{self, Unanswered};
 use crate::config::Snapshot;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect::leak::Known;
@@ -78,7 +79,8 @@ pub(super) async fn prompt(
         let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, &shared.cache, flight, &prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
         match verdict {
-            Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Ok(Ok(verdict)) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Ok(Err(Unanswered)) => return Err(Refusal::inspection_failed()),
             Err(panics::Panicked) => failed(snapshot, plan, flight, &prompt, body.len())?,
         }
     };
@@ -176,7 +178,11 @@ fn account(
     if block && uninspected > 0 { Err(Refusal::uninspected()) } else { Ok(()) }
 }
 
-/// Every span against every rule for its role; spans cleared before under this rule set are not read again.
+/// Every span against every rule for its role; spans cleared before under this rule set are not read again. Then models
+/// are asked, where there are any and the rules do not block already.
+///
+/// # Errors
+/// A model that must answer did not.
 async fn verdict(
     snapshot: &Snapshot,
     plan: &Plan,
@@ -184,7 +190,7 @@ async fn verdict(
     cache: &VerdictCache,
     flight: &Flight,
     prompt: &Prompt<'_>,
-) -> Verdict {
+) -> Result<Verdict, Unanswered> {
     let rules = &snapshot.rules;
     let yield_every = usize::try_from(snapshot.settings.inspect.yield_every.get()).unwrap_or(usize::MAX);
     let scope = cache.scope(rules.hash(), caller);
@@ -218,7 +224,19 @@ async fn verdict(
         .map(|(index, span)| (index, span.role, &*span.text))
         .collect();
     rules.scan_conversation(&turns, &mut findings);
-    detect::judge(findings, &thresholds(snapshot, plan), rules.hash())
+    let thresholds = thresholds(snapshot, plan);
+    let undecided = || detect::judge(findings.clone(), &thresholds, rules.hash()).decision < Decision::Block;
+    if !snapshot.models.is_empty() && undecided() {
+        let asked = Box::pin(second::opinions(snapshot, caller, flight, prompt, &mut findings)).await;
+        if asked.is_err() {
+            // To monitor is to block nothing, whatever fails.
+            if plan.mode == Mode::Enforce {
+                return Err(Unanswered);
+            }
+            flight.metrics().failed_open(Part::Models);
+        }
+    }
+    Ok(detect::judge(findings, &thresholds, rules.hash()))
 }
 
 fn thresholds(snapshot: &Snapshot, plan: &Plan) -> Thresholds {
