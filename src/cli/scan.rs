@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::names::{DialectName, DirectionName, RoleName};
-use super::output::Out;
+use super::output::{Out, complain};
 use super::{Error, load};
 use crate::config::settings::{SecurityMode, Settings};
 use crate::config::{self, Source};
 use crate::detect::leak::Known;
 use crate::detect::{self, RuleSet, Thresholds};
-use crate::types::{Decision, Dialect, Direction, Role, SpanIndex, Verdict};
+use crate::models::{Models, Scale, Who, in_question};
+use crate::types::{Decision, Dialect, Direction, Finding, Role, SpanIndex, Verdict};
 use crate::wire;
 
 /// The longest text or body read. The gateway's own limit is `body.max_request`.
@@ -65,9 +66,10 @@ enum Format {
     Json,
 }
 
-/// The rules and thresholds of a configuration.
+/// The rules, models and thresholds of a configuration.
 pub(super) struct Scanner {
     rules: Arc<RuleSet>,
+    models: Arc<Models>,
     settings: Arc<Settings>,
 }
 
@@ -105,11 +107,13 @@ pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<Exi
 }
 
 impl Scanner {
-    /// With the rules and thresholds that `source` configures.
+    /// With the rules, models and thresholds that `source` configures.
     pub(super) fn new(source: &Source) -> Result<Self, Error> {
         let loaded = load(source)?;
         let prepared = config::prepare(&loaded, None).map_err(Error::Problems)?;
-        Ok(Self { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) })
+        let snapshot = prepared.snapshot();
+        let (rules, models) = (Arc::clone(&snapshot.rules), Arc::clone(&snapshot.models));
+        Ok(Self { rules, models, settings: Arc::clone(&loaded.settings) })
     }
 
     /// The verdict on one text; a conversation written as a JSON list of messages is read turn by turn, and an answer
@@ -130,7 +134,8 @@ impl Scanner {
             self.rules.scan(*span, *role, text, &mut findings);
         }
         self.rules.scan_conversation(&spans, &mut findings);
-        let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
+        let texts: Vec<(Role, &str)> = spans.iter().map(|(_, role, text)| (*role, *text)).collect();
+        let verdict = self.judge(&texts, findings);
         let micros = started.elapsed().as_micros();
         let texts = (0..).zip(turns).map(|(at, (_, text)): (usize, _)| (format!("[{at}].content"), text)).collect();
         Scanned { direction: Direction::Input, texts, verdict, micros }
@@ -139,20 +144,19 @@ impl Scanner {
     fn plain(&self, direction: Direction, role: Role, system: Option<&str>, text: String) -> Scanned {
         let started = Instant::now();
         let mut findings = Vec::new();
-        let thresholds = match direction {
+        let verdict = match direction {
             Direction::Input => {
                 self.rules.scan(SpanIndex(0), role, &text, &mut findings);
-                self.thresholds()
+                self.judge(&[(role, &text)], findings)
             }
             Direction::Output => {
                 let known = Known::of(system).map(Arc::new);
                 let span = SpanIndex(0);
                 findings = detect::inspect_output_knowing(&self.rules, known.as_ref(), span, &text, true).findings;
                 // An answer is judged by what its rules ask for: a stream cannot take words back.
-                Thresholds { flag_at: 1, block_at: u32::MAX }
+                detect::judge(findings, &Thresholds { flag_at: 1, block_at: u32::MAX }, self.rules.hash())
             }
         };
-        let verdict = detect::judge(findings, &thresholds, self.rules.hash());
         Scanned { direction, texts: vec![("text".to_owned(), text)], verdict, micros: started.elapsed().as_micros() }
     }
 
@@ -165,7 +169,8 @@ impl Scanner {
         for (index, span) in (0_u32..).zip(&prompt.spans) {
             self.rules.scan(SpanIndex(index), span.role, &span.text, &mut findings);
         }
-        let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
+        let texts: Vec<(Role, &str)> = prompt.spans.iter().map(|span| (span.role, &*span.text)).collect();
+        let verdict = self.judge(&texts, findings);
         let micros = started.elapsed().as_micros();
         let texts = (0_u32..)
             .zip(&prompt.spans)
@@ -202,6 +207,34 @@ impl Scanner {
             (false, true) => exit_code(worst),
             (false, false) => ExitCode::SUCCESS,
         })
+    }
+
+    /// The verdict on a prompt, models heard where the rules do not block already. One that gives no answer is told about
+    /// and passed over: the gateway does what `on_failure` says.
+    fn judge(&self, texts: &[(Role, &str)], mut findings: Vec<Finding>) -> Verdict {
+        let thresholds = self.thresholds();
+        let undecided = |findings: &[Finding]| {
+            detect::judge(findings.to_vec(), &thresholds, self.rules.hash()).decision < Decision::Block
+        };
+        if !self.models.is_empty() && undecided(&findings) {
+            let inspect = &self.settings.inspect;
+            let scale = Scale { flag_at: inspect.flag_at, block_at: inspect.block_at };
+            let mut found = Vec::new();
+            for model in self.models.iter() {
+                let asked = in_question(model.policy(), texts.iter().copied(), &findings);
+                let (spans, texts): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+                let question = model.ask(Who { request: "scan", tenant: None }, &texts);
+                match model.answer_blocking(question) {
+                    Ok(opinions) => {
+                        let heard = spans.iter().zip(&opinions);
+                        found.extend(heard.filter_map(|(span, opinion)| model.finding(*span, opinion, scale)));
+                    }
+                    Err(failure) => complain(&format!("model {}: {failure}", model.name())),
+                }
+            }
+            findings.extend(found);
+        }
+        detect::judge(findings, &thresholds, self.rules.hash())
     }
 
     fn thresholds(&self) -> Thresholds {

@@ -18,6 +18,7 @@ mod exempt;
 mod hostile;
 mod leak;
 mod limits;
+mod models;
 mod rehearsal;
 mod reload;
 mod road;

@@ -95,8 +95,7 @@ fn prepare(file: &[u8], directory: &Path, tokens: Option<usize>) -> TractResult<
     let mut model = parsed.model;
     let mut inputs = Vec::new();
     let mut shape = Shape { windows: tokens.map(|_| 1), tokens };
-    for at in 0..model.input_outlets()?.len() {
-        let outlet = model.input_outlets()?[at];
+    for (at, outlet) in model.input_outlets()?.to_vec().into_iter().enumerate() {
         let name = model.node(outlet.node).name.clone();
         let input = match name.as_str() {
             name if name.contains("input_ids") => Input::Ids,
