@@ -199,9 +199,8 @@ async fn every_failure_closes_or_opens_as_configured() {
     for (result, keys, acts) in broken {
         detector.play(acts);
         for mode in ["closed", "open"] {
-            // Another breaker and another memory for each.
-            let section =
-                table(&detector, &format!("when = \"always\"\non_failure = \"{mode}\"\nremember = 0\n{keys}\n"));
+            let usual = "when = \"always\"\nremember = 0\nbreaker_failures = 1000\n";
+            let section = table(&detector, &format!("{usual}on_failure = \"{mode}\"\n{keys}\n"));
             gateway.write_sections(&section);
             assert_eq!(gateway.reload().await.status, 200);
             let labels = ["model=\"guard\"", &format!("result=\"{result}\"")];

@@ -13,6 +13,9 @@
 mod network;
 #[path = "../support/mod.rs"]
 mod support;
+/// Its own tests run here, so that the library need not be built for testing with this feature too.
+#[path = "../../src/models/onnx/windows.rs"]
+mod windows;
 
 use std::fs;
 use std::path::Path;
@@ -85,7 +88,8 @@ async fn an_attack_is_found_and_located_and_the_rest_passes() {
 #[tokio::test]
 async fn a_word_in_a_text_too_long_for_one_window_would_drown_without_windows() {
     let files = classifier(Width::Any);
-    let (_mock, gateway) = gateway(files.path(), "").await;
+    // Wide enough that the tokenizer gets the text in one piece.
+    let (_mock, gateway) = gateway(files.path(), "max_windows = 64\n").await;
     let text = format!("{}evil {}", "hello ".repeat(100), "world ".repeat(100));
     gateway.send(ask(&text)).await.assert_error(400, "content_filter");
     drop(gateway);
@@ -175,7 +179,7 @@ async fn another_file_is_another_model() {
 fn scan_hears_the_model() {
     let files = classifier(Width::Any);
     let config = files.path().join("gateway.toml");
-    fs::write(&config, table(files.path(), "")).unwrap();
+    fs::write(&config, format!("{}[rules]\nclassifier = \"off\"\n", table(files.path(), ""))).unwrap();
     let scan = |text: &str| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["scan", "--format", "json", "--config"])

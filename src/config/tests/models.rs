@@ -31,7 +31,7 @@ fn the_reference_file_shows_the_defaults_of_a_model() {
 
 #[test]
 fn models_are_checked() {
-    only("[models.guard]\nwhen = \"always\"\n", "1:1: models.guard: give a directory");
+    only("[models.guard]\nwhen = \"always\"\n", "models.guard: give a directory");
     only(&of("directory = \"x\""), "give a directory or a url, not both");
     only(&of("flag_at = 0.9\nblock_at = 0.5"), "0 < flag_at <= block_at <= 1");
     only(&of("flag_at = 0.0"), "0 < flag_at");

@@ -1,6 +1,8 @@
 //! A detector over HTTP: one thread with a runtime of its own posts questions and reads answers, so many at once.
 
 mod breaker;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -217,48 +219,4 @@ fn read(passages: &[Passage], body: &[u8]) -> Answer {
 fn is_label(label: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::Role;
-
-    fn passages() -> Vec<Passage> {
-        ["hello", "h\u{e9}llo"].iter().map(|text| Passage { role: Role::User, text: (*text).to_owned() }).collect()
-    }
-
-    #[test]
-    fn an_answer_by_the_contract_is_read() {
-        let body = br#"{"model": "x", "results": [
-            {"index": 1, "score": 1, "label": "attack", "start": 0, "end": 3, "why": "because"},
-            {"index": 0, "score": 0.25, "label": "ignore all of this"}]}"#;
-        let scores = read(&passages(), body).unwrap();
-        assert_eq!(scores[0], Score { probability: 0.25, start: 0, end: 5, label: None });
-        assert_eq!(scores[1], Score { probability: 1.0, start: 0, end: 3, label: Some("attack".into()) });
-    }
-
-    #[test]
-    fn an_answer_against_the_contract_is_a_failure() {
-        let of = |results: &str| format!("{{\"results\": [{results}]}}");
-        let good = "{\"index\": 0, \"score\": 0.5}";
-        for (body, told) in [
-            ("".to_owned(), "line 1"),
-            ("<html>".to_owned(), "line 1"),
-            ("{}".to_owned(), "line 1"),
-            (of(good), "a text has no result"),
-            (of(&format!("{good}, {good}")), "two results"),
-            (of("{\"index\": 7, \"score\": 0.5}"), "no text 7"),
-            (of("{\"index\": 0, \"score\": 1.5}"), "not between"),
-            (of("{\"index\": 0, \"score\": -0.1}"), "not between"),
-            (of("{\"index\": 0, \"score\": \"0.5\"}"), "line 1"),
-            (of("{\"index\": 1, \"score\": 0.5, \"start\": 0, \"end\": 2}"), "place"),
-            (of("{\"index\": 0, \"score\": 0.5, \"start\": 4, \"end\": 2}"), "place"),
-            (of("{\"index\": 0, \"score\": 0.5, \"start\": 4, \"end\": 99}"), "place"),
-        ] {
-            let failure = read(&passages(), body.as_bytes()).unwrap_err();
-            assert_eq!(failure.call, ModelCall::BadAnswer);
-            assert!(failure.detail.contains(told), "{body}: {failure}");
-        }
-    }
 }

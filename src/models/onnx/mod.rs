@@ -1,7 +1,7 @@
 //! A text classifier in an ONNX file (a directory with `model.onnx` and `tokenizer.json`), in builds with the feature
 //! `onnx`: threads of its own, windows over long texts, several windows at once.
 
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", test))]
 mod labels;
 #[cfg(feature = "onnx")]
 mod network;

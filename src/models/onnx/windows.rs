@@ -1,6 +1,6 @@
 //! A text as windows of tokens, each with the bytes it covers.
 
-use tokenizers::{Encoding, Tokenizer, TruncationParams};
+use tokenizers::{Encoding, PostProcessor as _, Tokenizer, TruncationDirection};
 
 /// What a network is run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,29 +14,31 @@ pub(super) struct Window {
 }
 
 /// A model's tokenizer.
-pub(super) struct Windows(Tokenizer);
+pub(super) struct Windows {
+    tokenizer: Tokenizer,
+    /// Tokens of text in a window, and those that neighbours share.
+    tokens: usize,
+    stride: usize,
+}
 
 impl Windows {
-    /// From the contents of `tokenizer.json`, for windows of `tokens` that share `stride`.
+    /// From the contents of `tokenizer.json`, for windows of `tokens` (special ones included) that share `stride`.
     ///
     /// # Errors
     /// The file is none, or has no room for text between its special tokens.
     pub(super) fn new(json: &[u8], tokens: usize, stride: usize) -> Result<Self, String> {
         let told = |error: tokenizers::Error| format!("tokenizer.json: {error}");
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(told)?;
-        let special = tokenizer.get_post_processor().map_or(0, |post| {
-            use tokenizers::PostProcessor as _;
-            post.added_tokens(false)
-        });
+        let special = tokenizer.get_post_processor().map_or(0, |post| post.added_tokens(false));
         if tokens <= special + stride {
             return Err(format!("tokenizer.json: {special} special tokens leave no room in windows of {tokens}"));
         }
-        let truncation = TruncationParams { max_length: tokens, stride, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(told)?;
+        // Its own truncation stops reading at the first window's end.
+        tokenizer.with_truncation(None).map_err(told)?;
         tokenizer.with_padding(None);
         // A text that spells a special token is not one.
         tokenizer.set_encode_special_tokens(true);
-        Ok(Self(tokenizer))
+        Ok(Self { tokenizer, tokens: tokens - special, stride })
     }
 
     /// The windows of a text; one at least.
@@ -44,9 +46,12 @@ impl Windows {
     /// # Errors
     /// The tokenizer fails.
     pub(super) fn of(&self, text: &str) -> Result<Vec<Window>, String> {
-        let mut first = self.0.encode(text, true).map_err(|error| error.to_string())?;
+        let told = |error: tokenizers::Error| error.to_string();
+        let mut first = self.tokenizer.encode(text, false).map_err(told)?;
+        first.truncate(self.tokens, self.stride, TruncationDirection::Right);
         let rest = first.take_overflowing();
-        Ok(std::iter::once(&first).chain(&rest).map(|encoding| window(encoding, text)).collect())
+        let whole = |part: Encoding| self.tokenizer.post_process(part, None, true).map_err(told);
+        std::iter::once(first).chain(rest).map(|part| whole(part).map(|part| window(&part, text))).collect()
     }
 }
 
