@@ -115,6 +115,19 @@ async fn a_network_of_fixed_size_is_filled_up() {
 }
 
 #[tokio::test]
+async fn a_network_that_says_nothing_of_its_size_or_the_wrong_thing_is_run_all_the_same() {
+    let files = classifier(Width::Unsaid);
+    for file in [network::onnx(Width::Unsaid), network::onnx_of_eight()] {
+        fs::write(files.path().join("model.onnx"), file).unwrap();
+        let (_mock, gateway) = gateway(files.path(), "").await;
+        gateway.send(ask("hello evil")).await.assert_error(400, "content_filter");
+        assert_eq!(gateway.send(ask("hello world")).await.status, 200);
+        let text = format!("{}evil{}", "hello ".repeat(30), " world".repeat(10));
+        gateway.send(ask(&text)).await.assert_error(400, "content_filter");
+    }
+}
+
+#[tokio::test]
 async fn too_late_is_a_failure() {
     let files = classifier(Width::Any);
     let text = "hello world ".repeat(40_000);

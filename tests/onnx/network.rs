@@ -30,6 +30,8 @@ pub const CONFIG: &str = r#"{"id2label": {"0": "BENIGN", "1": "INJECTION"}}"#;
 /// How wide the inputs are said to be.
 #[derive(Clone, Copy)]
 pub enum Width {
+    /// Nothing is said.
+    Unsaid,
     /// Any number of windows of any length.
     Any,
     /// So many windows of so many tokens.
@@ -59,17 +61,47 @@ pub fn onnx(width: Width) -> Vec<u8> {
     graph.message(5, &tensor("layer", &[2, 2], &[1.0, 0.0, 0.0, 1.0]));
     graph.message(5, &tensor("bias", &[2], &[0.25, -0.25]));
     let (rows, columns) = match width {
-        Width::Any => (dimension(None, "batch"), dimension(None, "sequence")),
+        Width::Any | Width::Unsaid => (dimension(None, "batch"), dimension(None, "sequence")),
         Width::Fixed(rows, columns) => (dimension(Some(rows), ""), dimension(Some(columns), "")),
     };
     for input in ["input_ids", "attention_mask"] {
-        graph.message(11, &value(input, INT64, &[&rows, &columns]));
+        let said = [&rows, &columns];
+        graph.message(11, &value(input, INT64, if matches!(width, Width::Unsaid) { &[] } else { &said }));
     }
     graph.message(12, &value("logits", FLOAT, &[&rows, &dimension(Some(2), "")]));
+    model(&graph)
+}
+
+/// `model.onnx` of a network that says it takes any number of tokens, and takes eight.
+pub fn onnx_of_eight() -> Vec<u8> {
+    let embedding: Vec<f32> = WEIGHTS.iter().flat_map(|weight| [-weight, *weight]).collect();
+    let layer: Vec<f32> = [1.0, 0.0, 0.0, 1.0].repeat(8);
+    let mut graph = Message::default();
+    for node in [
+        node("Gather", &["embedding", "input_ids"], "embedded", &[]),
+        node("Reshape", &["embedded", "flat"], "row", &[]),
+        node("MatMul", &["row", "layer"], "logits", &[]),
+    ] {
+        graph.message(1, &node);
+    }
+    graph.text(2, "guard");
+    graph.message(5, &tensor("embedding", &[WORDS.len() as u64, 2], &embedding));
+    graph.message(5, &tensor("layer", &[16, 2], &layer));
+    let mut flat = Message::default();
+    let raw: Vec<u8> = [-1_i64, 16].iter().flat_map(|size| size.to_le_bytes()).collect();
+    flat.number(1, 2).number(2, INT64).text(8, "flat").bytes(9, &raw);
+    graph.message(5, &flat);
+    let (rows, columns) = (dimension(None, "batch"), dimension(None, "sequence"));
+    graph.message(11, &value("input_ids", INT64, &[&rows, &columns]));
+    graph.message(12, &value("logits", FLOAT, &[&rows, &dimension(Some(2), "")]));
+    model(&graph)
+}
+
+fn model(graph: &Message) -> Vec<u8> {
     let mut opset = Message::default();
     opset.text(1, "").number(2, 11);
     let mut model = Message::default();
-    model.number(1, 7).text(2, "portcullis-tests").message(7, &graph).message(8, &opset);
+    model.number(1, 7).text(2, "portcullis-tests").message(7, graph).message(8, &opset);
     model.0
 }
 
@@ -165,7 +197,10 @@ fn value(name: &str, kind: u64, dimensions: &[&Message]) -> Message {
     for dimension in dimensions {
         shape.message(1, dimension);
     }
-    tensor.number(1, kind).message(2, &shape);
+    tensor.number(1, kind);
+    if !dimensions.is_empty() {
+        tensor.message(2, &shape);
+    }
     wrapped.message(1, &tensor);
     value.text(1, name).message(2, &wrapped);
     value

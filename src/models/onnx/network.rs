@@ -32,15 +32,13 @@ struct Shape {
 }
 
 impl Network {
-    /// From the contents of `model.onnx`. Weights kept in files of their own are looked for in `directory`. A network that
-    /// cannot be prepared for windows of any length is prepared for windows of exactly `tokens`.
+    /// From the contents of `model.onnx`. Weights kept in files of their own are looked for in `directory`. It is prepared for
+    /// windows of any length, as far as the file leaves that open, or of exactly `tokens`, one by one.
     ///
     /// # Errors
     /// It is no ONNX file, has inputs that no text classifier has, or operators that are not implemented.
-    pub(super) fn new(file: &[u8], directory: &Path, tokens: usize) -> Result<Self, String> {
-        let any = prepare(file, directory, None);
-        let network = any.or_else(|_| prepare(file, directory, Some(tokens)));
-        network.map_err(|error| format!("model.onnx: {error:#}"))
+    pub(super) fn new(file: &[u8], directory: &Path, tokens: Option<usize>) -> Result<Self, String> {
+        prepare(file, directory, tokens).map_err(|error| format!("model.onnx: {error:#}"))
     }
 
     /// The outputs for each window.
@@ -87,7 +85,6 @@ impl Network {
     }
 }
 
-/// Prepares a network for windows of any length, as far as its file leaves that open, or of exactly `tokens`, one by one.
 fn prepare(file: &[u8], directory: &Path, tokens: Option<usize>) -> TractResult<Network> {
     let onnx = onnx().with_ignore_value_info(tokens.is_some()).with_ignore_output_shapes(true);
     let proto = onnx.proto_model_for_read(&mut &*file)?;

@@ -61,13 +61,17 @@ impl Classifier {
         let (model, tokens) = (file("model.onnx")?, file("tokenizer.json")?);
         let config = if spec.directory.join("config.json").is_file() { Some(file("config.json")?) } else { None };
         let config = config.map(String::from_utf8).transpose().map_err(|_| "config.json: is not UTF-8".to_owned())?;
-        let classifier = Self {
-            windows: Windows::new(&tokens, spec.max_tokens, spec.stride)?,
-            network: Network::new(&model, &spec.directory, spec.max_tokens)?,
-            labels: Labels::new(&spec.attack, config.as_deref(), spec.scores)?,
-            batch: spec.batch.max(1),
+        let prepare = |exactly: Option<usize>| {
+            let classifier = Self {
+                windows: Windows::new(&tokens, spec.max_tokens, spec.stride)?,
+                network: Network::new(&model, &spec.directory, exactly)?,
+                labels: Labels::new(&spec.attack, config.as_deref(), spec.scores)?,
+                batch: spec.batch.max(1),
+            };
+            classifier.try_out().map(|()| classifier)
         };
-        classifier.try_out()?;
+        // Some networks say they take windows of any length, and do not.
+        let classifier = prepare(None).or_else(|problem| prepare(Some(spec.max_tokens)).map_err(|_| problem))?;
         let mut identity = blake3::Hasher::new();
         identity.update(&model).update(&tokens).update(config.unwrap_or_default().as_bytes());
         identity.update(format!("{:?}", (&spec.attack, spec.scores, spec.max_tokens, spec.stride)).as_bytes());
