@@ -1,6 +1,6 @@
 //! Other people's models: settings checked, files looked at, keys fetched; what is loaded from them, and at a reload kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,8 +41,11 @@ impl ModelSources {
 /// Checks every model that is not switched off.
 pub(super) fn check(check: &mut Check<'_>, settings: &Settings, environment: &Environment) -> ModelSources {
     let mut sources = ModelSources::default();
+    let mut taken = BTreeSet::new();
     for (name, raw) in &settings.models {
         let at = KeyPath::of(&["models", name]);
+        let own = taken.insert(name.to_ascii_uppercase());
+        check.require(own, &at, "another model has this name but for the case: their findings would have one id");
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         let good = !name.is_empty() && name.len() <= 32 && name.bytes().all(plain);
         check.require(

@@ -277,7 +277,7 @@ impl Asked {
 }
 
 fn gone() -> Failure {
-    Failure::new(ModelCall::Broken, "its threads have ended")
+    Failure::new(ModelCall::Broken, "it went away without an answer")
 }
 
 impl Engine {

@@ -47,6 +47,7 @@ fn models_are_checked() {
     only("[models.\"a b\"]\nurl = \"http://x/\"\n", "a model's name has");
     only("[models.guard]\nurl = \"ftp://x/\"\n", "must begin with http");
     only("[models.guard]\nurl = \"http://me:secret@x/\"\n", "no user or password");
+    only(&format!("{}[models.Guard]\nurl = \"http://x/\"\n", of("")), "another model has this name");
     assert!(load_with("[models.guard]\nenabled = false\n", &[]).is_ok(), "what is off is not looked at");
 }
 

@@ -1,5 +1,6 @@
 //! Answers by the contract and against it, and TLS with a CA of one's own.
 
+use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -121,6 +122,27 @@ async fn a_service_is_trusted_by_its_ca_and_not_without() {
             assert!(seen.contains("authorization: Bearer key") && seen.contains("\"hello\""), "{seen}");
         } else {
             assert_eq!((answer.unwrap_err().call, seen.as_str()), (ModelCall::Unreachable, ""));
+        }
+    }
+}
+
+proptest! {
+    /// Whatever a service says, it is a score of a place that is there, or a failure.
+    #[test]
+    fn no_answer_breaks_anything(
+        results in prop::collection::vec((0..3_u32, -0.5..1.5_f32, prop::option::of(0..9_u32), prop::option::of(0..9_u32)), 0..4),
+        noise in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        prop_assert!(read(&passages(), &noise).is_err());
+        let results: Vec<_> = results.into_iter().map(|(index, score, start, end)| {
+            serde_json::json!({"index": index, "score": score, "start": start, "end": end})
+        }).collect();
+        let body = serde_json::json!({ "results": results }).to_string();
+        if let Ok(scores) = read(&passages(), body.as_bytes()) {
+            for (score, passage) in scores.iter().zip(&passages()) {
+                prop_assert!((0.0..=1.0).contains(&score.probability));
+                prop_assert!(passage.text.get(score.start..score.end).is_some());
+            }
         }
     }
 }
