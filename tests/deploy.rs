@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use portcullis::config;
 use portcullis::telemetry::names::{self, Kind};
-use portcullis::telemetry::{Metrics, QueueDepth};
+use portcullis::telemetry::{Metrics, ModelCall, QueueDepth};
 use portcullis::types::{
     Action, Decision, Dialect, Evidence, Family, Finding, Generation, Outcome, Record, ReloadOutcome, RequestId,
     RuleId, RuleSetHash, Severity, SpanIndex, Usage, Verdict,
@@ -143,6 +143,7 @@ fn rendered() -> BTreeSet<String> {
     metrics.watch_event_queue(|| QueueDepth { waiting: 0, capacity: 1 });
     metrics.watch_verdict_cache(|| 0);
     metrics.watch_history(|| (0, 0));
+    metrics.model(&Arc::from("guard"), ModelCall::Timeout, 2.0);
     let text = metrics.render().unwrap();
     let name = |line: &str| line.split(['{', ' ']).next().map(str::to_owned);
     text.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect()
@@ -233,6 +234,18 @@ fn loads(text: &str, what: &str) {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{what}: {}", problems.join("\n"));
     }
+}
+
+#[test]
+fn the_schema_of_detectors_is_the_one_the_gateway_speaks() {
+    let schema = schemars::schema_for!(portcullis::models::contract::Exchange);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    let path = deploy().join("detector.schema.json");
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == committed,
+        "write it anew: portcullis config schema detector > deploy/detector.schema.json\n{text}"
+    );
 }
 
 #[test]

@@ -19,8 +19,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("detect", &["types"]),
     ("train", &["types", "detect"]),
     ("quota", &["types", "telemetry", "store"]),
-    ("config", &["types", "telemetry", "detect", "quota"]),
-    ("proxy", &["types", "telemetry", "wire", "detect", "quota", "config"]),
+    ("models", &["types", "telemetry"]),
+    ("config", &["types", "telemetry", "detect", "models", "quota"]),
+    ("proxy", &["types", "telemetry", "wire", "detect", "models", "quota", "config"]),
     ("control", &["types", "telemetry", "store", "detect", "quota", "config"]),
 ];
 

@@ -14,6 +14,9 @@ pub(super) fn run(source: &Source, out: &mut Out) -> Result<ExitCode, Error> {
     let (loaded, prepared) = source.check().map_err(Error::Problems)?;
     let took = started.elapsed();
     settings(&loaded, out)?;
+    for model in prepared.snapshot().models.iter() {
+        out.line(format_args!("model     {} ({})", model.name(), model.identity()))?;
+    }
     rules(&loaded, &prepared.snapshot().rules, out)?;
     out.line(format_args!("checked   in {} ms, the rules' own cases included", took.as_millis()))?;
     if loaded.warnings.is_empty() {

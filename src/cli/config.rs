@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use rustls::crypto::aws_lc_rs;
 
 use super::output::Out;
 use super::{Error, load};
 use crate::config::settings::Settings;
 use crate::config::{Source, digest, hex};
+use crate::models::contract::Exchange;
 
 /// Random bytes in a gateway key: as many as its digest has.
 const KEY_BYTES: usize = 32;
@@ -17,13 +18,24 @@ const KEY_BYTES: usize = 32;
 pub(super) enum ConfigCommand {
     /// Print the settings as TOML: as written, or all that are in force
     Print(PrintArgs),
-    /// Print the JSON schema of gateway.toml
-    Schema,
+    /// Print a JSON schema: of gateway.toml, or of what a detector over HTTP is sent and answers
+    Schema {
+        /// Of what
+        #[arg(value_enum, default_value_t = SchemaName::Settings)]
+        of: SchemaName,
+    },
     /// Make a gateway key: prints the key, and the table to put into gateway.toml
     Keygen {
         /// Whose key it is
         name: String,
     },
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum SchemaName {
+    Settings,
+    Detector,
 }
 
 #[derive(Debug, Args)]
@@ -42,8 +54,11 @@ pub(super) fn run(source: &Source, command: &ConfigCommand, out: &mut Out) -> Re
             let text = load(source)?.to_toml(*effective).map_err(|error| Error::Failed(error.to_string()))?;
             out.text(&text)?;
         }
-        ConfigCommand::Schema => {
-            let schema = schemars::schema_for!(Settings);
+        ConfigCommand::Schema { of } => {
+            let schema = match of {
+                SchemaName::Settings => schemars::schema_for!(Settings),
+                SchemaName::Detector => schemars::schema_for!(Exchange),
+            };
             let text = serde_json::to_string_pretty(&schema).map_err(|error| Error::Failed(error.to_string()))?;
             out.line(text)?;
         }

@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::names::{DialectName, DirectionName, RoleName};
-use super::output::Out;
+use super::output::{Out, complain};
 use super::{Error, load};
 use crate::config::settings::Settings;
 use crate::config::{self, Source};
 use crate::detect::leak::Known;
 use crate::detect::{self, RuleSet, Thresholds};
-use crate::types::{Decision, Dialect, Direction, Factors, Role, SpanIndex, Verdict};
+use crate::models::{Models, Scale, Who, in_question};
+use crate::types::{Decision, Dialect, Direction, Factors, Finding, Role, SpanIndex, Verdict};
 use crate::wire;
 
 /// The longest text or body read. The gateway's own limit is `body.max_request`.
@@ -65,9 +66,10 @@ enum Format {
     Json,
 }
 
-/// The rules and thresholds of a configuration.
+/// The rules, models and thresholds of a configuration.
 pub(super) struct Scanner {
     rules: Arc<RuleSet>,
+    models: Arc<Models>,
     settings: Arc<Settings>,
 }
 
@@ -105,11 +107,13 @@ pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<Exi
 }
 
 impl Scanner {
-    /// With the rules and thresholds that `source` configures.
+    /// With the rules, models and thresholds that `source` configures.
     pub(super) fn new(source: &Source) -> Result<Self, Error> {
         let loaded = load(source)?;
         let prepared = config::prepare(&loaded, None).map_err(Error::Problems)?;
-        Ok(Self { rules: Arc::clone(&prepared.snapshot().rules), settings: Arc::clone(&loaded.settings) })
+        let snapshot = prepared.snapshot();
+        let (rules, models) = (Arc::clone(&snapshot.rules), Arc::clone(&snapshot.models));
+        Ok(Self { rules, models, settings: Arc::clone(&loaded.settings) })
     }
 
     /// The verdict on one text; a conversation written as a JSON list of messages is read turn by turn, and an answer
@@ -127,7 +131,8 @@ impl Scanner {
         let spans: Vec<(SpanIndex, Role, &str)> =
             (0_u32..).zip(&turns).map(|(at, (role, text))| (SpanIndex(at), *role, text.as_str())).collect();
         self.rules.scan_all(&spans, &mut findings);
-        let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
+        let texts: Vec<(Role, &str)> = spans.iter().map(|(_, role, text)| (*role, *text)).collect();
+        let verdict = self.judge(&texts, findings);
         let micros = started.elapsed().as_micros();
         let texts = (0..).zip(turns).map(|(at, (_, text)): (usize, _)| (format!("[{at}].content"), text)).collect();
         Scanned { direction: Direction::Input, texts, verdict, micros }
@@ -140,7 +145,7 @@ impl Scanner {
             Direction::Input => {
                 let mut findings = Vec::new();
                 self.rules.scan(span, role, &text, &mut findings);
-                detect::judge(findings, &self.thresholds(), self.rules.hash())
+                self.judge(&[(role, &text)], findings)
             }
             Direction::Output => {
                 let known = Known::of(system).map(Arc::new);
@@ -158,7 +163,8 @@ impl Scanner {
             .map_err(|bad| Error::Failed(format!("the body would be refused: {bad} (offset {})", bad.offset)))?;
         let mut findings = Vec::new();
         self.rules.scan_all(&prompt.texts(), &mut findings);
-        let verdict = detect::judge(findings, &self.thresholds(), self.rules.hash());
+        let texts: Vec<(Role, &str)> = prompt.spans.iter().map(|span| (span.role, &*span.text)).collect();
+        let verdict = self.judge(&texts, findings);
         let micros = started.elapsed().as_micros();
         let texts = (0_u32..)
             .zip(&prompt.spans)
@@ -195,6 +201,34 @@ impl Scanner {
             (false, true) => exit_code(worst),
             (false, false) => ExitCode::SUCCESS,
         })
+    }
+
+    /// The verdict on a prompt, models heard where the rules do not block already. One that gives no answer is told about
+    /// and passed over: the gateway does what `on_failure` says.
+    fn judge(&self, texts: &[(Role, &str)], mut findings: Vec<Finding>) -> Verdict {
+        let thresholds = self.thresholds();
+        let undecided = |findings: &[Finding]| {
+            detect::judge(findings.to_vec(), &thresholds, self.rules.hash()).decision < Decision::Block
+        };
+        if !self.models.is_empty() && undecided(&findings) {
+            let inspect = &self.settings.inspect;
+            let scale = Scale { flag_at: inspect.flag_at, block_at: inspect.block_at };
+            let mut found = Vec::new();
+            for model in self.models.iter() {
+                let asked = in_question(model.policy(), texts.iter().copied(), &findings);
+                let (spans, texts): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+                let question = model.ask(Who { request: "scan", tenant: None }, &texts);
+                match model.answer_blocking(question) {
+                    Ok(opinions) => {
+                        let heard = spans.iter().zip(&opinions);
+                        found.extend(heard.filter_map(|(span, opinion)| model.finding(*span, opinion, scale)));
+                    }
+                    Err(failure) => complain(&format!("model {}: {failure}", model.name())),
+                }
+            }
+            findings.extend(found);
+        }
+        detect::judge(findings, &thresholds, self.rules.hash())
     }
 
     fn thresholds(&self) -> Thresholds {

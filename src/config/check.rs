@@ -50,7 +50,7 @@ impl<'a> Check<'a> {
         self.origins.doubtful(at)
     }
 
-    fn require(&mut self, good: bool, at: &KeyPath, message: &str) {
+    pub(super) fn require(&mut self, good: bool, at: &KeyPath, message: &str) {
         if !good {
             self.problem(at, message);
         }

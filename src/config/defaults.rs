@@ -34,6 +34,7 @@ impl Default for Settings {
             limits: Limits::default(),
             inspect: Inspect::default(),
             rules: Rules::default(),
+            models: BTreeMap::new(),
             upstreams: BTreeMap::new(),
             routes: Vec::new(),
             record: RecordFile::default(),

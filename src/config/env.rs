@@ -11,7 +11,7 @@ use super::tree::Tree;
 /// What the overrides begin with.
 const PREFIX: &str = "PORTCULLIS__";
 
-/// The ways to give an upstream its key. Setting one in the environment replaces the one in the file.
+/// The ways to give an upstream or a model its key. Setting one in the environment replaces the one in the file.
 const KEY_SOURCES: [&str; 3] = ["api_key", "api_key_env", "api_key_file"];
 
 /// The environment as it was at start. Some of it is secret: printing it shows names only.
@@ -65,7 +65,7 @@ pub(super) fn apply(tree: &mut Tree, environment: &Environment) -> Vec<Problem> 
                 }
                 if let [.., upstream, key] = path.as_slice()
                     && path.len() == 3
-                    && path.first().is_some_and(|first| first == "upstreams")
+                    && path.first().is_some_and(|first| first == "upstreams" || first == "models")
                 {
                     let replaces = KEY_SOURCES.contains(&key.as_str());
                     upstream_keys.push((at, upstream.clone(), replaces));
@@ -80,24 +80,21 @@ pub(super) fn apply(tree: &mut Tree, environment: &Environment) -> Vec<Problem> 
     problems
 }
 
-/// A key source from the environment replaces the one in the file; an upstream that only the environment names and
-/// that is called like a kind is of that kind.
+/// A key source from the environment replaces the one in the file, of an upstream or a model; an upstream that only the
+/// environment names and that is called like a kind is of that kind.
 fn settle_upstream(tree: &mut Tree, at: &KeyPath, upstream: &str, replaces: bool) {
     let Some(around) = at.parent() else { return };
     let stale: Vec<&str> = KEY_SOURCES
         .into_iter()
         .filter(|source| replaces && around.key(source) != *at && tree.origins.variable(&around.key(source)).is_none())
         .collect();
-    let name = match around.0.last() {
-        Some(Segment::Key(name)) => name.clone(),
-        _ => return,
-    };
-    let Some(Value::Table(upstreams)) = tree.root_mut().get_mut("upstreams") else { return };
-    let Some(Value::Table(table)) = upstreams.get_mut(&name) else { return };
+    let [Segment::Key(kind), Segment::Key(name)] = around.0.as_slice() else { return };
+    let Some(Value::Table(all)) = tree.root_mut().get_mut(kind) else { return };
+    let Some(Value::Table(table)) = all.get_mut(name) else { return };
     for source in stale {
         table.remove(source);
     }
-    if ["openai", "anthropic"].contains(&upstream) && !table.contains_key("kind") {
+    if kind == "upstreams" && ["openai", "anthropic"].contains(&upstream) && !table.contains_key("kind") {
         table.insert("kind".to_owned(), Value::String(upstream.to_owned()));
     }
 }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::check::{self, Check};
 use super::env::{self, Environment};
 use super::keys::{self, KeyTable};
+use super::models::{self, ModelSources};
 use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
@@ -54,6 +55,7 @@ pub struct Loaded {
     /// What to watch for changes.
     pub watched: Watched,
     pub(super) rules: RuleSources,
+    pub(super) models: ModelSources,
     /// The settings as written, without defaults and without secrets.
     written: toml::Table,
 }
@@ -189,6 +191,7 @@ impl Source {
         let keys = keys::check(&mut check, &settings.identity);
         let upstreams = upstreams::check(&mut check, &settings, &self.environment);
         let routes = routes::check(&mut check, &settings, &upstreams);
+        let models = models::check(&mut check, &settings, &self.environment);
         let rules = rules::read(&mut check, &settings.rules);
         problems.append(&mut check.problems);
         if !problems.is_empty() {
@@ -214,6 +217,7 @@ impl Source {
             fingerprint: [0; 32],
             watched: Watched::default(),
             rules,
+            models,
             written,
         })
     }
@@ -270,9 +274,11 @@ impl Loaded {
 /// The settings as written, without the secrets in them.
 fn redacted(written: &toml::Table) -> toml::Table {
     let mut written = written.clone();
-    for (_, upstream) in written.get_mut("upstreams").and_then(toml::Value::as_table_mut).into_iter().flatten() {
-        if let Some(key) = upstream.get_mut("api_key") {
-            *key = toml::Value::String("[redacted]".to_owned());
+    for table in ["upstreams", "models"] {
+        for (_, one) in written.get_mut(table).and_then(toml::Value::as_table_mut).into_iter().flatten() {
+            if let Some(key) = one.get_mut("api_key") {
+                *key = toml::Value::String("[redacted]".to_owned());
+            }
         }
     }
     written

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::models::Stamp;
 
 /// The largest configuration, certificate or key file. The reference file has under 20 KiB.
 const MAX_FILE: u64 = 1 << 20;
@@ -75,6 +78,17 @@ impl Reader {
             Err(message) => blake3::hash(message.as_bytes()),
         };
         self.seen.insert(path.to_owned(), *digest.as_bytes());
+        self.watched.files.insert(path.to_owned());
+        result
+    }
+
+    /// What tells this version of a large file from others, without reading it: looking for changes must stay cheap.
+    pub(super) fn stamp(&mut self, path: &Path) -> Result<Stamp, String> {
+        let result = fs::metadata(path).map_err(|error| format!("cannot be read: {error}")).and_then(|about| {
+            let stamp = Stamp { bytes: about.len(), modified: about.modified().ok(), inode: about.ino() };
+            about.is_file().then_some(stamp).ok_or_else(|| "is not a regular file".to_owned())
+        });
+        self.note(&path.to_string_lossy(), &format!("{result:?}"));
         self.watched.files.insert(path.to_owned());
         result
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::defaults::upstream;
 pub use super::history::History;
+pub use super::model_settings::Model;
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
 use crate::types::{Action, Secret, Severity};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.
     pub rules: Rules,
+    /// Other people's models, asked for a second opinion on prompts, by name.
+    pub models: BTreeMap<String, Model>,
     /// Where requests may go, by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Exceptions to the built-in routes, tried in order before them.

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::tls::TlsMaterial;
 use super::upstreams::Upstreams;
 use crate::detect::RuleSet;
+use crate::models::Models;
 use crate::types::Generation;
 
 /// Everything that decides how a request is treated. Immutable; parts that a reload did not change are shared.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// The compiled rules.
     pub rules: Arc<RuleSet>,
+    /// Other people's models, ready to be asked.
+    pub models: Arc<Models>,
     /// Where requests may go.
     pub upstreams: Arc<Upstreams>,
     /// Which request goes where.
@@ -64,20 +67,23 @@ impl Prepared {
     }
 }
 
-/// Compiles what was loaded, and runs the rules' own cases. Parts equal to those of `before` are taken from it.
+/// Compiles what was loaded, runs the rules' own cases, and loads models. Parts equal to those of `before` are taken
+/// from it.
 ///
-/// Takes as long as the rules take to compile: not for an async worker.
+/// Takes as long as the rules take to compile and the models to load: not for an async worker.
 ///
 /// # Errors
-/// Every problem of the rules.
+/// Every problem of the rules, or of the models.
 pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, Vec<Problem>> {
     let compiled = before.map(|before| (&before.rules_fingerprint, &before.rules));
     let rules = loaded.rules.compile(compiled)?;
+    let models = loaded.models.build(before.map(|before| &before.models))?;
     let mut warnings = Vec::new();
     let mut snapshot = Snapshot {
         generation: Generation::default(),
         settings: Arc::clone(&loaded.settings),
         rules,
+        models,
         upstreams: Arc::clone(&loaded.upstreams),
         routes: Arc::clone(&loaded.routes),
         keys: Arc::clone(&loaded.keys),

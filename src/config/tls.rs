@@ -10,7 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys};
+use rustls::{CertificateError, ClientConfig, Error, InconsistentKeys};
+use rustls_platform_verifier::Verifier;
 
 use super::check::Check;
 use super::problem::KeyPath;
@@ -67,6 +68,27 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) -> TlsMaterial {
         }
     };
     TlsMaterial { pair, client_ca_pem }
+}
+
+/// TLS towards others: the platform's certificate authorities, and those of a PEM text beside them.
+///
+/// # Errors
+/// The text is no PEM, or there are no authorities at all.
+pub fn towards(ca: Option<&str>) -> Result<ClientConfig, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let extra = ca
+        .map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>())
+        .transpose()
+        .map_err(|error| error.to_string())?
+        .unwrap_or_default();
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(|error| error.to_string())?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// Reads a PEM file of CAs and checks that each can be trusted.

@@ -1,6 +1,6 @@
 //! Where requests may go: base addresses parsed once, keys fetched from wherever they are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use super::check::Check;
 use super::env::Environment;
 use super::problem::KeyPath;
-use super::settings::{self, Settings, UpstreamKind};
+use super::settings::{self, ApiKey, Settings, UpstreamKind};
 use super::tls;
 use crate::types::Secret;
 
@@ -179,7 +179,13 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings, environment: &En
             );
         }
         let base = base(check, &at, raw);
-        let api_key = api_key(check, &at, raw, environment);
+        let given = KeyGiven {
+            value: raw.api_key.as_ref(),
+            variable: raw.api_key_env.as_deref(),
+            file: raw.api_key_file.as_deref(),
+            other: raw.forward_client_key.then_some("forward_client_key"),
+        };
+        let api_key = api_key(check, &at, &given, environment);
         let ca_pem = raw.ca.as_ref().and_then(|path| tls::authorities(check, &at.key("ca"), path));
         for (key, time) in [
             ("connect_timeout", raw.connect_timeout),
@@ -244,28 +250,46 @@ fn base(check: &mut Check<'_>, at: &KeyPath, raw: &settings::Upstream) -> Option
     }
 }
 
-fn api_key(check: &mut Check<'_>, at: &KeyPath, raw: &settings::Upstream, environment: &Environment) -> Option<Secret> {
+/// The ways a key may be given in.
+pub(super) struct KeyGiven<'g> {
+    /// `api_key`.
+    pub(super) value: Option<&'g ApiKey>,
+    /// `api_key_env`.
+    pub(super) variable: Option<&'g str>,
+    /// `api_key_file`.
+    pub(super) file: Option<&'g Path>,
+    /// Another way that is in use.
+    pub(super) other: Option<&'static str>,
+}
+
+/// The key, given in one way or not at all.
+pub(super) fn api_key(
+    check: &mut Check<'_>,
+    at: &KeyPath,
+    given: &KeyGiven<'_>,
+    environment: &Environment,
+) -> Option<Secret> {
     let ways = [
-        ("api_key", raw.api_key.is_some()),
-        ("api_key_env", raw.api_key_env.is_some()),
-        ("api_key_file", raw.api_key_file.is_some()),
-        ("forward_client_key", raw.forward_client_key),
+        given.value.map(|_| "api_key"),
+        given.variable.map(|_| "api_key_env"),
+        given.file.map(|_| "api_key_file"),
+        given.other,
     ];
-    let given: Vec<&str> = ways.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
-    if let [_, second, ..] = given.as_slice() {
-        check.problem(&at.key(second), format!("give the key in one way, not by {}", given.join(" and ")));
+    let ways: Vec<&str> = ways.into_iter().flatten().collect();
+    if let [_, second, ..] = ways.as_slice() {
+        check.problem(&at.key(second), format!("give the key in one way, not by {}", ways.join(" and ")));
         return None;
     }
-    let (source, text) = if let Some(key) = &raw.api_key {
+    let (source, text) = if let Some(key) = given.value {
         ("api_key", key.0.expose().to_owned())
-    } else if let Some(name) = &raw.api_key_env {
+    } else if let Some(name) = given.variable {
         let Some(value) = environment.get(name) else {
             check.problem(&at.key("api_key_env"), format!("the environment variable {name} is not set, or is empty"));
             return None;
         };
         check.reader.note(name, value);
         ("api_key_env", value.to_owned())
-    } else if let Some(path) = &raw.api_key_file {
+    } else if let Some(path) = given.file {
         match check.reader.text(path) {
             Ok(text) => ("api_key_file", text),
             Err(message) => {

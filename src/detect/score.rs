@@ -118,7 +118,7 @@ fn conclude(
             let (score, action) = counted_as(finding);
             points += score;
             floor = floor.max(action);
-            if !is_data(finding.family) || action == Action::Block {
+            if !finding.family.is_data() || action == Action::Block {
                 attack = attack.max(action);
             }
             steps.push(Step { what: Arc::clone(&finding.rule.0), points });
@@ -136,15 +136,10 @@ fn conclude(
     Verdict { decision, risk, false_positive, recommended, factors, findings, steps, rule_set: rule_set.clone() }
 }
 
-/// Whether a family finds data, not attacks: an address in a prompt may have to be reported or replaced, and is no risk.
-pub(super) const fn is_data(family: Family) -> bool {
-    matches!(family, Family::Privacy | Family::Secrets)
-}
-
 /// What a finding counts for. What the text around it talks about is not what the text does: it counts less than half
 /// and asks for nothing.
 fn counted_as(finding: &Finding) -> (f32, Action) {
-    let is_content = !is_data(finding.family) && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
+    let is_content = !finding.family.is_data() && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
     // What only adds points, the classifier above all, has read the text around it.
     let asks = finding.action > Action::Score;
     if is_content && asks && finding.doubts.contains(&Doubt::Discussed) {

@@ -11,6 +11,7 @@ use super::panics;
 use super::record::{Flight, micros_since};
 use super::refuse::Refusal;
 use super::route::Plan;
+use super::second::{self, Unanswered};
 use crate::config::Snapshot;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect;
@@ -77,7 +78,8 @@ pub(super) async fn prompt(
         let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, shared, flight, &prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
         match verdict {
-            Ok(verdict) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Ok(Ok(verdict)) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Ok(Err(Unanswered)) => return Err(Refusal::inspection_failed()),
             Err(panics::Panicked) => failed(snapshot, plan, flight, &prompt, body.len())?,
         }
     };
@@ -175,7 +177,11 @@ fn account(
     if block && uninspected > 0 { Err(Refusal::uninspected()) } else { Ok(()) }
 }
 
-/// Every span against every rule for its role; spans cleared before under this rule set are not read again.
+/// Every span against every rule for its role; spans cleared before under this rule set are not read again. Then models
+/// are asked, where there are any and the rules do not block already.
+///
+/// # Errors
+/// A model that must answer did not.
 async fn verdict(
     snapshot: &Snapshot,
     plan: &Plan,
@@ -183,7 +189,7 @@ async fn verdict(
     shared: &Shared,
     flight: &mut Flight,
     prompt: &Prompt<'_>,
-) -> Verdict {
+) -> Result<Verdict, Unanswered> {
     let rules = &snapshot.rules;
     let yield_every = usize::try_from(snapshot.settings.inspect.yield_every.get()).unwrap_or(usize::MAX);
     let scope = shared.cache.scope(rules.hash(), caller);
@@ -219,9 +225,20 @@ async fn verdict(
     drop(turns);
     let at = snapshot.settings.inspect.thresholds(plan.security);
     let enforced = plan.mode == Mode::Enforce;
+    let undecided = || detect::judge(findings.clone(), &at, rules.hash()).decision < Decision::Block;
+    if !snapshot.models.is_empty() && undecided() {
+        let asked = Box::pin(second::opinions(snapshot, caller, flight, prompt, &mut findings)).await;
+        if asked.is_err() {
+            // To monitor is to block nothing, whatever fails.
+            if enforced {
+                return Err(Unanswered);
+            }
+            flight.metrics().failed_open(Part::Models);
+        }
+    }
     let verdict = shared.history.judge(&mut track, caller, prompt, findings, &at, flight.is_retry(), enforced);
     flight.follow(track);
-    verdict
+    Ok(verdict)
 }
 
 /// Carries the verdict out: blocks, or says what the body becomes (`None`: it stays as it is).

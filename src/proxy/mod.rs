@@ -23,6 +23,7 @@ mod record;
 mod refuse;
 mod relay;
 mod route;
+mod second;
 pub mod upstream;
 
 use std::pin::pin;

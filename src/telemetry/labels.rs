@@ -66,6 +66,29 @@ labels! {
         InputInspection = "input_inspection",
         /// Inspecting answers.
         OutputInspection = "output_inspection",
+        /// Asking other people's models.
+        Models = "models",
+    }
+    /// How asking a model went.
+    ModelCall {
+        /// It answered.
+        Ok = "ok",
+        /// Not in time.
+        Timeout = "timeout",
+        /// Its queue was full.
+        Busy = "busy",
+        /// More text was in question than may be asked about at once.
+        TooMuch = "too_much",
+        /// The service is left alone for a while after several failures.
+        BreakerOpen = "breaker_open",
+        /// The service could not be reached, or broke off.
+        Unreachable = "unreachable",
+        /// The service answered with another status than 200.
+        Status = "status",
+        /// The answer is not what the contract says.
+        BadAnswer = "bad_answer",
+        /// The model itself failed.
+        Broken = "broken",
     }
 }
 

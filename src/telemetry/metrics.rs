@@ -20,8 +20,9 @@ use prometheus::{Registry, TextEncoder};
 
 use super::Error;
 use super::grid::Grid;
-use super::labels::{ConnectionRefused, Handshake, ListenerKind, Part, SCOPES};
+use super::labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part, SCOPES};
 use super::live::{Live, observe};
+use super::models::Models;
 use super::names::{self, Kind, Metric};
 use super::recorded::Recorded;
 use crate::types::{Record, ReloadOutcome};
@@ -36,6 +37,7 @@ struct Inner {
     provider: SdkMeterProvider,
     live: Arc<Live>,
     recorded: Recorded,
+    models: Models,
     limited: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     fail_open: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     refused: Grid<opentelemetry::metrics::Counter<u64>, 1>,
@@ -87,6 +89,7 @@ impl Metrics {
         };
         Ok(Self(Arc::new(Inner {
             recorded: Recorded::new(&meter),
+            models: Models::new(&meter),
             limited: one(&names::LIMITED, SCOPES),
             fail_open: one(&names::FAIL_OPEN, Part::NAMES),
             refused: one(&names::CONNECTIONS_REFUSED, ConnectionRefused::NAMES),
@@ -227,6 +230,11 @@ impl Metrics {
         self.0.fail_open.add([part as usize], 1);
     }
 
+    /// A model was asked, and answered or not after so many seconds.
+    pub fn model(&self, model: &Arc<str>, call: ModelCall, seconds: f64) {
+        self.0.models.call(model, call, seconds);
+    }
+
     /// A panic was caught.
     pub fn panicked(&self) {
         self.0.panics.add(1);
@@ -319,7 +327,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Metrics, QueueDepth};
-    use crate::telemetry::labels::{ConnectionRefused, Handshake, ListenerKind, Part};
+    use crate::telemetry::labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part};
     use crate::telemetry::names::{self, Kind};
     use crate::types::{
         Accounted, Action, Decision, Dialect, Direction, Evidence, Family, Finding, Generation, Outcome, Record,
@@ -391,6 +399,7 @@ mod tests {
         metrics.watch_event_queue(|| QueueDepth { waiting: 3, capacity: 8 });
         metrics.watch_verdict_cache(|| 17);
         metrics.watch_history(|| (5, 3));
+        metrics.model(&Arc::from("guard"), ModelCall::Ok, 0.125);
         metrics
     }
 
@@ -431,6 +440,8 @@ mod tests {
             "portcullis_verdict_cache_entries 17",
             "portcullis_history_callers 5",
             "portcullis_history_conversations 3",
+            r#"portcullis_model_calls_total{model="guard",result="ok"} 1"#,
+            r#"portcullis_model_duration_seconds_sum{model="guard"} 0.125"#,
         ] {
             has(&text, line);
         }

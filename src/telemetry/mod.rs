@@ -9,6 +9,7 @@ mod grid;
 mod labels;
 mod live;
 mod metrics;
+mod models;
 pub mod names;
 mod otlp;
 mod process;
@@ -24,7 +25,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-pub use labels::{ConnectionRefused, Handshake, ListenerKind, Part};
+pub use labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part};
 pub use metrics::{Connection, InFlight, Metrics, QueueDepth};
 pub use names::Metric;
 pub use trace::Traces;

@@ -119,6 +119,10 @@ metrics! {
         {"upstream", "result"};
     /// Times a failing part was passed over, because the configuration says to fail open.
     FAIL_OPEN: Counter, "portcullis.fail_open" ["{event}"] => "portcullis_fail_open_total" {"part"};
+    /// Questions to other people's models, by how that went.
+    MODEL_CALLS: Counter, "portcullis.model.calls" ["{call}"] => "portcullis_model_calls_total" {"model", "result"};
+    /// Time from such a question to its answer, waiting included.
+    MODEL_SECONDS: Histogram(COARSE), "portcullis.model.duration" ["s"] => "portcullis_model_duration_seconds" {"model"};
     /// Spans of prompts looked up in the verdict cache.
     VERDICT_CACHE: Counter, "portcullis.verdict_cache" ["{lookup}"] => "portcullis_verdict_cache_total" {"result"};
     /// Verdicts in the cache.

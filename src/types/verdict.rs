@@ -133,6 +133,11 @@ impl Family {
             Self::Behaviour => "behaviour",
         }
     }
+
+    /// Whether it finds data, not attacks: an address in a prompt may have to be reported or replaced, and is no risk.
+    pub const fn is_data(self) -> bool {
+        matches!(self, Self::Privacy | Self::Secrets)
+    }
 }
 
 /// What a rule asks for when it matches, before thresholds and policy.

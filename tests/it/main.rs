@@ -19,6 +19,7 @@ mod history;
 mod hostile;
 mod leak;
 mod limits;
+mod models;
 mod rehearsal;
 mod reload;
 mod road;

@@ -1,5 +1,6 @@
 //! Loading and checking, on real files; publishing and reloading are in `reload`.
 
+mod models;
 mod reload;
 
 use std::collections::BTreeSet;

@@ -149,7 +149,7 @@ impl Fresh {
         let mut all: Vec<&Finding> = findings.iter().filter(is_fresh).collect();
         all.sort_by(|a, b| b.score.total_cmp(&a.score));
         let (mut points, mut floor, mut counted) = (0.0, Action::Score, Vec::new());
-        for finding in all.iter().filter(|finding| !score::is_data(finding.family)) {
+        for finding in all.iter().filter(|finding| !finding.family.is_data()) {
             if !counted.contains(&&finding.rule) {
                 counted.push(&finding.rule);
                 points += finding.score;
@@ -174,7 +174,7 @@ fn is_event(finding: &Finding, thresholds: &Thresholds) -> bool {
 
 /// Whether an attack stands where only data should: in what a tool or a document says.
 fn is_untrusted(findings: &[Finding], asked: &Asked<'_>) -> bool {
-    let mut attacks = findings.iter().filter(|finding| !score::is_data(finding.family));
+    let mut attacks = findings.iter().filter(|finding| !finding.family.is_data());
     attacks.any(|finding| (asked.span)(finding.evidence.span).0.trust() == Trust::External)
 }
 
