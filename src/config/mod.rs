@@ -10,6 +10,7 @@ mod reload;
 mod snapshot;
 
 mod check;
+mod empty_is_none;
 mod env;
 mod history;
 mod keys;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::defaults::upstream;
+use super::empty_is_none;
 pub use super::history::History;
 pub use super::model_settings::Model;
 use super::units::{Size, Time};
@@ -590,28 +591,4 @@ pub struct Reload {
     pub debounce: Time,
     /// Also compare their contents this often, for file systems that send no events; 0 switches it off.
     pub poll: Time,
-}
-
-/// An optional value that has a default: TOML has no word for "none", so an empty string says it.
-mod empty_is_none {
-    use serde::de::{DeserializeOwned, Error as _};
-    use serde::{Deserialize as _, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => value.serialize(serializer),
-            None => serializer.serialize_str(""),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<T>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let text = toml::Value::String(text);
-        T::deserialize(text).map(Some).map_err(|error| D::Error::custom(error.message()))
-    }
 }
