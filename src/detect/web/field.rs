@@ -64,7 +64,7 @@ fn calls(text: &str) -> bool {
         let variable = before.strip_prefix('$').is_some_and(|rest| {
             !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         });
-        FUNCTIONS.contains(&name) || variable || before.ends_with(')') && text.starts_with('(')
+        FUNCTIONS.contains(name) || variable || before.ends_with(')') && text.starts_with('(')
     })
 }
 
@@ -81,11 +81,11 @@ fn command(text: &str) -> bool {
     let rest = rest.trim_start();
     let program = first.trim_start_matches(['{', '(']).split(',').next().unwrap_or_default();
     let program = program.rsplit('/').next().unwrap_or(program);
-    let known = RISKY.contains(&program);
+    let known = RISKY.contains(program);
     let option = rest
         .strip_prefix('-')
         .is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '-'));
-    let word = WORDS.contains(&program);
+    let word = WORDS.contains(program);
     let pointed = rest.starts_with(['/', '$', '~', '|', '>'])
         && !(word && rest.get(1..2).is_none_or(|next| next == " "))
         || rest.contains(":\\")

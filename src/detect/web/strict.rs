@@ -123,13 +123,13 @@ fn command(text: &str) -> bool {
         return false;
     }
     let (program, rest) = text.split_once(' ').map_or((text, ""), |(program, rest)| (program, rest.trim()));
-    let known = RISKY.contains(&program);
-    let words = WORDS.contains(&program);
+    let known = RISKY.contains(program);
+    let words = WORDS.contains(program);
     let first = rest.split(' ').next().unwrap_or_default();
     let single = !rest.is_empty() && first.len() == rest.len();
-    let next = RISKY.contains(&first) && !WORDS.contains(&first);
+    let next = RISKY.contains(first) && !WORDS.contains(first);
     match program {
-        _ if rest.is_empty() => known && TELLING.contains(&program) && !words && program.len() > 4 || is_cmdlet(text),
+        _ if rest.is_empty() => known && TELLING.contains(program) && !words && program.len() > 4 || is_cmdlet(text),
         "curl" | "wget" | "ping" | "nslookup" | "dig" | "telnet" | "fetch" | "lynx" | "host" => {
             single && first.contains('.') && !first.ends_with('.') && first.len() > 4
         }
