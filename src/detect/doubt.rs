@@ -41,7 +41,9 @@ pub(super) fn about(text: &str, start: usize, end: usize) -> Vec<Doubt> {
     let bytes = text.as_bytes();
     let before = bytes.get(start.saturating_sub(NEAR)..start).unwrap_or_default();
     let after = bytes.get(end..(end + NEAR).min(bytes.len())).unwrap_or_default();
-    let near = bytes.get(start.saturating_sub(NEAR)..(end + NEAR).min(bytes.len())).unwrap_or_default();
+    // A match may be a whole document: its beginning speaks for it.
+    let within = end.min(start.saturating_add(NEAR));
+    let near = [bytes.get(start.saturating_sub(NEAR)..within).unwrap_or_default(), after];
     let says = |words: &LazyLock<Option<Regex>>, part: &[u8]| words.as_ref().is_some_and(|words| words.is_match(part));
     let mut doubts = Vec::new();
     if is_quoted(before, after) {
@@ -52,8 +54,9 @@ pub(super) fn about(text: &str, start: usize, end: usize) -> Vec<Doubt> {
     if talks || says(&ATTACKS, before) || says(&ATTACKS, after) {
         doubts.push(Doubt::Discussed);
     }
-    let signs = near.iter().filter(|byte| b";{}()=<>[]$|".contains(byte)).count();
-    if signs * 100 > CODE * near.len() || says(&WORK, near) {
+    let signs = near.iter().copied().flatten().filter(|byte| b";{}()=<>[]$|".contains(byte)).count();
+    let length: usize = near.iter().map(|part| part.len()).sum();
+    if signs * 100 > CODE * length || near.iter().any(|part| says(&WORK, part)) {
         doubts.push(Doubt::Technical);
     }
     doubts

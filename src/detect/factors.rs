@@ -187,7 +187,7 @@ mod tests {
         assert!(around.risk < 0.6 && around.recommended == Recommendation::Monitor, "{}", around.risk);
         let history = Circumstances { history: 1.0, ..Circumstances::default() };
         let quiet = verdict(Vec::new(), history);
-        assert_eq!((quiet.decision, quiet.recommended), (Decision::Allow, Recommendation::Ignore));
+        assert_eq!((quiet.decision, quiet.recommended), (Decision::Allow, Recommendation::None));
         assert!(quiet.findings.is_empty() && quiet.factors.history > 0.2);
         // Three points pass, and the worst of circumstances makes a flag of them; five stay one, and six become a block.
         assert_eq!(verdict(content(3.0), worst()).decision, Decision::Flag);

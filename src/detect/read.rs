@@ -117,7 +117,12 @@ impl RuleSet {
             out.extend(self.finding(rule, evidence).map(|finding| Finding {
                 score: points.unwrap_or(finding.score),
                 family: family.unwrap_or(finding.family),
-                doubts: doubt::about(text, start, end),
+                doubts: if points.is_some_and(|points| points < ATTACK) {
+                    // Nobody is accused of anything yet.
+                    Vec::new()
+                } else {
+                    doubt::about(text, start, end)
+                },
                 ..finding
             }));
         }

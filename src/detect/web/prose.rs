@@ -37,7 +37,7 @@ impl Prose {
             let weight = if word.is_ascii() { 1 } else { 1 + word.chars().count() / 8 };
             own.words += weight;
             own.words_without_sql += if kinds & KIND_SQL == 0 { weight } else { 0 };
-            own.asks |= kinds & KIND_ASKS != 0 || weight > 1 && UNSPACED.any(word);
+            own.asks |= kinds & KIND_ASKS != 0 || !word.is_ascii() && UNSPACED.any(word);
             opens |= first && kinds & KIND_OPENS != 0;
             own.technical |= kinds & KIND_TECHNICAL != 0;
             first = false;

@@ -99,6 +99,11 @@ fn bare(value: &Value<'_>, text: &str) -> Option<Confidence> {
     let (first, rest) = tokens.split_first()?;
     match first.kind {
         Kind::Number => {
+            // `1.e(union select`
+            let rest = match rest {
+                [open, next, ..] if open.kind == Kind::LeftParen && next.kind == Kind::Union => rest.get(1..)?,
+                _ => rest,
+            };
             let rare = value.place != Place::Tail && compares_rarely(rest);
             follows(rest, Context::Number).or_else(|| rare.then_some(Likely))
         }
