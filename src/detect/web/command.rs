@@ -116,11 +116,7 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
         return Some(if empty || encoded || field { Certain } else { Likely });
     }
     let (program, rest) = wrapped(after)?;
-<<<<<<< HEAD
-    let known = RISKY.contains(program.name.as_str()) || is_file_or_cmdlet(&program.name);
-=======
     let known = RISKY.contains(&program.name) || is_file_or_cmdlet(&program.name);
->>>>>>> web
     if !known {
         let spelled = program.name.len() > 1 && program.name.bytes().all(|byte| byte.is_ascii_alphanumeric());
         return (program.bent && spelled && kind == Separator::Inside && field).then_some(Likely);
@@ -129,17 +125,10 @@ fn judge(value: &Value<'_>, head: &str, kind: Separator, after: &str) -> Option<
     if rest.starts_with(',') && !program.bent {
         return None;
     }
-<<<<<<< HEAD
-    let filter = FILTERS.contains(program.name.as_str());
-    let arguments = rest.split([';', '|', '&', '\n', '`', ')']).next().unwrap_or_default().trim();
-    let telling = TELLING.contains(program.name.as_str());
-    let word = WORDS.contains(program.name.as_str());
-=======
     let filter = FILTERS.contains(&program.name);
     let arguments = rest.split([';', '|', '&', '\n', '`', ')']).next().unwrap_or_default().trim();
     let telling = TELLING.contains(&program.name);
     let word = WORDS.contains(&program.name);
->>>>>>> web
     let pointed = points(&program.name, arguments, word)
         || kind != Separator::Inside && (rest.starts_with(['`', '$']) || writes(&program.name, rest))
         || usual(&program.name, arguments);
@@ -257,19 +246,11 @@ fn field_program(value: &Value<'_>, text: &str) -> Option<Confidence> {
     }
     let (program, rest) = program(text)?;
     let arguments = rest.trim();
-<<<<<<< HEAD
-    let known = RISKY.contains(program.name.as_str()) && !FILTERS.contains(program.name.as_str());
-    let pointed =
-        arguments.starts_with(['-', '/', '$', '%', '~']) || arguments.contains("://") || arguments.contains("/etc/");
-    let path = text.starts_with("/bin/") || text.starts_with("/usr/bin/") || text.starts_with("/sbin/");
-    (known && (pointed || path) || path && RISKY.contains(program.name.as_str())).then_some(Likely)
-=======
     let known = RISKY.contains(&program.name) && !FILTERS.contains(&program.name);
     let pointed =
         arguments.starts_with(['-', '/', '$', '%', '~']) || arguments.contains("://") || arguments.contains("/etc/");
     let path = text.starts_with("/bin/") || text.starts_with("/usr/bin/") || text.starts_with("/sbin/");
     (known && (pointed || path) || path && RISKY.contains(&program.name)).then_some(Likely)
->>>>>>> web
 }
 
 /// Commands that reach out, take over or read accounts.

@@ -146,13 +146,7 @@ pub(super) fn wrapped(after: &str) -> Option<(Program, &str)> {
     }
     let inner = rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter.is_whitespace());
     match program(inner) {
-<<<<<<< HEAD
-        Some((program, rest)) if RISKY.contains(program.name.as_str()) && !inner.starts_with('-') => {
-            Some((program, rest))
-        }
-=======
         Some((program, rest)) if RISKY.contains(&program.name) && !inner.starts_with('-') => Some((program, rest)),
->>>>>>> web
         _ => Some((outer, rest)),
     }
 }
