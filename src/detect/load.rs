@@ -184,15 +184,11 @@ pub(super) fn definitions_of(text: &str) -> String {
 }
 
 /// The lists and macros of every source; they are known before any rule is read.
-/// Whether a document defines lists and macros.
-fn is_definition(text: &str) -> bool {
-    defines::is_one(text) && !threats::is_one(text)
-}
-
 fn defines(sources: &[Source], problems: &mut Vec<Problem>) -> Defines {
     let (mut defines, mut additions) = (Defines::default(), Vec::new());
     for (nth, source) in sources.iter().enumerate() {
-        for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| is_definition(text)) {
+        let own = |text: &str| defines::is_one(text) && !threats::is_one(text);
+        for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| own(text)) {
             defines.read(nth, &Lines::new(&source.name, first, text), text, &mut additions, problems);
         }
     }

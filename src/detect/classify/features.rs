@@ -5,15 +5,13 @@
 //! of that depends on what precedes it only, so the score of any window is a sum over its words.
 
 use super::lexicon::{Lexicon, Meaning};
+use super::spelling::{Spelt, character, spelt};
 
 /// Bits of a feature's number.
 pub const BITS: u32 = 20;
 
 /// Letters of a word whose spelling is looked at.
 const LONGEST: usize = 24;
-
-/// Letters that stand for a word's root.
-const ROOT: u32 = 5;
 
 /// Meaningful words remembered, and for how many words.
 const RECENT: usize = 4;
@@ -94,152 +92,6 @@ pub fn words(text: &str, mut each: impl FnMut(Word)) {
         each(Word { start: start as u32, end: end as u32, hash, root, ideograph, shape });
         (behind, start) = (end, end);
     }
-}
-
-/// Reads a word letter by letter: `letter`, of `class`, is its first, and `end` is behind it.
-#[inline(never)]
-fn spelt(text: &str, letter: char, class: Class, mut end: usize) -> Spelt {
-    let mut spelling = Spelling::default();
-    match class {
-        Class::Blank => {}
-        Class::Ideograph => spelling.add(letter),
-        Class::Letter => {
-            spelling.add(letter);
-            while let Some((next, after)) = character(text, end) {
-                if Class::of(next) == Class::Letter {
-                    spelling.add(next);
-                } else if next != '\'' {
-                    break;
-                }
-                end = after;
-            }
-        }
-        Class::Digit => {
-            // How long a number is matters, not which it is.
-            let digits = run(text, &mut end, |next| Class::of(next) == Class::Digit);
-            (0..=digits.min(12).ilog2()).for_each(|_| spelling.add('0'));
-        }
-        Class::Sign => {
-            spelling.add(letter);
-            if run(text, &mut end, |next| next == letter) > 2 {
-                spelling.add(letter);
-            }
-        }
-    }
-    let hash = spelling.hash();
-    let root = spelling.root.unwrap_or(hash);
-    Spelt { hash, root, letters: spelling.letters, capitals: spelling.capitals, end }
-}
-
-/// The character at a byte of `text`, and where the next one is.
-fn character(text: &str, at: usize) -> Option<(char, usize)> {
-    let byte = *text.as_bytes().get(at)?;
-    if byte.is_ascii() {
-        return Some((char::from(byte), at + 1));
-    }
-    let letter = text.get(at..)?.chars().next()?;
-    Some((letter, at + letter.len_utf8()))
-}
-
-/// How many characters, the one before `end` included, are alike; moves `end` behind them.
-fn run(text: &str, end: &mut usize, alike: impl Fn(char) -> bool) -> u32 {
-    let mut count = 1_u32;
-    while let Some((next, after)) = character(text, *end)
-        && alike(next)
-    {
-        count = count.saturating_add(1);
-        *end = after;
-    }
-    count
-}
-
-/// A word as it is read: its letters in lower case as UTF-8, eight bytes at a time.
-#[derive(Debug, Clone, Copy, Default)]
-struct Spelling {
-    hash: u64,
-    /// What is read of the next eight bytes, and how many of them.
-    chunk: u64,
-    filled: u32,
-    /// The hash of the first letters, once there are so many.
-    root: Option<u64>,
-    letters: u32,
-    capitals: u32,
-}
-
-impl Spelling {
-    fn add(&mut self, letter: char) {
-        self.capitals += u32::from(letter.is_ascii_uppercase());
-        for byte in folded_letter(letter).encode_utf8(&mut [0; 4]).bytes() {
-            self.chunk |= u64::from(byte) << (8 * self.filled);
-            self.filled += 1;
-            if self.filled == 8 {
-                (self.hash, self.chunk, self.filled) = (stir(self.hash, self.chunk), 0, 0);
-            }
-        }
-        self.letters += 1;
-        if self.letters == ROOT {
-            self.root = Some(self.hash());
-        }
-    }
-
-    fn hash(&self) -> u64 {
-        if self.filled == 0 { self.hash } else { stir(self.hash, self.chunk) }
-    }
-}
-
-/// A word that was read, and where it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Spelt {
-    hash: u64,
-    root: u64,
-    letters: u32,
-    capitals: u32,
-    end: usize,
-}
-
-impl Spelt {
-    /// A word of plain letters, read eight at a time. `None` where it holds anything else, or the text ends too soon
-    /// to tell.
-    #[inline(always)]
-    fn plain(text: &[u8], start: usize) -> Option<Self> {
-        /// The lowest bit of every byte.
-        const ONES: u64 = u64::MAX / 0xff;
-        const TOPS: u64 = 0x80 * ONES;
-        const CASE: u64 = 0x20 * ONES;
-        let (mut hash, mut root, mut letters, mut capitals) = (0, None, 0, 0);
-        let mut end = start;
-        loop {
-            let chunk = u64::from_le_bytes(*text.get(end..)?.first_chunk()?);
-            let low = chunk | CASE;
-            // The top bit of each byte that is no letter: below `a`, above `z` or not ASCII.
-            let seven = low & !TOPS;
-            let (from_a, above_z) = (seven + (0x80 - 0x61) * ONES, seven + (0x80 - 0x7b) * ONES);
-            let others = (!from_a | above_z | low) & TOPS;
-            let count = others.trailing_zeros() / 8;
-            let kept = u64::MAX.checked_shl(8 * count).map_or(u64::MAX, |beyond| !beyond);
-            let own = low & kept;
-            capitals += (!chunk & CASE & kept).count_ones();
-            letters += count;
-            if end == start && count >= ROOT {
-                root = Some(stir(0, own & !(u64::MAX << (8 * ROOT))));
-            }
-            if count > 0 {
-                hash = stir(hash, own);
-            }
-            end += count as usize;
-            if count < 8 {
-                let next = text.get(end)?;
-                let plain = next.is_ascii() && *next != b'\'';
-                return plain.then_some(Self { hash, root: root.unwrap_or(hash), letters, capitals, end });
-            }
-        }
-    }
-}
-
-/// The hash of a spelling with eight bytes more. Weaker than [`mix`], which every use of it goes through.
-const fn stir(hash: u64, chunk: u64) -> u64 {
-    let hash = (hash ^ chunk).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    hash ^ (hash >> 32)
 }
 
 /// What a character is to the classifier.
@@ -455,22 +307,6 @@ fn concepts(meaning: Meaning) -> impl Iterator<Item = u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_words_are_read_eight_letters_at_a_time_as_letter_by_letter() {
-        for word in ["a", "Is", "four", "FIVEs", "sixsix", "SevenXY", "eightabc", "NineLetts", "antidisestablishment"] {
-            let first = word.chars().next().unwrap();
-            for behind in [" ", ".", "@", "[", "`", "{", "\0", "\u{7f}", "9", "_", "-"] {
-                let text = format!("  {word}{behind}       ");
-                let plain = Spelt::plain(text.as_bytes(), 2).unwrap();
-                assert_eq!(plain.end, 2 + word.len(), "{text:?}");
-                assert_eq!(plain, spelt(&text, first, Class::Letter, 3), "{text:?}");
-            }
-            for behind in ["é", "'s", "", "ß ab"] {
-                assert!(Spelt::plain(format!("{word}{behind}").as_bytes(), 0).is_none(), "{word}{behind}");
-            }
-        }
-    }
 
     #[test]
     fn a_word_is_the_same_wherever_it_stands() {

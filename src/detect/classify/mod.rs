@@ -7,6 +7,7 @@
 pub mod features;
 pub mod lexicon;
 pub mod model;
+mod spelling;
 
 use std::ops::Range;
 
