@@ -211,8 +211,7 @@ impl Scanner {
             detect::judge(findings.to_vec(), &thresholds, self.rules.hash()).decision < Decision::Block
         };
         if !self.models.is_empty() && undecided(&findings) {
-            let inspect = &self.settings.inspect;
-            let scale = Scale { flag_at: inspect.flag_at, block_at: inspect.block_at };
+            let scale = Scale { flag_at: thresholds.flag_at, block_at: thresholds.block_at };
             let mut found = Vec::new();
             for model in self.models.iter() {
                 let asked = in_question(model.policy(), texts.iter().copied(), &findings);

@@ -83,10 +83,10 @@ impl Circumstances {
         if verdict.findings.is_empty() {
             return;
         }
-        let odds = if verdict.false_positive > 0.0 {
-            (verdict.false_positive / (1.0 - verdict.false_positive)).ln()
-        } else {
+        let odds = if verdict.steps.is_empty() {
             HARMLESS
+        } else {
+            (verdict.false_positive.max(f32::MIN_POSITIVE) / (1.0 - verdict.false_positive)).ln()
         };
         verdict.false_positive = 1.0 / (1.0 + (FALL * extra - odds).exp());
         let mut total = verdict.steps.pop().map_or(0.0, |step| step.points);

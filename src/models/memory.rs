@@ -31,10 +31,11 @@ impl Memory {
         hasher.update(who.tenant.unwrap_or_default().as_bytes()).update(&[0]);
         hasher.update(text.role.name().as_bytes()).update(&[0]);
         // Of a long text, what is read depends on it.
+        hasher.update(&(text.focus.len() as u64).to_le_bytes());
         for range in &text.focus {
             hasher.update(&(range.start as u64).to_le_bytes());
         }
-        hasher.update(&[0]).update(text.text.as_bytes());
+        hasher.update(text.text.as_bytes());
         Some(hasher.finalize().into())
     }
 

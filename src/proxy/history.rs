@@ -35,6 +35,8 @@ pub struct History {
 pub(super) struct Track {
     rules: Arc<RuleSet>,
     began: Instant,
+    /// Whose it is: the caller, or the end user it names.
+    asks: u64,
     caller: Option<Arc<Mutex<Past>>>,
     /// Whether the caller is a person whose requests each have a single turn: together they are a conversation.
     single: Option<Room>,
@@ -121,14 +123,14 @@ impl History {
         let speaks = matches!(prompt.dialect, Dialect::Chat | Dialect::Messages | Dialect::Completions);
         let alone = is_person && speaks && !prompt.spans.iter().any(|span| span.role == Role::Assistant);
         let single = (alone && settings.turns > 0).then_some(Room { turns: room.turns.min(SINGLE_TURNS), ..room });
-        Track { rules: Arc::clone(&snapshot.rules), began: self.began, caller: past, single, talk }
+        Track { rules: Arc::clone(&snapshot.rules), began: self.began, asks, caller: past, single, talk }
     }
 
     /// Whose requests are one caller's.
     fn owner(&self, caller: &Caller) -> u64 {
         let mut hasher = self.keys.build_hasher();
         match (caller.user.as_deref().or(caller.key.as_deref()), caller.address) {
-            (Some(name), _) => (caller.kind == CallerKind::Anonymous, name).hash(&mut hasher),
+            (Some(name), _) => (caller.kind, name).hash(&mut hasher),
             (None, Some(address)) => network(address).hash(&mut hasher),
             (None, None) => {}
         }
@@ -149,11 +151,9 @@ impl History {
 
     /// The verdict on a prompt in which `findings` were found, in the light of what is remembered; and remembers it.
     /// `enforced` says whether a block is carried out.
-    #[expect(clippy::too_many_arguments, reason = "everything a verdict depends on")]
     pub(super) fn judge(
         &self,
         track: &mut Track,
-        caller: &Caller,
         prompt: &Prompt<'_>,
         findings: Vec<Finding>,
         thresholds: &Thresholds,
@@ -161,9 +161,13 @@ impl History {
         enforced: bool,
     ) -> Verdict {
         if track.talk.is_none() && track.single.is_none() && !findings.is_empty() {
-            track.talk = self.by_first_turn(self.owner(caller), prompt);
+            track.talk = self.by_first_turn(track.asks, prompt);
         }
-        let new = New::of(prompt);
+        let mut new = New::of(prompt);
+        if track.talk.as_ref().is_some_and(|talk| talk.is_kept) {
+            // What the provider keeps is not sent again.
+            new.from = 0;
+        }
         let span = |span: SpanIndex| {
             let role = prompt.spans.get(span.0 as usize).map_or(Role::Parameter, |span| span.role);
             (role, span.0 as usize >= new.from)
@@ -267,7 +271,10 @@ impl<'p, 'b> New<'p, 'b> {
     }
 
     fn print(&self) -> Option<Print> {
-        Print::of(&self.last()?.text)
+        let mut turns = self.user_turns();
+        let (first, second) = (turns.next()?, turns.next());
+        let Some(second) = second else { return Print::of(first) };
+        Print::of(&[first, second].into_iter().chain(turns).collect::<Vec<_>>().join("\n"))
     }
 
     /// Where what is found about the caller is reported.
@@ -317,6 +324,21 @@ mod tests {
     }
 
     #[test]
+    fn a_print_is_of_everything_the_user_newly_says() {
+        let print = |texts: &[&str]| {
+            let messages: Vec<_> =
+                texts.iter().map(|text| serde_json::json!({"role": "user", "content": text})).collect();
+            let body = serde_json::json!({"model": "m", "messages": messages}).to_string();
+            New::of(&read_prompt(Dialect::Chat, body.as_bytes(), &Limits::default()).unwrap()).print()
+        };
+        let last = "Please answer the question above in full.";
+        assert!(print(&[last]).is_some());
+        assert_ne!(print(&["How do I bake bread at home?", last]), print(&["How do I open a lock?", last]));
+        assert_eq!(print(&["How do I open a lock?", last]), print(&["How do I open a lock?", last]));
+        assert!(print(&["How do I open a lock?", "ok?"]).is_some());
+    }
+
+    #[test]
     fn callers_are_told_apart_by_user_then_by_network() {
         let history = History::new(&settings::History::default());
         let caller = |user: Option<&str>, address: &str| Caller {
@@ -330,6 +352,8 @@ mod tests {
         assert_ne!(of(Some("a"), "192.0.2.1"), of(Some("b"), "192.0.2.1"));
         assert_ne!(of(None, "192.0.2.1"), of(None, "192.0.2.2"));
         assert_eq!(of(None, "2001:db8::1"), of(None, "2001:db8::2"));
+        let certified = Caller { kind: CallerKind::Certificate, ..caller(Some("a"), "192.0.2.1") };
+        assert_ne!(of(Some("a"), "192.0.2.1"), history.owner(&certified), "a name in another register");
         assert!(history.is_empty());
     }
 }

@@ -227,7 +227,7 @@ async fn verdict(
     let enforced = plan.mode == Mode::Enforce;
     let undecided = || detect::judge(findings.clone(), &at, rules.hash()).decision < Decision::Block;
     if !snapshot.models.is_empty() && undecided() {
-        let asked = Box::pin(second::opinions(snapshot, caller, flight, prompt, &mut findings)).await;
+        let asked = Box::pin(second::opinions(snapshot, caller, flight, prompt, &at, &mut findings)).await;
         if asked.is_err() {
             // To monitor is to block nothing, whatever fails.
             if enforced {
@@ -236,7 +236,7 @@ async fn verdict(
             flight.metrics().failed_open(Part::Models);
         }
     }
-    let verdict = shared.history.judge(&mut track, caller, prompt, findings, &at, flight.is_retry(), enforced);
+    let verdict = shared.history.judge(&mut track, prompt, findings, &at, flight.is_retry(), enforced);
     flight.follow(track);
     Ok(verdict)
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::inspect::tenant;
 use super::record::Flight;
 use crate::config::Snapshot;
+use crate::detect::Thresholds;
 use crate::models::{Models, Scale, Who, in_question};
 use crate::telemetry::{ModelCall, Part};
 use crate::types::{Caller, Finding};
@@ -24,12 +25,12 @@ pub(super) async fn opinions(
     caller: &Caller,
     flight: &Flight,
     prompt: &Prompt<'_>,
+    thresholds: &Thresholds,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Unanswered> {
     let id = flight.id();
     let who = Who { request: &id.0, tenant: tenant(caller).map(|user| &**user) };
-    let inspect = &snapshot.settings.inspect;
-    let scale = Scale { flag_at: inspect.flag_at, block_at: inspect.block_at };
+    let scale = Scale { flag_at: thresholds.flag_at, block_at: thresholds.block_at };
     let started = Instant::now();
     let models: &Models = &snapshot.models;
     let mut asked = Vec::new();

@@ -81,6 +81,8 @@ labels! {
         TooMuch = "too_much",
         /// The service is left alone for a while after several failures.
         BreakerOpen = "breaker_open",
+        /// The service did not want this text: a status from 400 on that is not about who asks or how often.
+        Refused = "refused",
         /// The service could not be reached, or broke off.
         Unreachable = "unreachable",
         /// The service answered with another status than 200.

@@ -20,6 +20,9 @@ const PRINTS: usize = 16;
 const REPEATS_WITHIN: u64 = 600_000;
 const VARIANTS_WITHIN: u64 = 1_800_000;
 
+/// How long after a prompt a client library is believed that it sends it again, in milliseconds.
+const RETRY: u64 = 120_000;
+
 /// Where each sign begins to count, and where it is at its strongest.
 const REPEATS: (f32, f32) = (5.0, 12.0);
 const VARIANTS: (f32, f32) = (3.0, 8.0);
@@ -117,8 +120,9 @@ impl Signs {
 
 impl Caller {
     /// Whether it asked the same a moment ago. A client library that says it sends something again is believed no further.
-    pub(super) fn asked_before(&self, print: Option<&Print>) -> bool {
-        print.is_some_and(|print| self.prints.iter().any(|known| known.print.is(print)))
+    pub(super) fn asked_before(&self, now: Moment, print: Option<&Print>) -> bool {
+        let same = |known: &Known, print: &Print| now.since(known.at) <= RETRY && known.print.is(print);
+        print.is_some_and(|print| self.prints.iter().any(|known| same(known, print)))
     }
 
     /// Counts a request and compares it with those before. A client library's own retry is no request of the caller's.
@@ -158,6 +162,7 @@ impl Caller {
     /// Something was found in an answer, after the request was closed.
     pub(super) fn answered(&mut self, now: Moment, entry: Entry) {
         if entry.denied {
+            self.found.add(now, SHARE, 1.0);
             self.denied.add(now, SHARE, 1.0);
             self.attacks.add(now, ATTACKS, 1.0);
         }

@@ -75,7 +75,7 @@ pub fn judge_request(
     let now = asked.now;
     let mut around = Circumstances { is_untrusted: is_untrusted(&findings, asked), ..Circumstances::default() };
     let fresh = Fresh::of(&findings, asked, thresholds);
-    let known = caller.as_ref().is_some_and(|caller| caller.asked_before(asked.print.as_ref()));
+    let known = caller.as_ref().is_some_and(|caller| caller.asked_before(now, asked.print.as_ref()));
     let is_retry = asked.is_retry && known;
     if let Some(caller) = &mut caller {
         let signs = caller.ask(now, asked.print.as_ref(), is_retry);

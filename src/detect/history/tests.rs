@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::log::Entry;
 use super::{Asked, Caller, Conversation, Moment, Print, judge_answer, judge_request};
 use crate::detect::{Budget, RuleSet, Source, Thresholds, judge};
 use crate::types::{Decision, Evidence, Finding, Role, SpanIndex, Verdict};
@@ -252,4 +253,26 @@ fn mistakes_in_rules_over_time_are_told_with_their_place() {
     assert_eq!(dangling.len(), 1);
     assert!(dangling[0].to_string().contains("PC-TEST-0006.events: no rule in force has the id PC-TEST-0099"));
     assert!(rules(RULES).unwrap().dangling().is_empty());
+}
+
+#[test]
+fn a_repetition_is_a_retry_for_a_while_only() {
+    let mut talk = Talk::new();
+    talk.ask(0, "What would be a good name for a small bakery by the sea?");
+    let print = Print::of("What would be a good name for a small bakery by the sea?");
+    let known = |seconds: u64| talk.caller.asked_before(Moment(talk.now + seconds * 1_000), print.as_ref());
+    assert!(known(5) && !known(600));
+    assert!(!talk.caller.asked_before(Moment(talk.now), None));
+}
+
+#[test]
+fn answers_that_are_cut_are_a_history_by_themselves() {
+    let mut talk = Talk::new();
+    for round in 0..8 {
+        talk.ask(20, &format!("Tell me something about the town number {round} and its harbour."));
+        let mut entry = Entry::of(Moment(talk.now), std::iter::empty());
+        entry.denied = true;
+        talk.caller.answered(Moment(talk.now), entry);
+    }
+    assert!(talk.caller.history(Moment(talk.now)) > 0.3);
 }

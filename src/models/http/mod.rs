@@ -131,6 +131,8 @@ where
         let answer = asked.unwrap_or_else(|_| Err(Failure::timeout()));
         match &answer {
             Ok(_) => self.breaker.succeeded(),
+            // What it refuses is the caller's doing: it lives, and must not be taken from everybody else.
+            Err(failure) if failure.call == ModelCall::Refused => self.breaker.succeeded(),
             Err(failure) => {
                 if self.breaker.failed(Instant::now()) {
                     tracing::warn!(model = %self.name, %failure, "a model is left alone for a while");
@@ -157,7 +159,9 @@ where
         })?;
         let status = response.status().as_u16();
         if status != 200 {
-            return Err(Failure::new(ModelCall::Status, format!("status {status}")));
+            let refused = (400..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 429);
+            let call = if refused { ModelCall::Refused } else { ModelCall::Status };
+            return Err(Failure::new(call, format!("status {status}")));
         }
         let body = Limited::new(response.into_body(), self.max_answer).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {

@@ -110,6 +110,9 @@ impl Classifier {
             }
             let inputs: Vec<_> = together.iter().map(|(_, window)| window.clone()).collect();
             let outputs = self.network.run(&inputs).map_err(broke)?;
+            if outputs.len() != together.len() {
+                return Err(broke(format!("{} rows for {} windows", outputs.len(), together.len())));
+            }
             for ((at, window), outputs) in together.iter().zip(outputs) {
                 let (probability, label) = self.labels.judge(&outputs);
                 if let Some(worst) = scores.get_mut(*at).filter(|worst| probability > worst.probability) {
