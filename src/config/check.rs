@@ -228,6 +228,20 @@ fn inspect(check: &mut Check<'_>, settings: &Settings) {
     check.require(inspect.block_at <= 100_000, &at("block_at"), "may be 100000 at most");
     check.require((1..=100).contains(&inspect.strict_percent), &at("strict_percent"), "must be between 1 and 100");
     check.sizes("inspect", &[("yield_every", inspect.yield_every)]);
+    let recommend = &inspect.recommend;
+    let at_recommend = |key| KeyPath::of(&["inspect", "recommend", key]);
+    let levels = [
+        ("block", recommend.block),
+        ("investigate", recommend.investigate),
+        ("monitor", recommend.monitor),
+        ("ignore", recommend.ignore),
+    ];
+    for (key, level) in levels {
+        check.require((0.0..=1.0).contains(&level), &at_recommend(key), "must be between 0 and 1");
+    }
+    for [(above, high), (key, low)] in levels.array_windows() {
+        check.require(low <= high, &at_recommend(key), &format!("must not be above inspect.recommend.{above}"));
+    }
     let history = &inspect.history;
     let at_history = |key| KeyPath::of(&["inspect", "history", key]);
     for (key, value, most) in [

@@ -79,7 +79,8 @@ pub struct Model {
     pub max_passage: Size,
     /// Service: bytes of an answer.
     pub max_answer: Size,
-    /// Service: failures in a row after which it is left alone.
+    /// Service: failures in a row after which it is left alone. A text that it refuses (a status such as 413 or 422) is
+    /// none of them.
     pub breaker_failures: u32,
     /// Service: for how long; then it is tried with one question.
     pub breaker_pause: Time,

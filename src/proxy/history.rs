@@ -112,8 +112,6 @@ impl History {
         let talk = talk.map(|conversations| {
             let named = prompt.conversation.as_deref();
             let key = named.or(prompt.previous.as_deref()).map(|id| self.keys.hash_one((owner, id)));
-            let room =
-                Room { turns: settings.turns, bytes: usize::try_from(settings.turn_bytes.get()).unwrap_or(usize::MAX) };
             let now =
                 key.and_then(|key| conversations.get(&key)).map_or_else(Conversation::default, |now| (*now).clone());
             let (conversations, keys) = (conversations.clone(), self.keys.clone());

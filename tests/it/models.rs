@@ -239,6 +239,20 @@ async fn to_monitor_is_to_refuse_nothing() {
 }
 
 #[tokio::test]
+async fn texts_that_a_service_refuses_do_not_take_it_from_others() {
+    let (provider, detector) = (provider().await, Mock::start(vec![]).await);
+    let keys = "when = \"always\"\nremember = 0\nbreaker_failures = 2\nbreaker_pause = \"1h\"\n";
+    let gateway = gateway(&provider, &detector, keys).await;
+    detector.play(answers::json_body(422, &json!({})));
+    for _ in 0..5 {
+        gateway.send(ask("harmless")).await.assert_error(503, "guardrail_unavailable");
+    }
+    assert_eq!(gateway.metric("portcullis_model_calls_total", &["result=\"refused\""]).await, 5.0);
+    detector.play_with(judge);
+    assert_eq!(gateway.send(ask("harmless")).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_service_that_goes_on_failing_is_left_alone_and_tried_again() {
     let (provider, detector) = (provider().await, Mock::start(vec![Act::Reset]).await);
     let keys = "when = \"always\"\nremember = 0\nbreaker_failures = 3\nbreaker_pause = \"700ms\"\n";

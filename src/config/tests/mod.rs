@@ -268,6 +268,8 @@ fn keys_routes_and_thresholds_are_checked() {
     );
     only("[[routes]]\npath = \"/a\"\nupstream = \"nowhere\"\n", "there is no upstream `nowhere`: known are rehearsal");
     only("[inspect]\nstrict_percent = 0\n", "must be between 1 and 100");
+    only("[inspect.recommend]\nblock = 2.0\n", "must be between 0 and 1");
+    only("[inspect.recommend]\nmonitor = 0.8\n", "must not be above inspect.recommend.investigate");
     only("[telemetry]\ntrace_ratio = 1.5\n", "must be between 0 and 1");
     only("[telemetry]\nlog = \"portcullis=loud\"\n", "is not a filter");
     only(

@@ -6,6 +6,7 @@ use super::code_names::{SURE, WRITTEN};
 use super::list::list;
 
 list!(SURE_LIST, SURE);
+list!(WRITTEN_LIST, WRITTEN);
 
 /// Whether a reading of a value is code of a server.
 pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
@@ -18,9 +19,10 @@ pub(super) fn look(value: &Value<'_>, text: &str) -> Option<Confidence> {
     if breaks_out(text) {
         return Some(if value.place == Place::Field { Certain } else { Likely });
     }
-    let mut found = SURE_LIST.each(text).filter_map(|at| SURE.get(at)).peekable();
-    found.peek()?;
-    let written = found.all(|part| WRITTEN.contains(part));
+    let written = !SURE_LIST.any(text);
+    if written && !WRITTEN_LIST.any(text) {
+        return None;
+    }
     let short = text.len() <= 200 && text.lines().count() <= 2;
     let words = text.split_whitespace().count();
     match value.place {

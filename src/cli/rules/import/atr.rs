@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use super::sigma::{list, severity};
-use super::{Found, documents};
+use super::{Found, documents, draft, name};
 use crate::detect::Directions;
 use crate::types::Family;
 
@@ -36,18 +36,12 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>, String> {
 
 fn one(nth: usize, rule: &Value) -> Found {
     let text = |key: &str| rule.get(key).and_then(Value::as_str);
-    let name = text("id").or(text("title")).map_or_else(|| format!("document {}", nth + 1), str::to_owned);
+    let name = name(nth, rule);
     let told = |reason: String| (name.clone(), reason);
     let at = |path: &str| rule.pointer(path);
     let category = at("/tags/category").and_then(Value::as_str).unwrap_or_default();
     let subcategory = at("/tags/subcategory").and_then(Value::as_str).unwrap_or_default();
-    let mut draft = Draft::new(name.clone(), family(category, subcategory));
-    if let Some(title) = text("title") {
-        draft.title = title.to_owned();
-    }
-    if let Some(description) = text("description") {
-        draft.gain = description.split_whitespace().collect::<Vec<_>>().join(" ");
-    }
+    let mut draft = draft(&name, family(category, subcategory), rule);
     draft.severity = severity(text("severity"));
     for catalogue in ["owasp_llm", "owasp_agentic", "mitre_atlas", "mitre_attack"] {
         let ids = list(at(&format!("/references/{catalogue}")));

@@ -73,6 +73,25 @@ fn documents(text: &str) -> Result<Vec<serde_json::Value>, String> {
     if documents.is_empty() { Err("it holds no rule".into()) } else { Ok(documents) }
 }
 
+/// What a document calls itself.
+fn name(nth: usize, rule: &serde_json::Value) -> String {
+    let text = |key: &str| rule.get(key).and_then(serde_json::Value::as_str);
+    text("id").or(text("title")).map_or_else(|| format!("document {}", nth + 1), str::to_owned)
+}
+
+/// A draft with the title and description of a document.
+fn draft(name: &str, family: Family, rule: &serde_json::Value) -> Draft {
+    let text = |key: &str| rule.get(key).and_then(serde_json::Value::as_str);
+    let mut draft = Draft::new(name.to_owned(), family);
+    if let Some(title) = text("title") {
+        draft.title = title.to_owned();
+    }
+    if let Some(description) = text("description") {
+        draft.gain = description.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    draft
+}
+
 /// Imports the rules of one file; `next` is the number of the next id, and is moved on.
 ///
 /// # Errors

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::draft::Draft;
-use super::{Found, documents, strings};
+use super::{Found, documents, draft, name, strings};
 use crate::types::{Family, Severity};
 
 /// Fields that hold what is said to a model. A request has no others.
@@ -40,15 +39,9 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>, String> {
 
 fn one(nth: usize, rule: &Value) -> Found {
     let text = |key: &str| rule.get(key).and_then(Value::as_str);
-    let name = text("id").or(text("title")).map_or_else(|| format!("document {}", nth + 1), str::to_owned);
+    let name = name(nth, rule);
     let told = |reason: String| (name.clone(), reason);
-    let mut draft = Draft::new(name.clone(), Family::MaliciousInput);
-    if let Some(title) = text("title") {
-        draft.title = title.to_owned();
-    }
-    if let Some(description) = text("description") {
-        draft.gain = description.split_whitespace().collect::<Vec<_>>().join(" ");
-    }
+    let mut draft = draft(&name, Family::MaliciousInput, rule);
     draft.severity = severity(text("level"));
     draft.false_positives = list(rule.get("falsepositives"));
     let attack =
