@@ -100,7 +100,7 @@ mod tests {
     use crate::types::{Action, CallerKind, Evidence, Family, RuleId, Severity, SpanIndex};
 
     fn caller(user: &str) -> Caller {
-        Caller { address: None, key: None, user: Some(Arc::from(user)), kind: CallerKind::Key }
+        Caller { user: Some(Arc::from(user)), kind: CallerKind::Key, ..Caller::default() }
     }
 
     #[test]

@@ -341,9 +341,9 @@ mod tests {
         let history = History::new(&settings::History::default());
         let caller = |user: Option<&str>, address: &str| Caller {
             address: Some(address.parse().unwrap()),
-            key: None,
             user: user.map(Arc::from),
             kind: if user.is_some() { CallerKind::Key } else { CallerKind::Anonymous },
+            ..Caller::default()
         };
         let of = |user, address| history.owner(&caller(user, address));
         assert_eq!(of(Some("a"), "192.0.2.1"), of(Some("a"), "192.0.2.2"));

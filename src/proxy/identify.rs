@@ -33,7 +33,7 @@ pub(super) fn caller(
     headers: &HeaderMap,
 ) -> Result<Caller, Refusal> {
     let identity = &snapshot.settings.identity;
-    let mut caller = Caller { address, key: None, user: None, kind: CallerKind::Anonymous };
+    let mut caller = Caller { address, ..Caller::default() };
     if let Some(subject) = peer.tls.as_ref().and_then(|tls| tls.client_subject.clone()) {
         caller.user = Some(subject);
         caller.kind = CallerKind::Certificate;

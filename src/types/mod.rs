@@ -1,17 +1,21 @@
 //! Floor 0: the vocabulary. Plain data that every room may use; it imports no other room.
 
+pub mod access;
 pub mod answer;
 pub mod caller;
 pub mod dialect;
 pub mod ids;
+pub mod order;
 pub mod record;
 pub mod secret;
 pub mod verdict;
 
+pub use access::AccessRole;
 pub use answer::{Channel, ChannelKind, FinishReason, Usage};
 pub use caller::{Caller, CallerKind};
 pub use dialect::{ApiFamily, Dialect, Place, Role, Trust};
 pub use ids::{Generation, RequestId, RuleId, RuleSetHash, SpanIndex};
+pub use order::{Measure, Order, Subject};
 pub use record::{Accounted, Durations, Event, Outcome, Record, ReloadOutcome, Uninspected};
 pub use secret::Secret;
 pub use verdict::{

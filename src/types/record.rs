@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, CallerKind, Decision, Dialect, FinishReason, Generation, RequestId, Usage, Verdict};
+use super::{Caller, Decision, Dialect, FinishReason, Generation, RequestId, Usage, Verdict};
 
 /// What the data path and the reloader tell the control side.
 #[derive(Debug, Clone)]
@@ -185,6 +185,14 @@ pub struct Record {
     pub finish: Option<FinishReason>,
     /// Tokens, where the provider said.
     pub usage: Option<Usage>,
+    /// Whether `usage` is the gateway's own count, because the provider gave none.
+    pub estimated: bool,
+    /// What it cost by the price table, in billionths of a US dollar; `None` where the model has no price.
+    pub cost: Option<u64>,
+    /// The policy that decided how it was treated.
+    pub policy: Option<Arc<str>>,
+    /// The standing order that refused or cut it.
+    pub order: Option<Arc<str>>,
     /// Where the time went.
     pub micros: Durations,
     /// The Snapshot that decided.
@@ -201,7 +209,7 @@ impl Record {
         Self {
             time,
             id,
-            caller: Caller { address: None, key: None, user: None, kind: CallerKind::Anonymous },
+            caller: Caller::default(),
             method: empty(),
             path: empty(),
             dialect: None,
@@ -221,6 +229,10 @@ impl Record {
             held_max: 0,
             finish: None,
             usage: None,
+            estimated: false,
+            cost: None,
+            policy: None,
+            order: None,
             micros: Durations::default(),
             generation,
             retry: 0,
