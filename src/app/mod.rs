@@ -121,6 +121,7 @@ impl Gateway {
             cache: VerdictCache::new(settings.inspect.verdict_cache, random_key()),
             prompts: PromptCache::new(settings.inspect.prompt_cache.get(), random_key()),
             history: History::new(&settings.inspect.history),
+            live: Arc::default(),
             tls: Arc::new(TlsConfigs::default()),
         });
         let cache = Arc::clone(&shared);

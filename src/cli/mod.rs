@@ -5,6 +5,7 @@ mod config;
 mod eval;
 mod names;
 mod output;
+mod policy;
 mod remote;
 mod rules;
 mod scan;
@@ -53,6 +54,9 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Train the classifier on texts, and say how it does on sources it has not seen
     Train(train::TrainArgs),
+    /// List policies, and explain which one a request gets
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Tell a running gateway to reload, and say how that went
     Reload(remote::RemoteArgs),
     /// Ask a running gateway whether it is ready: exit code 0 if so
@@ -100,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Eval(args) => eval::run(&source, &args, &mut out),
         Command::Rules(command) => rules::run(&source, &command, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
+        Command::Policy(command) => policy::run(&source, &command, &mut out),
         Command::Reload(args) => remote::reload(&source, &args, &mut out),
         Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),
         Command::Config(command) => config::run(&source, &command, &mut out),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::settings::{
     BlockMode, Body, ClientAuth, History, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
-    OnUninspected, Ops, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules, SecurityMode, Server, Settings,
-    Telemetry, Tls, Upstream, UpstreamKind,
+    OnUninspected, Ops, PolicyFiles, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules, SecurityMode, Server,
+    Settings, Telemetry, Tls, Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
@@ -35,6 +35,8 @@ impl Default for Settings {
             inspect: Inspect::default(),
             rules: Rules::default(),
             models: BTreeMap::new(),
+            policy: PolicyFiles::default(),
+            policies: Vec::new(),
             upstreams: BTreeMap::new(),
             routes: Vec::new(),
             record: RecordFile::default(),
@@ -222,6 +224,7 @@ impl Upstream {
             max_idle: upstream::max_idle(),
             idle_connection_timeout: upstream::idle_connection(),
             http2: false,
+            ask_usage: true,
         }
     }
 }
@@ -241,6 +244,9 @@ pub(super) mod upstream {
     }
     pub(in crate::config) fn total_timeout() -> Time {
         Time::from_secs(1800)
+    }
+    pub(in crate::config) fn ask_usage() -> bool {
+        true
     }
     pub(in crate::config) fn retries() -> u32 {
         2

@@ -10,6 +10,7 @@ use super::check::{self, Check};
 use super::env::{self, Environment};
 use super::keys::{self, KeyTable};
 use super::models::{self, ModelSources};
+use super::policies::{self, Policies};
 use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
@@ -40,6 +41,8 @@ pub struct Loaded {
     pub upstreams: Arc<Upstreams>,
     /// Which request goes where.
     pub routes: Arc<Routes>,
+    /// Who gets what treatment.
+    pub policies: Arc<Policies>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
     /// Peers whose forwarding headers are believed.
@@ -191,6 +194,7 @@ impl Source {
         let keys = keys::check(&mut check, &settings.identity);
         let upstreams = upstreams::check(&mut check, &settings, &self.environment);
         let routes = routes::check(&mut check, &settings, &upstreams);
+        let policies = policies::check(&mut check, &settings);
         let models = models::check(&mut check, &settings, &self.environment);
         let rules = rules::read(&mut check, &settings.rules);
         problems.append(&mut check.problems);
@@ -210,6 +214,7 @@ impl Source {
             settings: Arc::new(settings),
             upstreams: Arc::new(upstreams),
             routes: Arc::new(routes),
+            policies: Arc::new(policies),
             keys: Arc::new(keys),
             tls: Arc::new(tls),
             warnings,

@@ -1,5 +1,6 @@
 //! Files -> raw -> checked -> Snapshot; a reload prepares (may fail), then publishes (cannot).
 
+pub mod policies;
 pub mod settings;
 pub mod units;
 
@@ -12,16 +13,19 @@ mod snapshot;
 mod check;
 mod empty_is_none;
 mod env;
+mod glob;
 mod history;
 mod keys;
 mod model_settings;
 mod models;
+mod orders;
 mod problem;
 mod read;
 mod routes;
 mod rules;
 mod tls;
 mod tree;
+mod upstream_settings;
 mod upstreams;
 mod watch;
 
@@ -29,8 +33,11 @@ mod watch;
 mod tests;
 
 pub use env::Environment;
+pub use glob::Globs;
 pub use keys::{KeyTable, digest, hex};
 pub use load::{Loaded, Source, load};
+pub use orders::{Orders, Standing};
+pub use policies::{Asking, Policies, Policy};
 pub use problem::Problem;
 pub use read::{Fingerprint, Watched};
 pub use reload::{ReloadTask, Reloader};

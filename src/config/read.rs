@@ -118,6 +118,25 @@ impl Reader {
         RuleFiles { files, bad }
     }
 
+    /// The files of a directory whose names end so, in order; those whose names begin with a dot are skipped.
+    pub(super) fn files_in(&mut self, directory: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
+        self.watched.folders.insert(directory.to_owned());
+        let cannot = |error: std::io::Error| format!("the directory cannot be read: {error}");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory).map_err(cannot)? {
+            let path = entry.map_err(cannot)?.path();
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden && path.extension().is_some_and(|own| own == extension) {
+                found.push(path);
+            }
+            if found.len() > MAX_RULE_FILES {
+                return Err(format!("there may be {MAX_RULE_FILES} files at most"));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Reads one rule file, whatever its name.
     pub(super) fn rule_file(&mut self, path: &Path) -> RuleFiles {
         match self.limited(path, MAX_RULE_FILE) {

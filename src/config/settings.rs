@@ -6,15 +6,16 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::defaults::upstream;
 use super::empty_is_none;
 pub use super::history::History;
 pub use super::model_settings::Model;
+pub use super::policies::settings::{PolicyFiles, PolicySettings};
 use super::units::{Size, Time};
+pub use super::upstream_settings::{ApiKey, Upstream, UpstreamKind};
 use crate::detect::{Levels, Thresholds};
-use crate::types::{Action, Secret, Severity};
+use crate::types::{Action, Severity};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +43,10 @@ pub struct Settings {
     pub rules: Rules,
     /// Other people's models, asked for a second opinion on prompts, by name.
     pub models: BTreeMap<String, Model>,
+    /// What holds for everybody, and where further policies stand.
+    pub policy: PolicyFiles,
+    /// Who gets what treatment, tried in order.
+    pub policies: Vec<PolicySettings>,
     /// Where requests may go, by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Exceptions to the built-in routes, tried in order before them.
@@ -319,13 +324,18 @@ pub struct Recommend {
 impl Inspect {
     /// What a verdict is measured against under `security`.
     pub fn thresholds(&self, security: SecurityMode) -> Thresholds {
+        self.thresholds_of((self.flag_at, self.block_at), security)
+    }
+
+    /// The same from other points to flag and to block at.
+    pub fn thresholds_of(&self, (flag_at, block_at): (u32, u32), security: SecurityMode) -> Thresholds {
         let scaled = |points: u32| match security {
             SecurityMode::Default | SecurityMode::Aware => points,
             SecurityMode::Strict => (points.saturating_mul(self.strict_percent) / 100).max(1),
         };
         let Recommend { block, investigate, monitor, ignore } = self.recommend;
         let recommend = Levels { block, investigate, monitor, ignore };
-        Thresholds { flag_at: scaled(self.flag_at), block_at: scaled(self.block_at), recommend }
+        Thresholds { flag_at: scaled(flag_at), block_at: scaled(block_at), recommend }
     }
 }
 
@@ -417,89 +427,6 @@ pub struct RuleOverride {
     /// Another severity.
     #[schemars(with = "Option<String>")]
     pub severity: Option<Severity>,
-}
-
-/// Where requests may go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Upstream {
-    /// Whose API it speaks.
-    pub kind: UpstreamKind,
-    /// Up to and including the version (`https://api.openai.com/v1`).
-    #[serde(default)]
-    pub base_url: Option<String>,
-    /// The provider's key, injected by the gateway.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub api_key: Option<ApiKey>,
-    /// An environment variable that holds it.
-    #[serde(default)]
-    pub api_key_env: Option<String>,
-    /// A file that holds it; read again at each reload.
-    #[serde(default)]
-    pub api_key_file: Option<PathBuf>,
-    /// Let the client's own credential travel on instead.
-    #[serde(default)]
-    pub forward_client_key: bool,
-    /// PEM file with further CAs, beside the platform's.
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    /// Until connected, TLS included.
-    #[serde(default = "upstream::connect_timeout")]
-    pub connect_timeout: Time,
-    /// From the request sent to the head of the answer.
-    #[serde(default = "upstream::first_byte_timeout")]
-    pub first_byte_timeout: Time,
-    /// Between two pieces of an answer.
-    #[serde(default = "upstream::idle_timeout")]
-    pub idle_timeout: Time,
-    /// The whole exchange.
-    #[serde(default = "upstream::total_timeout")]
-    pub total_timeout: Time,
-    /// Further attempts while nothing was sent twice (connection failures only).
-    #[serde(default = "upstream::retries")]
-    pub retries: u32,
-    /// Before the first of them; doubles each time.
-    #[serde(default = "upstream::retry_delay")]
-    pub retry_delay: Time,
-    /// Idle connections kept per worker.
-    #[serde(default = "upstream::max_idle")]
-    pub max_idle: usize,
-    /// How long an idle connection is kept.
-    #[serde(default = "upstream::idle_connection")]
-    pub idle_connection_timeout: Time,
-    /// Speak HTTP/2 with this upstream (over TLS it is negotiated; in clear it needs prior knowledge).
-    #[serde(default)]
-    pub http2: bool,
-}
-
-/// A provider's key as written in the file. It prints as `[redacted]`, whatever prints it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub struct ApiKey(pub Secret);
-
-impl From<String> for ApiKey {
-    fn from(key: String) -> Self {
-        Self(Secret::new(key))
-    }
-}
-
-impl Serialize for ApiKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
-    }
-}
-
-/// Whose API an upstream speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UpstreamKind {
-    /// Chat completions, responses, completions, embeddings, models.
-    Openai,
-    /// Messages.
-    Anthropic,
-    /// The built-in offline model: answers every dialect.
-    Rehearsal,
 }
 
 /// An exception to the built-in routes.

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 
 use super::keys::KeyTable;
 use super::load::Loaded;
+use super::orders::Orders;
+use super::policies::Policies;
 use super::problem::Problem;
 use super::read::Fingerprint;
 use super::routes::Routes;
@@ -35,16 +37,25 @@ pub struct Snapshot {
     pub upstreams: Arc<Upstreams>,
     /// Which request goes where.
     pub routes: Arc<Routes>,
+    /// Who gets what treatment.
+    pub policies: Arc<Policies>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
     /// Peers whose forwarding headers are believed.
     pub trusted: Arc<[IpNet]>,
     /// Certificates and keys.
     pub tls: Arc<TlsMaterial>,
+    /// Standing orders. They come from the store, not from files: a reload leaves them as they are.
+    pub orders: Arc<Orders>,
     rules_fingerprint: Fingerprint,
 }
 
 impl Snapshot {
+    /// Takes over what does not come from files.
+    fn keep_amendments(&mut self, before: &Self) {
+        self.orders = Arc::clone(&before.orders);
+    }
+
     /// Whether this peer's `X-Forwarded-For`, `Forwarded` and PROXY headers are believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
@@ -86,9 +97,11 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
         models,
         upstreams: Arc::clone(&loaded.upstreams),
         routes: Arc::clone(&loaded.routes),
+        policies: Arc::clone(&loaded.policies),
         keys: Arc::clone(&loaded.keys),
         trusted: Arc::clone(&loaded.trusted),
         tls: Arc::clone(&loaded.tls),
+        orders: Arc::default(),
         rules_fingerprint: loaded.rules.fingerprint,
     };
     if let Some(before) = before {
@@ -106,6 +119,7 @@ fn share(snapshot: &mut Snapshot, before: &Snapshot) {
         }
     }
     reuse(&mut snapshot.settings, &before.settings);
+    reuse(&mut snapshot.policies, &before.policies);
     reuse(&mut snapshot.keys, &before.keys);
     reuse(&mut snapshot.trusted, &before.trusted);
     reuse(&mut snapshot.tls, &before.tls);
@@ -151,6 +165,7 @@ impl Handle {
         let published = AtomicU64::new(0);
         self.current.rcu(|old| {
             let mut next = prepared.snapshot.clone();
+            next.keep_amendments(old);
             next.generation = Generation(old.generation.0.saturating_add(1));
             published.store(next.generation.0, Ordering::Relaxed);
             next
@@ -158,6 +173,16 @@ impl Handle {
         let generation = Generation(published.into_inner());
         self.published.send_replace(generation);
         generation
+    }
+
+    /// Changes what does not come from files: standing orders, issued keys, the keys of token issuers. `change` may run
+    /// more than once. Nothing is rebuilt, and nobody is woken.
+    pub fn amend(&self, change: impl Fn(&mut Snapshot)) {
+        self.current.rcu(|old| {
+            let mut next = Snapshot::clone(old);
+            change(&mut next);
+            next
+        });
     }
 
     /// Wakes at each publication; for parts that are rebuilt rather than read per request, such as TLS.

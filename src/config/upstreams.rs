@@ -53,6 +53,8 @@ pub struct Upstream {
     pub idle_connection_timeout: Duration,
     /// HTTP/2, negotiated over TLS.
     pub http2: bool,
+    /// Ask streams what they used where clients do not.
+    pub ask_usage: bool,
 }
 
 /// An upstream's address, in pieces.
@@ -217,6 +219,7 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings, environment: &En
             max_idle: raw.max_idle,
             idle_connection_timeout: raw.idle_connection_timeout.get(),
             http2: raw.http2,
+            ask_usage: raw.ask_usage,
         }));
     }
     Upstreams(upstreams)

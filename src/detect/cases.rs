@@ -7,7 +7,8 @@ use super::leak::{self, Known};
 use super::problem::Problem;
 use super::released::Released;
 use super::rule::{Examples, Rule};
-use super::window::{Flow, inspect_output_knowing as inspect};
+use super::whole::inspect_output_knowing as inspect;
+use super::window::Flow;
 use crate::types::{Action, Direction, Finding, SpanIndex};
 
 /// How much of the beginning of a match is looked for in what was released.

@@ -34,8 +34,10 @@ mod single;
 mod starts;
 mod tables;
 mod threats;
+mod treatment;
 mod validate;
 mod web;
+mod whole;
 mod window;
 mod words;
 
@@ -52,8 +54,10 @@ pub use released::Released;
 pub use rule::{Budget, Directions, Examples, Override, Roles, Rule, Source};
 pub use score::{Levels, Thresholds, judge, judge_answer};
 pub use threats::{Threat, Threats};
+pub use treatment::{Treatment, Treatments};
 pub use validate::Validator;
-pub use window::{Window, inspect_output, inspect_output_knowing};
+pub use whole::{inspect_output, inspect_output_knowing, inspect_output_under};
+pub use window::Window;
 
 /// Every rule in force, compiled. Immutable; share it in an `Arc`.
 #[derive(Debug, Clone)]

@@ -13,8 +13,9 @@ use super::RuleSet;
 use super::automaton::{DEAD, behind};
 use super::late::Recent;
 use super::leak::{Event, Known, Trail};
-use super::output::{OutputEngine, OutputPattern};
+use super::output::{OutputEngine, OutputPattern, OutputRule};
 use super::released::Released;
+use super::treatment::{Treatments, treated};
 
 use crate::types::{Action, Evidence, Severity, SpanIndex};
 
@@ -42,6 +43,12 @@ impl Window {
         self
     }
 
+    /// The same under a policy that treats some families in another way.
+    pub fn treating(mut self, treatments: Option<Arc<Treatments>>) -> Self {
+        self.flow.treatments = treatments;
+        self
+    }
+
     /// Takes the next part of the channel's text; `out` is cleared and filled with what may leave.
     pub fn feed(&mut self, text: &str, out: &mut Released) {
         self.flow.feed(&self.rules, text, out);
@@ -58,40 +65,12 @@ impl Window {
     }
 }
 
-/// Inspects a whole text: one feed and the end.
-pub fn inspect_output(rules: &RuleSet, span: SpanIndex, text: &str, enforce: bool) -> Released {
-    inspect_output_knowing(rules, None, span, text, enforce)
-}
-
-/// The same, where the prompt the text was made under is known.
-pub fn inspect_output_knowing(
-    rules: &RuleSet,
-    prompt: Option<&Arc<Known>>,
-    span: SpanIndex,
-    text: &str,
-    enforce: bool,
-) -> Released {
-    let mut flow = Flow::new(span, enforce).knowing(rules, prompt);
-    let (mut all, mut end) = (Released::default(), Released::default());
-    flow.feed(rules, text, &mut all);
-    if !all.blocked {
-        flow.finish(rules, &mut end);
-        if all.unchanged && !end.unchanged {
-            all.text.push_str(text);
-        }
-        all.unchanged &= end.unchanged;
-        all.text.push_str(&end.text);
-        all.blocked = end.blocked;
-        all.findings.append(&mut end.findings);
-    }
-    all
-}
-
 /// A window without its rules. Positions count the bytes of the channel.
 #[derive(Debug)]
 pub(super) struct Flow {
     span: SpanIndex,
     enforce: bool,
+    pub(super) treatments: Option<Arc<Treatments>>,
     /// Where a blocking match starts.
     blocked: Option<u64>,
     /// The last byte fed.
@@ -150,6 +129,7 @@ impl Flow {
         Self {
             span,
             enforce,
+            treatments: None,
             blocked: None,
             before: None,
             recent: Recent::default(),
@@ -383,14 +363,23 @@ impl Flow {
         }
     }
 
+    /// What a rule that matched asks for; nothing where the policy says so.
+    fn asks(&self, rules: &RuleSet, own: &OutputRule) -> Option<Action> {
+        let (Some(treatments), Some(rule)) = (&self.treatments, rules.rules().get(own.rule)) else {
+            return Some(own.action);
+        };
+        treatments.in_answer(rule.family, own.action)
+    }
+
     /// A match is certain. True when its text is going to be replaced.
     fn accept(&mut self, rules: &RuleSet, rule: usize, start: u64, end: u64) -> bool {
         let Some(own) = rules.output().rules.get(rule) else { return false };
+        let Some(action) = self.asks(rules, own) else { return false };
         self.note(Open { start, end, rule: own.rule });
         if !self.enforce {
             return false;
         }
-        match own.action {
+        match action {
             Action::Block => {
                 self.blocked = Some(self.blocked.map_or(start, |known| known.min(start)));
                 false
@@ -442,7 +431,8 @@ impl Flow {
         let closed = self.open.iter().take_while(|open| open.end <= until).count();
         for open in self.open.drain(..closed) {
             let evidence = Evidence { span: self.span, start: short(open.start), end: short(open.end) };
-            out.findings.extend(rules.finding(open.rule, evidence));
+            let finding = rules.finding(open.rule, evidence);
+            out.findings.extend(finding.map(|finding| treated(self.treatments.as_deref(), finding)));
         }
     }
 

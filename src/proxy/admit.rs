@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
+use super::live::Place;
 use super::refuse::Refusal;
 use crate::config::settings::{Limit, Limits};
 use crate::quota::{Concurrency, Rate, RateLimits, Slot, Standing};
@@ -47,6 +48,7 @@ pub struct Admitted {
     _running: Running,
     body: BodyBytes,
     standing: Option<Standing>,
+    place: Option<Place>,
 }
 
 struct Running(Arc<AtomicUsize>);
@@ -109,6 +111,7 @@ impl Gate {
             _running: running,
             body: BodyBytes { total: Arc::clone(&self.body_bytes), held: 0 },
             standing,
+            place: None,
         })
     }
 
@@ -193,6 +196,11 @@ impl Admitted {
         let before = self.body.total.fetch_add(bytes, Ordering::Relaxed);
         self.body.held += bytes;
         if before + bytes > limit { Err(Refusal::overloaded()) } else { Ok(()) }
+    }
+
+    /// Among the requests under way, from now to its end.
+    pub(super) fn take_place(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// The body has been sent on: its memory is free again.

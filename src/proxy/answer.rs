@@ -7,7 +7,6 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, SERVER};
 use hyper::{HeaderMap, Response, StatusCode};
-use tokio_util::sync::CancellationToken;
 
 use super::admit::Admitted;
 use super::body::Body;
@@ -16,6 +15,7 @@ use super::decode;
 use super::forward::Answer;
 use super::inspector::{Fed, Inspector};
 use super::keys::Scrubber;
+use super::live::Cancel;
 use super::record::{Flight, micros_since};
 use super::refuse::{self, Refusal};
 use super::relay::{Relay, Way};
@@ -66,7 +66,7 @@ const PLAIN_HEADERS: [HeaderName; 8] = [
 pub(super) async fn relay(
     snapshot: &Arc<Snapshot>,
     plan: Plan,
-    cut: &CancellationToken,
+    cut: &Cancel,
     answer: Answer,
     known: Option<Arc<Known>>,
     admitted: Admitted,
@@ -308,6 +308,9 @@ fn edits(inspector: &mut Inspector, answer: &wire::Answer<'_>) -> Option<Vec<(us
     let mut edits: Vec<(usize, String)> = Vec::new();
     let mut last: Vec<(Channel, usize)> = Vec::new();
     for (index, piece) in answer.pieces.iter().enumerate() {
+        if piece.names_tool() && !inspector.allows(&piece.text) {
+            return None;
+        }
         let fed = match piece.kind {
             PieceKind::Copy => inspector.whole(&piece.text),
             PieceKind::Delta | PieceKind::Token => {

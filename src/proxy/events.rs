@@ -8,6 +8,7 @@ use super::answer::BLOCKED_NOTICE;
 use super::inspector::{Fed, Inspector};
 use super::record::Flight;
 use super::relay::HoldClock;
+use super::route::Plan;
 use crate::config::settings::Body;
 use crate::types::{Accounted, Channel, Decision, Dialect, FinishReason, Uninspected, Usage, Verdict};
 use crate::wire::stream::{Chunk, Stream};
@@ -30,6 +31,8 @@ pub(super) struct Events {
     stream: Stream,
     inspector: Inspector,
     max_tool_call: usize,
+    /// Whether the client did not ask what was used.
+    hides_usage: bool,
     /// Whether the dialect says when an answer is complete.
     says_its_end: bool,
     ended: bool,
@@ -44,14 +47,15 @@ pub(super) struct Events {
 
 impl Events {
     /// Nothing read yet.
-    pub(super) fn new(dialect: Dialect, stream: Stream, inspector: Inspector, limits: &Body) -> Self {
+    pub(super) fn new(plan: &Plan, stream: Stream, inspector: Inspector, limits: &Body) -> Self {
         let size = |size: crate::config::units::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
         Self {
             splitter: Splitter::new(size(limits.max_event)),
             stream,
             inspector,
             max_tool_call: size(limits.max_tool_call),
-            says_its_end: dialect != Dialect::Generic,
+            hides_usage: plan.asks_usage,
+            says_its_end: plan.dialect != Dialect::Generic,
             ended: false,
             blocked: false,
             hold: HoldClock::default(),
@@ -105,6 +109,9 @@ impl Events {
             return self.release(&chunk, out);
         }
         self.release(&chunk, out)?;
+        if chunk.only_usage && self.hides_usage {
+            return Ok(());
+        }
         out.extend_from_slice(&self.stream.rewrite(event, &chunk, &edits));
         Ok(())
     }
@@ -174,6 +181,9 @@ impl Events {
         let mut edits = Vec::new();
         for channel in &chunk.tool.done {
             let Some(call) = self.stream.call(*channel) else { continue };
+            if !self.inspector.allows(call.name) {
+                return Err(self.block(out));
+            }
             for (index, piece) in call.pieces.iter().enumerate() {
                 match self.inspector.whole(&piece.text) {
                     Fed::Unchanged => {}

@@ -49,41 +49,54 @@ impl Cleared {
     }
 }
 
-/// Reads, inspects and judges a request body.
+/// Reads a request body: the one reading there is of it.
 ///
 /// # Errors
-/// A body that cannot be read in one way, a prompt that is blocked, or content that cannot be inspected where the
-/// policy is to refuse that.
-pub(super) async fn prompt(
+/// A body that cannot be read in one way.
+pub(super) fn read<'b>(
     snapshot: &Snapshot,
     plan: &Plan,
-    caller: &Caller,
-    shared: &Shared,
     flight: &mut Flight,
-    body: Bytes,
-) -> Result<Cleared, Refusal> {
-    let started = Instant::now();
-    let prompt = wire::read_prompt(plan.dialect, &body, &super::json_limits(&snapshot.settings))
+    body: &'b [u8],
+) -> Result<Prompt<'b>, Refusal> {
+    let prompt = wire::read_prompt(plan.dialect, body, &super::json_limits(&snapshot.settings))
         .map_err(|bad| Refusal::bad_body(&bad))?;
     let stream = prompt.stream;
     flight.note(|record| {
         record.model = prompt.model.as_deref().map(|model| clip(model, 128));
         record.stream = stream;
     });
+    Ok(prompt)
+}
+
+/// Inspects and judges what was read.
+///
+/// # Errors
+/// A prompt that is blocked, or content that cannot be inspected where the policy is to refuse that.
+pub(super) async fn prompt(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    caller: &Caller,
+    shared: &Shared,
+    flight: &mut Flight,
+    body: &Bytes,
+    prompt: &Prompt<'_>,
+) -> Result<Cleared, Refusal> {
+    let started = Instant::now();
     let rebuilt = if plan.mode == Mode::Off {
         flight.note(|record| record.request_bytes.exempt += body.len() as u64);
-        harden(snapshot, plan, &prompt)
+        harden(snapshot, plan, prompt)
     } else {
-        account(snapshot, plan, flight, &prompt, body.len())?;
-        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, shared, flight, &prompt))).await;
+        account(snapshot, plan, flight, prompt, body.len())?;
+        let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, shared, flight, prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
         match verdict {
-            Ok(Ok(verdict)) => enforce(snapshot, plan, flight, &prompt, verdict)?,
+            Ok(Ok(verdict)) => enforce(snapshot, plan, flight, prompt, verdict)?,
             Ok(Err(Unanswered)) => return Err(Refusal::inspection_failed()),
-            Err(panics::Panicked) => failed(snapshot, plan, flight, &prompt, body.len())?,
+            Err(panics::Panicked) => failed(snapshot, plan, flight, prompt, body.len())?,
         }
     };
-    let known = known(snapshot, plan, shared, &prompt);
+    let known = known(snapshot, plan, shared, prompt);
     let body = rebuilt.map_or_else(|| body.clone(), Bytes::from);
     Ok(Cleared { body, known })
 }
@@ -107,7 +120,7 @@ pub(super) fn query(snapshot: &Snapshot, plan: &Plan, flight: &mut Flight, query
     let text = percent_decoded(query);
     let mut findings = Vec::new();
     snapshot.rules.scan(SpanIndex(0), Role::Parameter, &text, &mut findings);
-    let verdict = detect::judge(findings, &snapshot.settings.inspect.thresholds(plan.security), snapshot.rules.hash());
+    let verdict = detect::judge(findings, &plan.thresholds(snapshot), snapshot.rules.hash());
     if plan.mode != Mode::Enforce || verdict.decision < Decision::Redact {
         return Ok(());
     }
@@ -145,7 +158,7 @@ fn failed(
     size: usize,
 ) -> Result<Option<Vec<u8>>, Refusal> {
     flight.metrics().panicked();
-    match snapshot.settings.inspect.on_failure {
+    match plan.on_failure(snapshot) {
         OnFailure::Closed => Err(Refusal::inspection_failed()),
         OnFailure::Open => {
             flight.metrics().failed_open(Part::InputInspection);
@@ -173,7 +186,7 @@ fn account(
         record.request_bytes =
             Accounted { inspected: (size as u64).saturating_sub(uninspected), exempt: 0, uninspected };
     });
-    let block = snapshot.settings.inspect.on_uninspected == OnUninspected::Block && plan.mode == Mode::Enforce;
+    let block = plan.on_uninspected(snapshot) == OnUninspected::Block && plan.mode == Mode::Enforce;
     if block && uninspected > 0 { Err(Refusal::uninspected()) } else { Ok(()) }
 }
 
@@ -223,7 +236,10 @@ async fn verdict(
     let turns: Vec<(SpanIndex, Role, &str)> = earlier.chain(prompt.texts()).collect();
     rules.scan_conversation(&turns, &mut findings);
     drop(turns);
-    let at = snapshot.settings.inspect.thresholds(plan.security);
+    let at = plan.thresholds(snapshot);
+    if let Some(treatments) = &plan.policy.treatments {
+        treatments.apply(&mut findings, at.block_at);
+    }
     let enforced = plan.mode == Mode::Enforce;
     let undecided = || detect::judge(findings.clone(), &at, rules.hash()).decision < Decision::Block;
     if !snapshot.models.is_empty() && undecided() {
@@ -267,7 +283,7 @@ fn enforce(
         }
         Decision::Redact => {
             let edits = redactions(snapshot, prompt, &verdict.findings);
-            Ok(Some(prompt.rebuild(&edits, hardening(snapshot, plan))))
+            Ok(Some(rebuild(plan, prompt, &edits, hardening(snapshot, plan))))
         }
         Decision::Allow | Decision::Flag => Ok(harden(snapshot, plan, prompt)),
     };
@@ -284,7 +300,13 @@ fn hardening<'s>(snapshot: &'s Snapshot, plan: &Plan) -> Option<&'s str> {
 
 fn harden(snapshot: &Snapshot, plan: &Plan, prompt: &Prompt<'_>) -> Option<Vec<u8>> {
     let generative = matches!(plan.dialect, Dialect::Chat | Dialect::Responses | Dialect::Messages);
-    hardening(snapshot, plan).filter(|_| generative).map(|message| prompt.rebuild(&[], Some(message)))
+    let message = hardening(snapshot, plan).filter(|_| generative);
+    (message.is_some() || plan.asks_usage).then(|| rebuild(plan, prompt, &[], message))
+}
+
+/// The body with what the gateway changes in it.
+fn rebuild(plan: &Plan, prompt: &Prompt<'_>, edits: &[(SpanIndex, String)], system: Option<&str>) -> Vec<u8> {
+    if plan.asks_usage { prompt.rebuild_asking(edits, system) } else { prompt.rebuild(edits, system) }
 }
 
 /// The new text of every span that something is redacted in.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::keys::{self, Scrub, Scrubber};
 use super::route::Plan;
-use crate::config::Snapshot;
 use crate::config::settings::Mode;
+use crate::config::{Policy, Snapshot};
 use crate::detect::leak::Known;
 use crate::detect::{self, Released, RuleSet, Thresholds, Window};
-use crate::types::{Action, Channel, Decision, Finding, SpanIndex, Verdict};
+use crate::types::{Action, Channel, Decision, Evidence, Family, Finding, RuleId, Severity, SpanIndex, Verdict};
 
 /// Inspects the texts of one answer.
 pub(super) struct Inspector {
@@ -17,6 +17,7 @@ pub(super) struct Inspector {
     enforce: bool,
     /// The prompt the answer was made under.
     known: Option<Arc<Known>>,
+    policy: Arc<Policy>,
     keys: Scrubber,
     lanes: Vec<Lane>,
     next_span: u32,
@@ -68,9 +69,10 @@ impl Inspector {
     pub(super) fn new(snapshot: &Snapshot, plan: &Plan, known: Option<Arc<Known>>, keys: Scrubber) -> Self {
         Self {
             rules: Arc::clone(&snapshot.rules),
-            thresholds: snapshot.settings.inspect.thresholds(plan.security),
+            thresholds: plan.thresholds(snapshot),
             enforce: plan.mode == Mode::Enforce,
             known,
+            policy: Arc::clone(&plan.policy),
             keys,
             lanes: Vec::new(),
             next_span: 0,
@@ -86,7 +88,9 @@ impl Inspector {
             Some(index) => index,
             None => {
                 let span = self.span();
-                let window = Window::new(Arc::clone(&self.rules), span, self.enforce).knowing(self.known.as_ref());
+                let window = Window::new(Arc::clone(&self.rules), span, self.enforce)
+                    .knowing(self.known.as_ref())
+                    .treating(self.policy.treatments.clone());
                 self.lanes.push(Lane { channel, window, scrub: self.keys.of_text() });
                 self.lanes.len() - 1
             }
@@ -121,7 +125,14 @@ impl Inspector {
     /// A text that is complete in itself.
     pub(super) fn whole(&mut self, text: &str) -> Fed {
         let span = self.span();
-        self.scratch = detect::inspect_output_knowing(&self.rules, self.known.as_ref(), span, text, self.enforce);
+        self.scratch = detect::inspect_output_under(
+            &self.rules,
+            self.known.as_ref(),
+            self.policy.treatments.as_ref(),
+            span,
+            text,
+            self.enforce,
+        );
         let fed = self.taken();
         if !self.keys.finds(fed.or(text).as_bytes()) {
             return fed;
@@ -129,6 +140,27 @@ impl Inspector {
         self.redacted = true;
         let clean = self.keys.whole_text(fed.or(text));
         fed.with(Some(clean))
+    }
+
+    /// Whether a tool call of this name may go on; one that the policy does not allow is a finding.
+    pub(super) fn allows(&mut self, tool: &str) -> bool {
+        if self.policy.tools.as_ref().is_none_or(|tools| tools.fit(tool)) {
+            return true;
+        }
+        let span = self.span();
+        let end = u32::try_from(tool.len()).unwrap_or(u32::MAX);
+        self.findings.push(Finding {
+            rule: RuleId("PC-POL-0001".into()),
+            title: "A tool call that the policy does not allow".into(),
+            family: Family::SystemManipulation,
+            severity: Severity::High,
+            score: self.thresholds.block_at as f32,
+            action: Action::Block,
+            threats: Arc::from(["LLM06:2025", "AML.T0053"].map(Arc::from)),
+            evidence: Evidence { span, start: 0, end },
+            doubts: Vec::new(),
+        });
+        !self.enforce
     }
 
     /// Bytes held back now, all channels together.

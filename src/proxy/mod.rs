@@ -16,7 +16,9 @@ mod inspect;
 mod inspector;
 mod keys;
 pub mod listen;
+mod live;
 mod panics;
+mod policy;
 mod prompts;
 mod receive;
 mod record;
@@ -43,6 +45,8 @@ use self::deadline::unless_cut;
 pub use self::history::History;
 use self::inspect::Cleared;
 use self::listen::Peer;
+use self::live::Cancel;
+pub use self::live::Live;
 pub use self::prompts::PromptCache;
 use self::record::Flight;
 pub use self::record::Recorder;
@@ -51,8 +55,8 @@ use self::route::Plan;
 use self::upstream::{Pool, TlsConfigs};
 use crate::config::settings::{Mode, RouteAction, Settings};
 use crate::config::{Handle, Snapshot};
-use crate::types::ApiFamily;
-use crate::wire;
+use crate::types::{ApiFamily, Caller};
+use crate::wire::{self, Prompt};
 
 /// The data path of one worker.
 pub struct Proxy {
@@ -73,6 +77,8 @@ pub struct Shared {
     pub prompts: PromptCache,
     /// Callers and conversations.
     pub history: History,
+    /// Requests under way.
+    pub live: Arc<Live>,
     /// TLS towards upstreams.
     pub tls: Arc<TlsConfigs>,
 }
@@ -121,16 +127,28 @@ impl Proxy {
         let entered = self.shared.gate.enter(&snapshot.settings.limits, address)?;
         listen::check_size(&head, &snapshot.settings.http).map_err(Refusal::bad_head)?;
         listen::check_semantics(&head).map_err(Refusal::bad_head)?;
-        let plan = route::plan(snapshot, &head, family)?;
+        let mut plan = route::plan(snapshot, &head, family)?;
         flight.planned(&plan);
         let caller = identify::caller(snapshot, peer, address, &head.headers)?;
         flight.note(|record| record.caller = caller.clone());
+        policy::obey(snapshot, &caller, flight)?;
         let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller, entered)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
+        let prompt = self.read(snapshot, &plan, flight, &body)?;
+        plan.asks_usage = plan.upstream.ask_usage && prompt.as_ref().is_some_and(Prompt::hides_usage);
+        policy::adopt(snapshot, &mut plan, &caller, prompt.as_ref(), flight)?;
+        let cut = Cancel::of(&peer.cut);
+        let (place, quarantine) = policy::enter(&self.config, &self.shared.live, &caller, &cut, flight)?;
+        admitted.take_place(place);
         inspect::query(snapshot, &plan, flight, head.uri.query())?;
-        let cleared = self.inspect(snapshot, &plan, &caller, flight, body).await?;
-        let onward = pin!(self.onward(snapshot, plan, peer, head, cleared, admitted, flight));
-        unless_cut(&peer.cut, onward).await.unwrap_or_else(|| Err(Refusal::cut()))
+        let cleared = self.inspect(snapshot, &plan, &caller, flight, &body, prompt.as_ref()).await?;
+        if quarantine.is_some() {
+            return Err(Refusal::quarantined());
+        }
+        drop(prompt);
+        drop(body);
+        let onward = pin!(self.onward(snapshot, plan, &cut, head, cleared, admitted, flight));
+        unless_cut(cut.token(), onward).await.unwrap_or_else(|| Err(cut.refusal()))
     }
 
     /// To the upstream and back, as far as the answer's head or, if it is no stream, its end.
@@ -139,7 +157,7 @@ impl Proxy {
         &self,
         snapshot: &Arc<Snapshot>,
         plan: Plan,
-        peer: &Peer,
+        cut: &Cancel,
         head: Parts,
         cleared: Cleared,
         mut admitted: Admitted,
@@ -148,7 +166,7 @@ impl Proxy {
         let known = cleared.known();
         let answer = forward::send(&self.pool, &plan, head, cleared, flight).await?;
         admitted.release_body();
-        answer::relay(snapshot, plan, &peer.cut, answer, known, admitted, flight).await
+        answer::relay(snapshot, plan, cut, answer, known, admitted, flight).await
     }
 
     async fn receive(
@@ -169,21 +187,34 @@ impl Proxy {
         Ok(body)
     }
 
+    /// The one reading of a body; there is none of a body that is exempt, or that there is not.
+    fn read<'b>(
+        &self,
+        snapshot: &Snapshot,
+        plan: &Plan,
+        flight: &mut Flight,
+        body: &'b Bytes,
+    ) -> Result<Option<Prompt<'b>>, Refusal> {
+        if plan.action == RouteAction::Pass || (body.is_empty() && plan.takes_no_body()) {
+            return Ok(None);
+        }
+        inspect::read(snapshot, plan, flight, body).map(Some)
+    }
+
     async fn inspect(
         &self,
         snapshot: &Snapshot,
         plan: &Plan,
-        caller: &crate::types::Caller,
+        caller: &Caller,
         flight: &mut Flight,
-        body: Bytes,
+        body: &Bytes,
+        prompt: Option<&Prompt<'_>>,
     ) -> Result<Cleared, Refusal> {
-        if plan.action == RouteAction::Pass {
-            return Ok(Cleared::exempt(flight, body));
+        match prompt {
+            Some(prompt) => inspect::prompt(snapshot, plan, caller, &self.shared, flight, body, prompt).await,
+            None if plan.action == RouteAction::Pass => Ok(Cleared::exempt(flight, body.clone())),
+            None => Ok(Cleared::bodiless()),
         }
-        if body.is_empty() && plan.takes_no_body() {
-            return Ok(Cleared::bodiless());
-        }
-        inspect::prompt(snapshot, plan, caller, &self.shared, flight, body).await
     }
 }
 

@@ -119,6 +119,11 @@ impl Flight {
         self.started
     }
 
+    /// When its head was read: Unix time in microseconds.
+    pub(super) fn time(&self) -> i64 {
+        self.record.as_ref().map_or(0, |record| record.time)
+    }
+
     /// The request's id.
     pub(super) fn id(&self) -> RequestId {
         self.record.as_ref().map_or_else(|| RequestId(String::new()), |record| record.id.clone())

@@ -57,11 +57,15 @@ impl Refusal {
         Self::new(status, code, "invalid_request_error", message)
     }
 
+    fn forbidden(code: &'static str, message: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, "permission_denied", message).final_word()
+    }
+
     fn server(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(status, code, "server_error", message)
     }
 
-    fn ending(mut self, outcome: Outcome) -> Self {
+    pub(super) fn ending(mut self, outcome: Outcome) -> Self {
         self.0.outcome = outcome;
         self
     }
@@ -146,6 +150,34 @@ impl Refusal {
             "authentication_error",
             "No valid gateway key was provided.",
         )
+    }
+
+    /// A standing order blocks the caller.
+    pub(super) fn ordered() -> Self {
+        Self::forbidden("blocked_by_order", "Access is suspended by an order of the operator.")
+    }
+
+    /// A standing order quarantines the caller.
+    pub(super) fn quarantined() -> Self {
+        Self::forbidden(
+            "quarantined",
+            "Access is suspended by an order of the operator: requests are read, not answered.",
+        )
+    }
+
+    /// The policy does not let this caller ask for this model.
+    pub(super) fn model_not_allowed() -> Self {
+        let mut refusal = Self::forbidden("model_not_allowed", "The gateway's policy does not allow this model.");
+        refusal.0.param = Some("model".to_owned());
+        refusal
+    }
+
+    /// The policy does not let this caller offer this tool or server to a model.
+    pub(super) fn tool_not_allowed() -> Self {
+        let message = "The gateway's policy does not allow a tool or MCP server of this request.";
+        let mut refusal = Self::forbidden("tool_not_allowed", message);
+        refusal.0.param = Some("tools".to_owned());
+        refusal
     }
 
     /// A rate was exceeded.

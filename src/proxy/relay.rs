@@ -9,13 +9,14 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
 use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::admit::Admitted;
 use super::body::Cut;
 use super::events::{Events, Fault};
 use super::inspector::Inspector;
 use super::keys::Scrub;
+use super::live::Cancel;
 use super::record::{Flight, micros_since};
 use super::route::Plan;
 use super::upstream::AnswerBody;
@@ -64,7 +65,7 @@ struct Clock {
     idle: std::time::Duration,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
-    cut: CancellationToken,
+    cut: Cancel,
     cutting: Pin<Box<WaitForCancellationFutureOwned>>,
     first_piece: Option<Instant>,
     upstream: u64,
@@ -83,14 +84,14 @@ impl Relay {
         keys: Scrub,
         body: AnswerBody,
         deadline: Instant,
-        cut: CancellationToken,
+        cut: Cancel,
         admitted: Admitted,
     ) -> Self {
         let now = Instant::now();
         let idle = plan.upstream.idle_timeout;
         let events = match way {
             Way::Exempt => None,
-            Way::Events(stream) => Some(Events::new(plan.dialect, *stream, inspector, &snapshot.settings.body)),
+            Way::Events(stream) => Some(Events::new(&plan, *stream, inspector, &snapshot.settings.body)),
         };
         let clock = Clock {
             started: now,
@@ -98,7 +99,7 @@ impl Relay {
             idle,
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline.min(now + idle).into())),
-            cutting: Box::pin(cut.clone().cancelled_owned()),
+            cutting: Box::pin(cut.token().clone().cancelled_owned()),
             cut,
             first_piece: None,
             upstream: 0,
@@ -191,7 +192,7 @@ impl Relay {
             flight.metrics().stream_chunk();
         }
         // A stream that never pauses never gets to `waited_too_long`.
-        if self.clock.cut.is_cancelled() {
+        if self.clock.cut.token().is_cancelled() {
             return self.cut();
         }
         if now >= self.clock.deadline {
@@ -257,10 +258,17 @@ impl Relay {
 
     /// The gateway ends it: drain deadline or a standing order.
     fn cut(&mut self) {
-        self.outcome(Outcome::Cut, Some("gateway_shutting_down"));
+        let (code, message) = match self.clock.cut.order() {
+            None => ("gateway_shutting_down", "The gateway is shutting down."),
+            Some(_) => ("blocked_by_order", "Access is suspended by an order of the operator."),
+        };
+        self.outcome(Outcome::Cut, Some(code));
+        if let (Some(flight), Some(order)) = (&mut self.flight, self.clock.cut.order()) {
+            flight.note(|record| record.order = Some(Arc::clone(&order.id)));
+        }
         match &mut self.events {
             Some(events) => {
-                events.end_error("gateway_shutting_down", "The gateway is shutting down.", &mut self.out);
+                events.end_error(code, message, &mut self.out);
                 self.last();
             }
             None => self.state = State::Broken,

@@ -7,8 +7,9 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 
 use super::refuse::Refusal;
-use crate::config::settings::{Mode, RouteAction, SecurityMode};
-use crate::config::{Snapshot, Upstream};
+use crate::config::settings::{Mode, OnFailure, OnUninspected, RouteAction, SecurityMode};
+use crate::config::{Policy, Snapshot, Upstream};
+use crate::detect::Thresholds;
 use crate::types::{ApiFamily, Dialect};
 use crate::wire::{self, Target};
 
@@ -30,6 +31,10 @@ pub(super) struct Plan {
     pub(super) bodiless: bool,
     /// Whether only the head of the answer is asked for.
     pub(super) head_only: bool,
+    /// Whether the gateway asks a stream what it used although the client did not: it does not see the answer to that.
+    pub(super) asks_usage: bool,
+    /// What decides the above and more, by who asks.
+    pub(super) policy: Arc<Policy>,
 }
 
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -61,7 +66,35 @@ pub(super) fn plan(snapshot: &Snapshot, head: &Parts, family: ApiFamily) -> Resu
         security: planned.security,
         bodiless: super::bodiless(&head.method),
         head_only: head.method == Method::HEAD,
+        asks_usage: false,
+        policy: Arc::default(),
     })
+}
+
+impl Plan {
+    /// Treats the request as `policy` says, where it says anything.
+    pub(super) fn adopt(&mut self, policy: &Arc<Policy>) {
+        if self.action == RouteAction::Inspect {
+            self.mode = policy.mode.unwrap_or(self.mode);
+        }
+        self.security = policy.security.unwrap_or(self.security);
+        self.policy = Arc::clone(policy);
+    }
+
+    /// What a verdict is measured against.
+    pub(super) fn thresholds(&self, snapshot: &Snapshot) -> Thresholds {
+        self.policy.thresholds(&snapshot.settings.inspect, self.security)
+    }
+
+    /// What text that cannot be inspected gets.
+    pub(super) fn on_uninspected(&self, snapshot: &Snapshot) -> OnUninspected {
+        self.policy.on_uninspected.unwrap_or(snapshot.settings.inspect.on_uninspected)
+    }
+
+    /// What happens when inspection itself fails.
+    pub(super) fn on_failure(&self, snapshot: &Snapshot) -> OnFailure {
+        self.policy.on_failure.unwrap_or(snapshot.settings.inspect.on_failure)
+    }
 }
 
 /// Whose SDK is calling, as far as the head tells: decides the shape of errors before the dialect is known.

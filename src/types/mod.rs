@@ -6,6 +6,7 @@ pub mod caller;
 pub mod dialect;
 pub mod ids;
 pub mod order;
+pub mod privacy;
 pub mod record;
 pub mod secret;
 pub mod verdict;
@@ -16,6 +17,7 @@ pub use caller::{Caller, CallerKind};
 pub use dialect::{ApiFamily, Dialect, Place, Role, Trust};
 pub use ids::{Generation, RequestId, RuleId, RuleSetHash, SpanIndex};
 pub use order::{Measure, Order, Subject};
+pub use privacy::Privacy;
 pub use record::{Accounted, Durations, Event, Outcome, Record, ReloadOutcome, Uninspected};
 pub use secret::Secret;
 pub use verdict::{

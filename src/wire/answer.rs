@@ -37,6 +37,13 @@ pub struct Piece<'a> {
     pub(crate) site: Site,
 }
 
+impl Piece<'_> {
+    /// Whether it is the name of a tool that is called.
+    pub fn names_tool(&self) -> bool {
+        self.site.form == Form::Name && self.channel.kind == ChannelKind::ToolCall
+    }
+}
+
 /// A JSON answer. An unedited one is forwarded as the bytes it came in.
 #[derive(Debug)]
 pub struct Answer<'a> {
@@ -282,7 +289,8 @@ impl<'a> Visitor<'a> for Reader<'a, '_> {
                 Reading::Field
             }
         };
-        if self.is_fragment(at) && doc.node(visit.value).kind == Kind::String {
+        let is_name = visit.key == "name" && at.channel.kind == ChannelKind::ToolCall;
+        if (self.is_fragment(at) || is_name) && doc.node(visit.value).kind == Kind::String {
             let node = doc.node(visit.value);
             let outer = Place { start: node.start, end: node.end };
             let form = if visit.key == "name" { Form::Name } else { Form::Text };

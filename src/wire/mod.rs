@@ -3,6 +3,7 @@
 pub mod answer;
 mod base64;
 mod collect;
+mod demands;
 mod dialect;
 mod edit;
 pub mod errors;
@@ -16,6 +17,7 @@ mod walk;
 mod words;
 
 pub use answer::{Answer, Piece, PieceKind, read_answer};
+pub use demands::Offer;
 pub use json::{BadBody, BadBodyKind, Limits};
 pub use path::{Target, target};
 pub use prompt::{Prompt, Span, read_prompt};

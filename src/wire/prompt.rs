@@ -119,7 +119,7 @@ pub fn read_prompt<'a>(dialect: Dialect, body: &'a [u8], limits: &Limits) -> Res
     Ok(prompt)
 }
 
-impl Prompt<'_> {
+impl<'a> Prompt<'a> {
     /// Every text with its span and role, for detectors.
     pub fn texts(&self) -> Vec<(SpanIndex, Role, &str)> {
         (0..).map(SpanIndex).zip(&self.spans).map(|(index, span)| (index, span.role, &*span.text)).collect()
@@ -153,9 +153,27 @@ impl Prompt<'_> {
     /// The body with some spans replaced and, if given, a hardening system message added in the dialect's way.
     /// Everything else is byte for byte as it came.
     pub fn rebuild(&self, edits: &[(SpanIndex, String)], system: Option<&str>) -> Vec<u8> {
-        let doc = self.tape.document(self.text);
+        self.rebuild_with(edits, system, Vec::new())
+    }
+
+    /// The same, and a stream is asked to say what it used.
+    pub fn rebuild_asking(&self, edits: &[(SpanIndex, String)], system: Option<&str>) -> Vec<u8> {
+        self.rebuild_with(edits, system, vec![super::demands::ask_usage(&self.document())])
+    }
+
+    pub(super) fn document(&self) -> Document<'a, '_> {
+        self.tape.document(self.text)
+    }
+
+    fn rebuild_with(
+        &self,
+        edits: &[(SpanIndex, String)],
+        system: Option<&str>,
+        mut more: Vec<edit::Splice>,
+    ) -> Vec<u8> {
+        let doc = self.document();
         let harden = dialect::request(self.dialect).harden;
-        let more = system.and_then(|message| harden(&doc, message)).into_iter().collect();
+        more.extend(system.and_then(|message| harden(&doc, message)));
         let sites = edits
             .iter()
             .filter_map(|(index, text)| self.spans.get(index.0 as usize).map(|span| (span.site, text.as_str())));

@@ -20,6 +20,7 @@ mod hostile;
 mod leak;
 mod limits;
 mod models;
+mod policies;
 mod rehearsal;
 mod reload;
 mod road;

@@ -45,6 +45,8 @@ pub struct Chunk<'a> {
     pub finish: Option<FinishReason>,
     /// Nothing that counts follows.
     pub terminal: bool,
+    /// It tells what was used, and nothing else: the event that `stream_options.include_usage` asks for.
+    pub only_usage: bool,
     /// What could not be read, and why. Places are in the event's data.
     pub opaque: Vec<(Place, Uninspected)>,
     text: &'a str,
@@ -131,6 +133,9 @@ impl Stream {
             chunk.sequence = Some((Place { start: node.start, end: node.end }, sequence));
             self.sequence = sequence;
         }
+        chunk.only_usage = matches!(self.dialect, Dialect::Chat | Dialect::Completions)
+            && signs.usage.is_some()
+            && doc.get(0, "choices").is_some_and(|choices| doc.elements(choices).next().is_none());
         (chunk.opaque, chunk.tokens) = (reader.opaque, reader.tokens);
         self.sort(reader.pieces, &mut chunk);
         self.conclude(signs, &mut chunk);

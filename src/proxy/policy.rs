@@ -1,0 +1,85 @@
+//! What the policy of a request allows it to ask for, and what standing orders say of its caller.
+
+use std::sync::Arc;
+
+use super::live::{Cancel, Live, Place};
+use super::record::Flight;
+use super::refuse::Refusal;
+use super::route::Plan;
+use crate::config::{Asking, Handle, Policy, Snapshot};
+use crate::types::{Caller, Measure, Order};
+use crate::wire::{Offer, Prompt};
+
+/// The policy of a request, adopted by its plan.
+///
+/// # Errors
+/// It asks for a model, a tool or a server that the policy does not allow.
+pub(super) fn adopt(
+    snapshot: &Snapshot,
+    plan: &mut Plan,
+    caller: &Caller,
+    prompt: Option<&Prompt<'_>>,
+    flight: &mut Flight,
+) -> Result<(), Refusal> {
+    let model = prompt.and_then(|prompt| prompt.model.as_deref());
+    let asking = Asking { caller, route: &Arc::clone(&plan.path), model };
+    let policy = snapshot.policies.choose(&asking);
+    plan.adopt(policy);
+    flight.note(|record| record.policy = Some(Arc::clone(&policy.name)));
+    if let (Some(allowed), Some(model)) = (&policy.models, model)
+        && !allowed.fit(model)
+    {
+        return Err(Refusal::model_not_allowed());
+    }
+    prompt.map_or(Ok(()), |prompt| offers(policy, prompt))
+}
+
+fn offers(policy: &Policy, prompt: &Prompt<'_>) -> Result<(), Refusal> {
+    if policy.tools.is_none() && policy.mcp_hosts.is_none() {
+        return Ok(());
+    }
+    for offer in prompt.offers() {
+        let (allowed, name) = match &offer {
+            Offer::Tool(name) => (&policy.tools, &**name),
+            Offer::Server(host) => (&policy.mcp_hosts, host.as_str()),
+        };
+        if allowed.as_ref().is_some_and(|allowed| !allowed.fit(name)) {
+            return Err(Refusal::tool_not_allowed());
+        }
+    }
+    Ok(())
+}
+
+/// What orders say of `caller` before anything it sends is read.
+///
+/// # Errors
+/// An order refuses it.
+pub(super) fn obey(snapshot: &Snapshot, caller: &Caller, flight: &mut Flight) -> Result<Option<Arc<Order>>, Refusal> {
+    if snapshot.orders.is_empty() {
+        return Ok(None);
+    }
+    let standing = snapshot.orders.against(caller, flight.time());
+    let Some(order) = standing.refuses else { return Ok(None) };
+    flight.note(|record| record.order = Some(Arc::clone(&order.id)));
+    match order.measure {
+        Measure::Block => Err(Refusal::ordered()),
+        Measure::Quarantine | Measure::Limit { .. } => Ok(Some(order)),
+    }
+}
+
+/// Puts the request among those that an order given from now on ends.
+///
+/// # Errors
+/// An order that was given since the request's own Snapshot was taken refuses it.
+pub(super) fn enter(
+    config: &Handle,
+    live: &Arc<Live>,
+    caller: &Caller,
+    cut: &Cancel,
+    flight: &mut Flight,
+) -> Result<(Place, Option<Arc<Order>>), Refusal> {
+    let place = live.enter(Arc::new(caller.clone()), cut);
+    // After entering, so that there is no moment at which an order finds neither the request nor is found by it.
+    let quarantine = obey(&config.load(), caller, flight)?;
+    Ok((place, quarantine))
+}

@@ -1,0 +1,181 @@
+//! What a request asks for beside its texts: how long the answer may be, which tools, which servers, what is counted.
+
+use std::borrow::Cow;
+
+use super::edit::Splice;
+use super::json::{Document, Kind};
+use super::prompt::Prompt;
+use crate::types::Dialect;
+
+/// A tool or server that a request offers to the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer<'a> {
+    /// A tool by its name; one that the provider brings along by its type (`web_search`).
+    Tool(Cow<'a, str>),
+    /// The host of an MCP server, in lower case; of a connector of the provider's, its id.
+    Server(String),
+}
+
+impl<'a> Prompt<'a> {
+    /// The most tokens that all answers together may have, where the request says so.
+    pub fn max_output(&self) -> Option<u64> {
+        let doc = self.document();
+        let most = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
+        let tokens = most.into_iter().find_map(|key| doc.get_u64(0, key))?;
+        Some(tokens.saturating_mul(self.choices()))
+    }
+
+    /// How many answers are asked for.
+    pub fn choices(&self) -> u64 {
+        self.document().get_u64(0, "n").unwrap_or(1).clamp(1, 128)
+    }
+
+    /// The session as the client names it in `metadata.session_id`.
+    pub fn session(&self) -> Option<Cow<'a, str>> {
+        let doc = self.document();
+        doc.get(0, "metadata").and_then(|metadata| doc.get_str(metadata, "session_id"))
+    }
+
+    /// Whether a stream of this dialect only tells what it used when asked to, and this request does not ask.
+    pub fn hides_usage(&self) -> bool {
+        self.stream && matches!(self.dialect, Dialect::Chat | Dialect::Completions) && {
+            let doc = self.document();
+            let asked = doc.get(0, "stream_options").and_then(|options| doc.get(options, "include_usage"));
+            !asked.is_some_and(|asked| doc.node(asked).kind == Kind::True)
+        }
+    }
+
+    /// The tools and servers on offer.
+    pub fn offers(&self) -> Vec<Offer<'a>> {
+        let doc = self.document();
+        let mut offers = Vec::new();
+        for list in ["tools", "functions"] {
+            let Some(list) = doc.get(0, list) else { continue };
+            for tool in doc.elements(list) {
+                offer(&doc, tool, &mut offers);
+            }
+        }
+        for server in doc.get(0, "mcp_servers").into_iter().flat_map(|list| doc.elements(list)) {
+            let url = doc.get_str(server, "url").unwrap_or_default();
+            offers.push(Offer::Server(host(&url)));
+        }
+        offers
+    }
+}
+
+fn offer<'a>(doc: &Document<'a, '_>, tool: u32, offers: &mut Vec<Offer<'a>>) {
+    let kind = doc.get_str(tool, "type").unwrap_or_default();
+    if kind == "mcp" {
+        let server = doc.get_str(tool, "server_url").map(|url| host(&url));
+        let connector = || doc.get_str(tool, "connector_id").map(|id| id.to_lowercase());
+        offers.push(Offer::Server(server.or_else(connector).unwrap_or_default()));
+        return;
+    }
+    let inside = || ["function", "custom"].into_iter().find_map(|inner| doc.get_str(doc.get(tool, inner)?, "name"));
+    let name = doc.get_str(tool, "name").or_else(inside).unwrap_or(kind);
+    offers.push(Offer::Tool(name));
+}
+
+/// The host of a URL, in lower case, without user, port and trailing dot; of anything else, nothing.
+fn host(url: &str) -> String {
+    let Some((_, rest)) = url.trim().split_once("://") else { return String::new() };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let name = match place.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or_default(),
+        None => place.split(':').next().unwrap_or_default(),
+    };
+    name.trim_end_matches('.').to_lowercase()
+}
+
+/// Has a stream say what it used.
+pub(super) fn ask_usage(doc: &Document<'_, '_>) -> Splice {
+    const WISH: &[u8] = br#""include_usage":true"#;
+    let inside = |object: u32, mut bytes: Vec<u8>| {
+        if doc.members(object).next().is_some() {
+            bytes.push(b',');
+        }
+        let at = doc.node(object).start.saturating_add(1);
+        Splice { start: at, end: at, bytes }
+    };
+    let Some(options) = doc.get(0, "stream_options") else {
+        return inside(0, [b"\"stream_options\":{", WISH, b"}"].concat());
+    };
+    let node = doc.node(options);
+    if node.kind != Kind::Object {
+        return Splice { start: node.start, end: node.end, bytes: [b"{", WISH, b"}"].concat() };
+    }
+    match doc.get(options, "include_usage") {
+        Some(value) => {
+            // Of a string only what stands between its quotes is replaced: it stays one, and the provider says so.
+            let node = doc.node(value);
+            Splice { start: node.start, end: node.end, bytes: b"true".to_vec() }
+        }
+        None => inside(options, WISH.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Limits, read_prompt};
+
+    fn prompt(dialect: Dialect, body: &str) -> Prompt<'_> {
+        read_prompt(dialect, body.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    fn chat(rest: &str) -> String {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}]{rest}}}"#)
+    }
+
+    #[test]
+    fn how_long_answers_may_be_counts_every_answer_asked_for() {
+        assert_eq!(prompt(Dialect::Chat, &chat("")).max_output(), None);
+        assert_eq!(prompt(Dialect::Chat, &chat(r#","max_tokens":10"#)).max_output(), Some(10));
+        assert_eq!(prompt(Dialect::Chat, &chat(r#","max_completion_tokens":7,"n":3"#)).max_output(), Some(21));
+    }
+
+    #[test]
+    fn tools_and_servers_are_named_in_every_way_a_request_can_name_them() {
+        let body = chat(
+            r#","tools":[{"type":"function","function":{"name":"a"}},{"type":"custom","custom":{"name":"b"}},
+            {"type":"web_search"},{"name":"c","input_schema":{}},{"type":"mcp","server_url":"https://u@MCP.Example.:8443/x"},
+            {"type":"mcp","connector_id":"connector_Gmail"},{"type":"mcp"}],"functions":[{"name":"d"}],
+            "mcp_servers":[{"type":"url","url":"https://[::1]/sse"}]"#,
+        );
+        let names: Vec<String> = prompt(Dialect::Chat, &body)
+            .offers()
+            .into_iter()
+            .map(|offer| match offer {
+                Offer::Tool(name) => name.into_owned(),
+                Offer::Server(host) => format!("@{host}"),
+            })
+            .collect();
+        assert_eq!(names, ["a", "b", "web_search", "c", "@mcp.example", "@connector_gmail", "@", "d", "@::1"]);
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_what_it_used_whatever_its_options_say() {
+        for (rest, expected) in [
+            (r#","stream":true"#, r#"{"stream_options":{"include_usage":true},"model""#),
+            (r#","stream":true,"stream_options":{}"#, r#""stream_options":{"include_usage":true}"#),
+            (r#","stream":true,"stream_options":null"#, r#""stream_options":{"include_usage":true}"#),
+            (r#","stream":true,"stream_options":{"a":1}"#, r#""stream_options":{"include_usage":true,"a":1}"#),
+            (
+                r#","stream":true,"stream_options":{"include_usage":false}"#,
+                r#""stream_options":{"include_usage":true}"#,
+            ),
+        ] {
+            let body = chat(rest);
+            let prompt = prompt(Dialect::Chat, &body);
+            assert!(prompt.hides_usage());
+            let asked = String::from_utf8(prompt.rebuild_asking(&[], None)).unwrap();
+            assert!(asked.contains(expected), "{asked}");
+            assert!(!self::prompt(Dialect::Chat, &asked).hides_usage());
+        }
+        assert!(!prompt(Dialect::Chat, &chat("")).hides_usage());
+        assert!(
+            !prompt(Dialect::Chat, &chat(r#","stream":true,"stream_options":{"include_usage":true}"#)).hides_usage()
+        );
+    }
+}
