@@ -6,7 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::Known;
-use crate::detect::window::{Flow, inspect_output_knowing as inspect};
+use crate::detect::whole::inspect_output_knowing as inspect;
+use crate::detect::window::Flow;
 use crate::detect::{Budget, Released, RuleSet, Source};
 use crate::types::SpanIndex;
 
