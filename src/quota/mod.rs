@@ -1,7 +1,22 @@
-//! Rates and concurrency: what a caller may use. State outlives a reload as long as the limits stay the same.
+//! Limits, budgets, tokens, prices: what a caller may use. What was used outlives a reload.
 
+mod bucket;
+mod calendar;
+mod cell;
+mod clock;
 mod concurrency;
+mod fleet;
+mod keeper;
+mod meter;
 mod rate;
+mod reservation;
+mod table;
 
+pub use bucket::{Amounts, Bucket, BucketId, Charge, Denied, Exceeded, Headroom, Kind, Rule, Scope, Unit};
+pub use calendar::{Calendar, Period, UnknownZone};
+pub use clock::{Clock, Now};
 pub use concurrency::{Concurrency, Slot};
+pub use fleet::{FleetOptions, FleetState, OnFailure};
+pub use meter::{Meter, MeterOptions};
 pub use rate::{Rate, RateLimits, Standing};
+pub use reservation::{Reservation, Spent};

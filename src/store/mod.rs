@@ -1,0 +1,3 @@
+//! The only room that speaks SQL or Redis.
+
+pub mod redis;

@@ -1,0 +1,1 @@
+//! What one process does: time, bounds, clocks that jump.
