@@ -1,5 +1,6 @@
 //! Limits, budgets, tokens, prices: what a caller may use. What was used outlives a reload.
 
+pub mod anomaly;
 mod bucket;
 mod calendar;
 mod cell;
@@ -11,6 +12,7 @@ mod meter;
 pub mod prices;
 mod rate;
 mod reservation;
+mod spec;
 mod table;
 pub mod tokens;
 
@@ -23,4 +25,5 @@ pub use meter::{Meter, MeterOptions};
 pub use prices::{Price, Prices, PricesError, Usd};
 pub use rate::{Rate, RateLimits, Standing};
 pub use reservation::{Reservation, Spent};
+pub use spec::{Allowance, BudgetSpec, LimitSpec, Need, Plan, ScopeKind, SpecError};
 pub use tokens::Tokens;
