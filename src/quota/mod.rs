@@ -1,5 +1,6 @@
 //! Limits, budgets, tokens, prices: what a caller may use. What was used outlives a reload.
 
+pub mod anomaly;
 mod bucket;
 mod calendar;
 mod cell;
@@ -8,9 +9,12 @@ mod concurrency;
 mod fleet;
 mod keeper;
 mod meter;
+pub mod prices;
 mod rate;
 mod reservation;
+mod spec;
 mod table;
+pub mod tokens;
 
 pub use bucket::{Amounts, Bucket, BucketId, Charge, Denied, Exceeded, Headroom, Kind, Rule, Scope, Unit};
 pub use calendar::{Calendar, Period, UnknownZone};
@@ -18,5 +22,8 @@ pub use clock::{Clock, Now};
 pub use concurrency::{Concurrency, Slot};
 pub use fleet::{FleetOptions, FleetState, OnFailure};
 pub use meter::{Meter, MeterOptions};
+pub use prices::{Price, Prices, PricesError, Usd};
 pub use rate::{Rate, RateLimits, Standing};
 pub use reservation::{Reservation, Spent};
+pub use spec::{Allowance, BudgetSpec, LimitSpec, Need, Plan, ScopeKind, SpecError};
+pub use tokens::Tokens;
