@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::quota::{Amounts, Bucket, Calendar, Charge, Clock, Kind, Meter, MeterOptions, Period, Prices, Rule, Scope, Tokens, Unit, tokens};
+use portcullis::quota::{
+    Amounts, Bucket, Calendar, Charge, Clock, Kind, Meter, MeterOptions, Period, Prices, Rule, Scope, Tokens, Unit,
+    tokens,
+};
 use portcullis::types::Usage;
 
 fn main() {
@@ -36,7 +39,8 @@ fn eight_buckets(bencher: divan::Bencher<'_, '_>, callers: u64) {
     bencher.bench_local(|| {
         caller = (caller + 1) % callers;
         let name = caller.to_string();
-        let scopes = [Scope::new("key", &name), Scope::new("user", &name), Scope::new("team", "a"), Scope::new("tenant", "b")];
+        let scopes =
+            [Scope::new("key", &name), Scope::new("user", &name), Scope::new("team", "a"), Scope::new("tenant", "b")];
         let charges: Vec<Charge> = rules
             .iter()
             .zip(scopes.iter().cycle())

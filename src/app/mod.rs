@@ -1,5 +1,6 @@
 //! Builds every room once, wires the two doors, drains on shutdown.
 
+mod fleet;
 mod watch;
 mod welcome;
 
@@ -17,7 +18,7 @@ use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapsho
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
-use crate::proxy::{Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
+use crate::proxy::{Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::telemetry::{self, Metrics, QueueDepth};
 use crate::types::Event;
 use watch::Watch;
@@ -44,6 +45,9 @@ pub enum Error {
     /// A certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The fleet's Redis.
+    #[error("[fleet]: {0}")]
+    Fleet(String),
     /// A thread, a runtime, a signal handler, the ops listener.
     #[error("{what}: {source}")]
     Io {
@@ -122,6 +126,7 @@ impl Gateway {
             prompts: PromptCache::new(settings.inspect.prompt_cache.get(), random_key()),
             history: History::new(&settings.inspect.history),
             live: Arc::default(),
+            counting: Arc::new(Counting::new(fleet::meter(&settings)?)),
             tls: Arc::new(TlsConfigs::default()),
         });
         let cache = Arc::clone(&shared);
@@ -266,6 +271,7 @@ async fn forget(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(FORGET_EVERY).await;
         shared.gate.forget_idle();
+        shared.counting.meter().forget_idle();
     }
 }
 

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    BlockMode, Body, ClientAuth, History, Http, Identity, Inspect, Limit, Limits, Listener, LogFormat, Mode, OnFailure,
-    OnUninspected, Ops, PolicyFiles, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules, SecurityMode, Server,
-    Settings, Telemetry, Tls, Upstream, UpstreamKind,
+    BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener, LogFormat, Mode, OnFailure,
+    OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules,
+    SecurityMode, Server, Settings, Telemetry, Tls, Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
@@ -32,6 +32,9 @@ impl Default for Settings {
             ops: Ops::default(),
             identity: Identity::default(),
             limits: Limits::default(),
+            budgets: Vec::new(),
+            prices: PriceFile::default(),
+            fleet: Fleet::default(),
             inspect: Inspect::default(),
             rules: Rules::default(),
             models: BTreeMap::new(),
@@ -114,17 +117,6 @@ impl Default for Body {
 impl Default for Ops {
     fn default() -> Self {
         Self { address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))), max_connections: 64 }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            per_address: Limit { requests_per_minute: 0, burst: 0, concurrent: 0 },
-            per_user: Limit::default(),
-            max_in_flight: 0,
-            max_tracked: 100_000,
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::check::{self, Check};
 use super::env::{self, Environment};
 use super::keys::{self, KeyTable};
+use super::limits;
 use super::models::{self, ModelSources};
 use super::policies::{self, Policies};
 use super::problem::{KeyPath, Problem};
@@ -20,6 +21,7 @@ use super::snapshot::{Prepared, prepare};
 use super::tls::{self, TlsMaterial};
 use super::tree::{self, Tree, Whole};
 use super::upstreams::{self, Upstreams};
+use crate::quota::{Plan, Prices};
 
 /// Looked for in the working directory when no file is named.
 const DEFAULT_FILE: &str = "gateway.toml";
@@ -43,6 +45,10 @@ pub struct Loaded {
     pub routes: Arc<Routes>,
     /// Who gets what treatment.
     pub policies: Arc<Policies>,
+    /// Limits and budgets that hold for everybody.
+    pub charges: Arc<Plan>,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
     /// Peers whose forwarding headers are believed.
@@ -195,6 +201,8 @@ impl Source {
         let upstreams = upstreams::check(&mut check, &settings, &self.environment);
         let routes = routes::check(&mut check, &settings, &upstreams);
         let policies = policies::check(&mut check, &settings);
+        let charges = limits::charges(&mut check, &settings);
+        let prices = limits::prices(&mut check, &settings.prices);
         let models = models::check(&mut check, &settings, &self.environment);
         let rules = rules::read(&mut check, &settings.rules);
         problems.append(&mut check.problems);
@@ -215,6 +223,8 @@ impl Source {
             upstreams: Arc::new(upstreams),
             routes: Arc::new(routes),
             policies: Arc::new(policies),
+            charges: Arc::new(charges),
+            prices: Arc::new(prices),
             keys: Arc::new(keys),
             tls: Arc::new(tls),
             warnings,

@@ -9,12 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_is_none;
+pub use super::fleet_settings::{Fleet, FleetFailure};
 pub use super::history::History;
+pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
 use super::units::{Size, Time};
 pub use super::upstream_settings::{ApiKey, Upstream, UpstreamKind};
 use crate::detect::{Levels, Thresholds};
+use crate::quota::BudgetSpec;
 use crate::types::{Action, Severity};
 
 /// The whole file.
@@ -37,6 +40,12 @@ pub struct Settings {
     pub identity: Identity,
     /// Rates and concurrency.
     pub limits: Limits,
+    /// How much may be spent in a day, a week or a month.
+    pub budgets: Vec<BudgetSpec>,
+    /// What tokens cost.
+    pub prices: PriceFile,
+    /// What replicas share.
+    pub fleet: Fleet,
     /// What inspection does.
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.
@@ -241,32 +250,6 @@ pub struct GatewayKey {
     pub name: String,
     /// SHA-256 of the key, lower-case hex.
     pub sha256: String,
-}
-
-/// Rates and concurrency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Per client address.
-    pub per_address: Limit,
-    /// Per user (gateway key or trusted header).
-    pub per_user: Limit,
-    /// Requests in flight, all callers together; 0 is no limit.
-    pub max_in_flight: usize,
-    /// Addresses and users remembered at once (each); the least recently refilled are forgotten.
-    pub max_tracked: usize,
-}
-
-/// One caller's rate and concurrency.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limit {
-    /// Requests per minute, sustained; 0 is no limit.
-    pub requests_per_minute: u32,
-    /// Requests at once before the sustained rate applies; 0 is the same as `requests_per_minute`.
-    pub burst: u32,
-    /// Requests in flight; 0 is no limit.
-    pub concurrent: u32,
 }
 
 /// What inspection does.

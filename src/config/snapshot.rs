@@ -20,6 +20,7 @@ use super::tls::TlsMaterial;
 use super::upstreams::Upstreams;
 use crate::detect::RuleSet;
 use crate::models::Models;
+use crate::quota::{Plan, Prices};
 use crate::types::Generation;
 
 /// Everything that decides how a request is treated. Immutable; parts that a reload did not change are shared.
@@ -39,6 +40,10 @@ pub struct Snapshot {
     pub routes: Arc<Routes>,
     /// Who gets what treatment.
     pub policies: Arc<Policies>,
+    /// Limits and budgets that hold for everybody.
+    pub charges: Arc<Plan>,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
     /// Peers whose forwarding headers are believed.
@@ -98,6 +103,8 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
         upstreams: Arc::clone(&loaded.upstreams),
         routes: Arc::clone(&loaded.routes),
         policies: Arc::clone(&loaded.policies),
+        charges: Arc::clone(&loaded.charges),
+        prices: Arc::clone(&loaded.prices),
         keys: Arc::clone(&loaded.keys),
         trusted: Arc::clone(&loaded.trusted),
         tls: Arc::clone(&loaded.tls),
@@ -120,6 +127,8 @@ fn share(snapshot: &mut Snapshot, before: &Snapshot) {
     }
     reuse(&mut snapshot.settings, &before.settings);
     reuse(&mut snapshot.policies, &before.policies);
+    reuse(&mut snapshot.charges, &before.charges);
+    reuse(&mut snapshot.prices, &before.prices);
     reuse(&mut snapshot.keys, &before.keys);
     reuse(&mut snapshot.trusted, &before.trusted);
     reuse(&mut snapshot.tls, &before.tls);

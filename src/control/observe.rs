@@ -31,6 +31,11 @@ impl Reader for Observer {
                     log_block(record);
                 }
             }
+            Event::Alarm(alarm) => {
+                self.metrics.alarm(alarm.kind);
+                let (kind, user) = (alarm.kind.name(), alarm.caller.user.as_deref());
+                warn!(kind, user, message = alarm.message, "alarm");
+            }
             Event::Reload(outcome) => {
                 self.metrics.reload(outcome);
                 log_reload(outcome);

@@ -12,8 +12,8 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::live::Place;
 use super::refuse::Refusal;
-use crate::config::settings::{Limit, Limits};
-use crate::quota::{Concurrency, Rate, RateLimits, Slot, Standing};
+use crate::config::settings::Limits;
+use crate::quota::{Allowance, Concurrency, Rate, RateLimits, Slot, Standing};
 use crate::telemetry::Metrics;
 use crate::types::Caller;
 
@@ -146,12 +146,12 @@ impl Gate {
     fn slot<K: std::hash::Hash + Eq + Clone>(
         &self,
         scope: &'static str,
-        limit: u32,
+        limit: u64,
         key: Option<K>,
         counts: &Concurrency<K>,
     ) -> Result<Option<Slot<K>>, Refusal> {
         let (Some(key), true) = (key, limit > 0) else { return Ok(None) };
-        match counts.take(key, limit) {
+        match counts.take(key, u32::try_from(limit).unwrap_or(u32::MAX)) {
             Some(slot) => Ok(Some(slot)),
             None => {
                 self.metrics.limited(scope);
@@ -171,9 +171,10 @@ impl Rates {
     }
 }
 
-fn rate(limit: &Limit) -> Option<Rate> {
-    let per_minute = NonZeroU32::new(limit.requests_per_minute)?;
-    Some(Rate { per_minute, burst: NonZeroU32::new(limit.burst).unwrap_or(per_minute) })
+fn rate(limit: &Allowance) -> Option<Rate> {
+    let short = |number: u64| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX));
+    let per_minute = short(limit.requests_per_minute)?;
+    Some(Rate { per_minute, burst: short(limit.burst).unwrap_or(per_minute) })
 }
 
 /// What counts as one address: IPv6 clients own a /64.

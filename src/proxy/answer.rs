@@ -10,6 +10,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 
 use super::admit::Admitted;
 use super::body::Body;
+use super::charge;
 use super::deadline::until;
 use super::decode;
 use super::forward::Answer;
@@ -74,6 +75,7 @@ pub(super) async fn relay(
 ) -> Result<Relayed, Refusal> {
     let Answer { status, mut headers, body, deadline } = answer;
     admitted.rate_headers(&mut headers);
+    charge::rate_headers(flight.headroom(), &mut headers);
     let family = plan.dialect.api_family();
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };

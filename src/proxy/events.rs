@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::answer::BLOCKED_NOTICE;
+use super::charge::roughly;
 use super::inspector::{Fed, Inspector};
 use super::record::Flight;
 use super::relay::HoldClock;
@@ -43,6 +44,8 @@ pub(super) struct Events {
     usage: Option<Usage>,
     finish: Option<FinishReason>,
     uninspected: Vec<(Uninspected, u64)>,
+    /// Tokens so far, roughly.
+    answered: u64,
 }
 
 impl Events {
@@ -64,6 +67,7 @@ impl Events {
             usage: None,
             finish: None,
             uninspected: Vec::new(),
+            answered: 0,
         }
     }
 
@@ -119,6 +123,8 @@ impl Events {
     fn note(&mut self, chunk: &Chunk<'_>) {
         self.ended |= chunk.terminal || chunk.finish.is_some();
         self.usage = chunk.usage.or(self.usage);
+        let texts = chunk.pieces.iter().filter(|piece| piece.kind == PieceKind::Delta);
+        self.answered += texts.map(|piece| roughly(&piece.text)).sum::<u64>() + u64::from(chunk.tool.part);
         self.finish = self.finish.or(chunk.finish);
         for (place, reason) in &chunk.opaque {
             let bytes = u64::from(place.len());
@@ -214,6 +220,11 @@ impl Events {
     /// The answer's id, once it is said.
     pub(super) fn answer_id(&self) -> Option<&str> {
         self.stream.answer_id()
+    }
+
+    /// Tokens so far: what the provider says, or roughly.
+    pub(super) fn answered(&self) -> u64 {
+        self.usage.map_or(0, |usage| usage.output).max(self.answered)
     }
 
     /// Whether it was blocked.

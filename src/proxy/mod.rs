@@ -5,6 +5,7 @@ mod answer;
 mod bell;
 mod body;
 mod cache;
+mod charge;
 mod deadline;
 mod decode;
 mod events;
@@ -41,6 +42,7 @@ pub use self::admit::Gate;
 use self::answer::Relayed;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
+pub use self::charge::Counting;
 use self::deadline::unless_cut;
 pub use self::history::History;
 use self::inspect::Cleared;
@@ -79,6 +81,8 @@ pub struct Shared {
     pub history: History,
     /// Requests under way.
     pub live: Arc<Live>,
+    /// Limits and budgets.
+    pub counting: Arc<Counting>,
     /// TLS towards upstreams.
     pub tls: Arc<TlsConfigs>,
 }
@@ -140,6 +144,10 @@ impl Proxy {
         let cut = Cancel::of(&peer.cut);
         let (place, quarantine) = policy::enter(&self.config, &self.shared.live, &caller, &cut, flight)?;
         admitted.take_place(place);
+        let limits = policy::limits(snapshot, &caller, flight);
+        let counting = &self.shared.counting;
+        let charged = charge::reserve(counting, snapshot, &plan, &caller, &limits, prompt.as_ref(), flight).await?;
+        flight.charge(charged);
         inspect::query(snapshot, &plan, flight, head.uri.query())?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, &body, prompt.as_ref()).await?;
         if quarantine.is_some() {

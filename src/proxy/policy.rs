@@ -67,6 +67,11 @@ pub(super) fn obey(snapshot: &Snapshot, caller: &Caller, flight: &mut Flight) ->
     }
 }
 
+/// The orders that limit `caller`.
+pub(super) fn limits(snapshot: &Snapshot, caller: &Caller, flight: &Flight) -> Vec<Arc<Order>> {
+    snapshot.orders.against(caller, flight.time()).limits
+}
+
 /// Puts the request among those that an order given from now on ends.
 ///
 /// # Errors

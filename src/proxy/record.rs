@@ -8,11 +8,13 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
+use super::charge::{Charged, More};
 use super::history::Track;
 use super::listen::{self, Peer, Refuse};
 use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::settings::QueueFull;
+use crate::quota::Headroom;
 use crate::telemetry::{InFlight, Metrics};
 use crate::types::{Decision, Event, Generation, Outcome, Record, RequestId, Uninspected, Verdict};
 
@@ -32,6 +34,12 @@ impl Recorder {
     /// The live metrics.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    fn send(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            self.metrics.event_dropped();
+        }
     }
 
     /// Starts the record of a request.
@@ -73,6 +81,9 @@ pub(super) struct Flight {
     recorder: Recorder,
     started: Instant,
     track: Option<Box<Track>>,
+    charged: Option<Box<Charged>>,
+    /// Tokens answered so far, roughly.
+    answered: u64,
     _in_flight: InFlight,
 }
 
@@ -82,7 +93,16 @@ impl Flight {
         let record = Record::new(i64::try_from(time).unwrap_or(i64::MAX), RequestId(listen::request_id()), generation);
         let in_flight = recorder.metrics.in_flight();
         let started = Instant::now();
-        Self { record: Some(Box::new(record)), permit, recorder, started, track: None, _in_flight: in_flight }
+        Self {
+            record: Some(Box::new(record)),
+            permit,
+            recorder,
+            started,
+            track: None,
+            charged: None,
+            answered: 0,
+            _in_flight: in_flight,
+        }
     }
 
     /// What the head tells before anything is decided.
@@ -180,6 +200,30 @@ impl Flight {
         self.track = Some(Box::new(track));
     }
 
+    /// It may use so much.
+    pub(super) fn charge(&mut self, charged: Charged) {
+        self.charged = Some(Box::new(charged));
+    }
+
+    /// Gives what it holds out of hand, to hold more.
+    pub(super) fn take_charge(&mut self) -> Option<Charged> {
+        self.charged.take().map(|charged| *charged)
+    }
+
+    /// So many tokens were answered so far, roughly.
+    ///
+    /// # Errors
+    /// More than it holds: the answer may only go on if it gets more.
+    pub(super) fn answered(&mut self, tokens: u64) -> Result<(), More> {
+        self.answered = tokens;
+        self.charged.as_mut().filter(|charged| charged.is_counted()).map_or(Ok(()), |charged| charged.answered(tokens))
+    }
+
+    /// What was left of requests and tokens when it was let in.
+    pub(super) fn headroom(&self) -> [Option<Headroom>; 2] {
+        self.charged.as_ref().map_or([None, None], |charged| charged.headroom())
+    }
+
     /// Whether a client library says that it sends it again by itself.
     pub(super) fn is_retry(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.retry > 0)
@@ -224,14 +268,14 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let Some(mut record) = self.record.take() else { return };
         record.micros.total = micros_since(self.started);
+        let alarms = self.charged.take().map(|charged| charged.settle(&mut record, self.answered)).unwrap_or_default();
         let event = Event::Request(record);
         match self.permit.take() {
             Some(permit) => drop(permit.send(event)),
-            None => {
-                if self.recorder.events.try_send(event).is_err() {
-                    self.recorder.metrics.event_dropped();
-                }
-            }
+            None => self.recorder.send(event),
+        }
+        for alarm in alarms {
+            self.recorder.send(Event::Alarm(Box::new(alarm)));
         }
     }
 }

@@ -186,6 +186,39 @@ impl Refusal {
             .retry_after(wait)
     }
 
+    /// A rate of tokens or money was exceeded.
+    pub(super) fn tokens_limited(wait: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "tokens", "Token rate limit exceeded.")
+            .retry_after(wait)
+    }
+
+    /// The request alone needs more than a whole limit.
+    pub(super) fn over_limit() -> Self {
+        let message =
+            "The request needs more tokens than a limit ever allows: shorten it, or ask for a shorter answer.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "tokens", message).final_word()
+    }
+
+    /// A budget is spent.
+    pub(super) fn insufficient_quota() -> Self {
+        let message = "A budget of the gateway is spent: it begins again with its next period.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota", message).final_word()
+    }
+
+    /// A budget in dollars applies, and the model has no price.
+    pub(super) fn unpriced() -> Self {
+        let message = "A budget applies, and the gateway knows no price for this model.";
+        let mut refusal = Self::forbidden("model_without_price", message);
+        refusal.0.param = Some("model".to_owned());
+        refusal
+    }
+
+    /// What the fleet has used cannot be told, and limits fail closed.
+    pub(super) fn limits_unavailable() -> Self {
+        Self::server(StatusCode::SERVICE_UNAVAILABLE, "limits_unavailable", "Limits cannot be checked just now.")
+            .retry_after(Duration::from_secs(1))
+    }
+
     /// Too many requests of one caller are running.
     pub(super) fn too_many_concurrent() -> Self {
         Self::new(

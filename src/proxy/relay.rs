@@ -13,6 +13,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::admit::Admitted;
 use super::body::Cut;
+use super::charge::Charged;
 use super::events::{Events, Fault};
 use super::inspector::Inspector;
 use super::keys::Scrub;
@@ -45,8 +46,16 @@ pub(super) struct Relay {
     clock: Clock,
     flight: Option<Flight>,
     _admitted: Admitted,
+    /// More of a limit that is nearly used up, asked for.
+    asking: Option<Asking>,
     sent: u64,
 }
+
+/// What the stream holds, and whether it got more.
+type Asking = Pin<Box<dyn Future<Output = (Charged, bool)> + Send>>;
+
+/// Tokens of an answer asked for at once, beyond what was set aside for it.
+const MORE: u64 = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -113,6 +122,7 @@ impl Relay {
             clock,
             flight: None,
             _admitted: admitted,
+            asking: None,
             sent: 0,
         }
     }
@@ -147,6 +157,9 @@ impl Relay {
                 }
                 State::Open => {}
             }
+            if this.asks(context) {
+                return Poll::Pending;
+            }
             match this.body.poll_piece(context) {
                 Poll::Ready(Some(Ok(piece))) => this.take(&piece),
                 Poll::Ready(Some(Err(_))) => this.fail("upstream_broke_off", "The upstream's answer broke off."),
@@ -162,6 +175,24 @@ impl Relay {
                     }
                     return Poll::Pending;
                 }
+            }
+        }
+    }
+
+    /// Whether it is still open if the stream may go on: nothing of it is read meanwhile.
+    fn asks(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(asking) = &mut self.asking else { return false };
+        match asking.as_mut().poll(context) {
+            Poll::Pending => !self.waited_too_long(context),
+            Poll::Ready((charged, granted)) => {
+                self.asking = None;
+                if let Some(flight) = &mut self.flight {
+                    flight.charge(charged);
+                }
+                if !granted {
+                    self.used_up();
+                }
+                false
             }
         }
     }
@@ -209,9 +240,16 @@ impl Relay {
         {
             flight.answered_as(id);
         }
+        let answered = events.answered();
         self.clock.last_piece = Instant::now();
         events.scanned(self.clock.last_piece - now, self.clock.last_piece);
         self.settle(taken);
+        if let Some(flight) = &mut self.flight
+            && flight.answered(answered).is_err()
+            && self.state == State::Open
+        {
+            self.asking = flight.take_charge().map(|charged| Box::pin(charged.extend(MORE)) as Asking);
+        }
     }
 
     /// The upstream closed its side properly.
@@ -250,6 +288,19 @@ impl Relay {
         match &mut self.events {
             Some(events) => {
                 events.end_error(code, message, &mut self.out);
+                self.last();
+            }
+            None => self.state = State::Broken,
+        }
+    }
+
+    /// A limit or a budget ends it.
+    fn used_up(&mut self) {
+        self.outcome(Outcome::Cut, Some("limit_reached"));
+        match &mut self.events {
+            Some(events) => {
+                let message = "The answer was cut: a limit of the gateway is used up.";
+                events.end_error("rate_limit_exceeded", message, &mut self.out);
                 self.last();
             }
             None => self.state = State::Broken,

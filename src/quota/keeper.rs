@@ -81,7 +81,9 @@ impl Keeper {
             fleet.closed.notify_one();
             return None;
         }
-        let until = |instant: Option<Instant>| instant.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        let until = |instant: Option<Instant>| {
+            instant.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+        };
         Some(match fleet.joined() {
             None => until(self.next_try),
             Some(_) => until(self.beat_at.map(|at| at + fleet.options.heartbeat)),
@@ -217,8 +219,7 @@ impl Keeper {
         self.former.sent += 1;
         let telling = member.tell(self.former.sent, fleet.options.lease, &told);
         let patience = fleet.options.timeout.saturating_mul(if cells.is_empty() { 1 } else { 4 });
-        let (micros, used) =
-            tokio::time::timeout(patience, telling).await.unwrap_or(Err(CountersError::Timeout))?;
+        let (micros, used) = tokio::time::timeout(patience, telling).await.unwrap_or(Err(CountersError::Timeout))?;
         fleet.heard(micros, shared.clock.now());
         self.former.acknowledged = self.former.sent;
         self.beat_at = Some(Instant::now());

@@ -79,7 +79,8 @@ impl Meter {
     pub fn headroom(&self, bucket: &Bucket) -> Headroom {
         let now = self.0.now();
         let share = self.0.share();
-        let cell = self.0.table.find(bucket.id()).unwrap_or_else(|| Arc::new(Cell::new(bucket.id(), &bucket.rule, now)));
+        let cell =
+            self.0.table.find(bucket.id()).unwrap_or_else(|| Arc::new(Cell::new(bucket.id(), &bucket.rule, now)));
         let mut state = cell.lock();
         state.adopt(&bucket.rule);
         state.roll(now, share);
@@ -132,7 +133,8 @@ impl Meter {
     /// Everything in this process, at the whole limit or at a share of it.
     pub(super) fn reserve_here(&self, charges: &[Charge], share: Option<f64>) -> Result<Reservation, Denied> {
         let now = self.0.now();
-        let mut taken = Taken { shared: &self.0, parts: Vec::with_capacity(charges.len()), requests: None, tokens: None };
+        let mut taken =
+            Taken { shared: &self.0, parts: Vec::with_capacity(charges.len()), requests: None, tokens: None };
         let mut worst: Option<Exceeded> = None;
         for (index, charge) in charges.iter().enumerate() {
             let cell = self.0.table.cell(&charge.bucket, now);

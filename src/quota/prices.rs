@@ -133,8 +133,7 @@ fn matches(pattern: &str, name: &str) -> bool {
         let Some(after) = found else { return false };
         rest = after;
     }
-    rest.len() >= last.len()
-        && rest.get(rest.len() - last.len()..).is_some_and(|tail| tail.eq_ignore_ascii_case(last))
+    rest.len() >= last.len() && rest.get(rest.len() - last.len()..).is_some_and(|tail| tail.eq_ignore_ascii_case(last))
 }
 
 fn strip<'a>(text: &'a str, start: &str) -> Option<&'a str> {

@@ -2,7 +2,18 @@
 
 /// Which limit held a request off: the rate or the concurrency of one address or one user, the requests in flight, the
 /// bytes of bodies in memory, the event queue. Any other word counts as the last of these.
-pub(super) const SCOPES: &[&str] = &["address", "user", "in_flight", "body_bytes", "event_queue", "other"];
+pub(super) const SCOPES: &[&str] = &[
+    "address",
+    "user",
+    "in_flight",
+    "body_bytes",
+    "event_queue",
+    "requests",
+    "tokens",
+    "budget",
+    "concurrency",
+    "other",
+];
 
 macro_rules! labels {
     ($($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident = $text:literal),+ $(,)? })+) => {

@@ -25,7 +25,7 @@ use super::live::{Live, observe};
 use super::models::Models;
 use super::names::{self, Kind, Metric};
 use super::recorded::Recorded;
-use crate::types::{Record, ReloadOutcome};
+use crate::types::{AlarmKind, Record, ReloadOutcome};
 
 /// The handle to all metrics; clones share them.
 #[derive(Clone)]
@@ -42,6 +42,7 @@ struct Inner {
     fail_open: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     refused: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     handshakes: Grid<opentelemetry::metrics::Counter<u64>, 1>,
+    alarms: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     verdict_cache: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     reloads: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     chunks: BoundCounter<u64>,
@@ -94,6 +95,7 @@ impl Metrics {
             fail_open: one(&names::FAIL_OPEN, Part::NAMES),
             refused: one(&names::CONNECTIONS_REFUSED, ConnectionRefused::NAMES),
             handshakes: one(&names::TLS_HANDSHAKES, Handshake::NAMES),
+            alarms: one(&names::ALARMS, &AlarmKind::ALL.map(AlarmKind::name)),
             verdict_cache: one(&names::VERDICT_CACHE, &["hit", "miss"]),
             reloads: one(&names::RELOADS, &["ok", "rejected"]),
             chunks: lone(&names::STREAM_CHUNKS),
@@ -218,6 +220,11 @@ impl Metrics {
     pub fn limited(&self, scope: &'static str) {
         let other = SCOPES.len().saturating_sub(1);
         self.0.limited.add([SCOPES.iter().position(|known| *known == scope).unwrap_or(other)], 1);
+    }
+
+    /// An alarm was raised.
+    pub fn alarm(&self, kind: AlarmKind) {
+        self.0.alarms.add([AlarmKind::ALL.iter().position(|known| *known == kind).unwrap_or(0)], 1);
     }
 
     /// A span was looked up in the verdict cache.
@@ -508,6 +515,7 @@ mod tests {
         metrics.failed_open(Part::InputInspection);
         metrics.panicked();
         metrics.event_dropped();
+        metrics.alarm(AlarmKind::SpendSurge);
         metrics.rules_loaded(60);
         metrics.record_write_failed(5);
         let text = metrics.render().unwrap();

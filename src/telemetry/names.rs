@@ -158,6 +158,8 @@ metrics! {
     EVENT_QUEUE: Gauge, "portcullis.event_queue.depth" ["{event}"] => "portcullis_event_queue_depth" {};
     /// Events that found the queue full and were lost.
     EVENTS_DROPPED: Counter, "portcullis.events.dropped" ["{event}"] => "portcullis_events_dropped_total" {};
+    /// Warnings about budgets, spending and behaviour.
+    ALARMS: Counter, "portcullis.alarms" ["{alarm}"] => "portcullis_alarms_total" {"kind"};
     /// Records that could not be written to their file.
     RECORD_ERRORS: Counter, "portcullis.record.write_errors" ["{record}"] => "portcullis_record_write_errors_total" {};
     /// Always 1; the version is the label.

@@ -1,6 +1,7 @@
 //! Floor 0: the vocabulary. Plain data that every room may use; it imports no other room.
 
 pub mod access;
+pub mod alarm;
 pub mod answer;
 pub mod caller;
 pub mod dialect;
@@ -12,6 +13,7 @@ pub mod secret;
 pub mod verdict;
 
 pub use access::AccessRole;
+pub use alarm::{Alarm, AlarmKind};
 pub use answer::{Channel, ChannelKind, FinishReason, Usage};
 pub use caller::{Caller, CallerKind};
 pub use dialect::{ApiFamily, Dialect, Place, Role, Trust};

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Decision, Dialect, FinishReason, Generation, RequestId, Usage, Verdict};
+use super::{Alarm, Caller, Decision, Dialect, FinishReason, Generation, RequestId, Usage, Verdict};
 
 /// What the data path and the reloader tell the control side.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub enum Event {
     Request(Box<Record>),
     /// A reload was tried.
     Reload(ReloadOutcome),
+    /// Something about money or behaviour is worth attention.
+    Alarm(Box<Alarm>),
 }
 
 /// How a reload went.

@@ -13,6 +13,7 @@
 mod support;
 
 mod bodies;
+mod budgets;
 mod chaos;
 mod exempt;
 mod history;

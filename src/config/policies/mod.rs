@@ -13,6 +13,7 @@ use self::settings::PolicySettings;
 use super::glob::Globs;
 use super::settings::{Inspect, Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect::{Thresholds, Treatments};
+use crate::quota::Plan;
 use crate::types::{Caller, Privacy};
 
 /// Every policy, in the order they are tried; the default is the last.
@@ -54,6 +55,8 @@ pub struct Policy {
     pub on_failure: Option<OnFailure>,
     /// What is kept of prompts and answers.
     pub privacy: Privacy,
+    /// Limits and budgets of those it is for.
+    pub charges: Plan,
     /// All that it says, as it would be written without extending another.
     pub written: Arc<PolicySettings>,
 }

@@ -13,6 +13,7 @@ use crate::config::glob::Globs;
 use crate::config::problem::{KeyPath, Problem};
 use crate::config::settings::Settings;
 use crate::detect::{Treatment, Treatments};
+use crate::quota::Plan;
 use crate::types::Family;
 
 /// The presets built into the binary: files one can read, extend and replace by a policy of the same name.
@@ -197,7 +198,19 @@ fn policy(check: &mut Check<'_>, written: &Written, named: &BTreeMap<String, Wri
         on_uninspected: merged.on_uninspected,
         on_failure: merged.on_failure,
         privacy: merged.privacy.unwrap_or_default(),
+        charges: charges(check, written, &merged),
         written: Arc::new(PolicySettings { extends: None, ..merged }),
+    })
+}
+
+/// Limits and budgets of a policy; they are counted under its name.
+fn charges(check: &mut Check<'_>, written: &Written, merged: &PolicySettings) -> Plan {
+    let limits = merged.limits.unwrap_or_default();
+    Plan::new(&merged.name, &limits, &merged.budgets).unwrap_or_else(|problems| {
+        for problem in problems {
+            written.place.problem(check, "limits", &problem.to_string());
+        }
+        Plan::default()
     })
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
+use crate::quota::{BudgetSpec, LimitSpec};
 use crate::types::{Action, Privacy};
 
 /// What holds for everybody, and where further policies stand.
@@ -74,6 +75,12 @@ pub struct PolicySettings {
     #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privacy: Option<Privacy>,
+    /// Limits of those it is for, counted apart from those of `[limits]`: both hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitSpec>,
+    /// Budgets of those it is for, counted apart from `[[budgets]]`: both hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetSpec>,
 }
 
 /// Whom a policy is for: every list that is given must have a pattern that fits; `*` stands for anything.
@@ -139,6 +146,8 @@ impl PolicySettings {
             on_uninspected: self.on_uninspected.or(base.on_uninspected),
             on_failure: self.on_failure.or(base.on_failure),
             privacy: self.privacy.or(base.privacy),
+            limits: self.limits.or(base.limits),
+            budgets: if self.budgets.is_empty() { base.budgets.clone() } else { self.budgets },
             ..self
         }
     }

@@ -57,9 +57,8 @@ async fn connect(
     options: &RedisOptions,
     config: AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, CountersError> {
-    let config = config
-        .set_connection_timeout(Some(options.connect_timeout))
-        .set_response_timeout(Some(options.answer_timeout));
+    let config =
+        config.set_connection_timeout(Some(options.connect_timeout)).set_response_timeout(Some(options.answer_timeout));
     let connecting = Box::pin(client.get_multiplexed_async_connection_with_config(&config));
     match tokio::time::timeout(options.connect_timeout, connecting).await {
         Ok(connected) => Ok(connected?),
