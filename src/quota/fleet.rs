@@ -201,7 +201,14 @@ impl Fleet {
         };
         match answer {
             Answer::Admitted(levels) => Ok(self.admitted(meter, charges, cells, &levels, joined.epoch)),
-            Answer::Refused(levels) => Err(refused(charges, &levels, now)),
+            Answer::Refused(levels) => {
+                for (cell, level) in cells.iter().zip(&levels) {
+                    let mut state = cell.lock();
+                    state.roll(now, None);
+                    state.learn(level.used);
+                }
+                Err(refused(charges, &levels, now))
+            }
         }
     }
 

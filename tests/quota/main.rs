@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis::quota::{
     Bucket, Calendar, Charge, Clock, Denied, FleetOptions, FleetState, Kind, Meter, MeterOptions, OnFailure, Period,
-    Rule, Scope, Unit,
+    Reservation, Rule, Scope, Unit,
 };
 use portcullis::store::redis::{Counters, RedisOptions};
 use portcullis::types::Secret;
@@ -93,4 +93,38 @@ pub async fn fits(meter: &Meter, bucket: &Bucket, amount: u64) -> bool {
         Err(Denied::Exceeded(_)) => false,
         Err(Denied::Unavailable) => panic!("the fleet is out of reach"),
     }
+}
+
+/// Waits until so much fits, or does not any more: a fleet hears of what ended, the test's own tries too, a moment
+/// later.
+pub async fn becomes(meter: &Meter, bucket: &Bucket, amount: u64, free: bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while fits(meter, bucket, amount).await != free {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("{amount} should {}fit", if free { "" } else { "not " }));
+}
+
+/// Waits until exactly so much is free.
+pub async fn exactly(meter: &Meter, bucket: &Bucket, free: u64) {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while !fits(meter, bucket, free).await || fits(meter, bucket, free + 1).await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("exactly {free} should be free of {bucket:?}"));
+}
+
+/// Reserves, as soon as what the test tried before is free again.
+pub async fn admitted(meter: &Meter, charges: &[Charge]) -> Reservation {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            if let Ok(reservation) = meter.reserve(charges).await {
+                return reservation;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.expect("it should be admitted")
 }
