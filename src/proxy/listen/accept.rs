@@ -21,8 +21,8 @@ use super::http1::CUT_GRACE;
 use super::preamble::{Preamble, read_proxy_header};
 use super::stream::Stream;
 use super::{
-    Connection, Handler, Handshake, Limits, Observer, Peer, Refused, Shutdown, TlsInfo, TlsState, Tuning, http1, http2,
-    tls,
+    ClientCertificate, Connection, Handler, Handshake, Limits, Observer, Peer, Refused, Shutdown, TlsInfo, TlsState,
+    Tuning, http1, http2,
 };
 use crate::config::settings::Protocol;
 
@@ -269,8 +269,11 @@ impl Drop for Open {
 
 fn tls_info(stream: &TlsStream<TcpStream>) -> TlsInfo {
     let (_, session) = stream.get_ref();
+    let leaf = session.peer_certificates().and_then(|chain| chain.first());
+    let client = leaf.and_then(|leaf| ClientCertificate::read(leaf)).map(Arc::new);
     TlsInfo {
-        client_subject: session.peer_certificates().and_then(|chain| chain.first()).and_then(tls::subject),
+        client_subject: client.as_ref().map(|client| Arc::clone(&client.subject)),
+        client,
         sni: session.server_name().map(Arc::from),
         alpn: session.alpn_protocol().and_then(|protocol| match protocol {
             b"h2" => Some("h2"),

@@ -8,6 +8,7 @@ mod accept;
 mod bind;
 mod caps;
 mod chunked;
+mod client;
 mod dev;
 mod forwarded;
 mod framing;
@@ -36,6 +37,7 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 pub use bind::{Bound, ListenError, bind};
+pub use client::ClientCertificate;
 pub use dev::{DevCertificate, ensure as dev_certificate};
 pub use forwarded::client_address;
 pub use guard::body_refusal;
@@ -71,6 +73,8 @@ pub struct Peer {
 pub struct TlsInfo {
     /// The subject of a verified client certificate.
     pub client_subject: Option<Arc<str>>,
+    /// All names in it.
+    pub client: Option<Arc<ClientCertificate>>,
     /// The name the client asked for.
     pub sni: Option<Arc<str>>,
     /// The protocol that was agreed on: `h2` or `http/1.1`.

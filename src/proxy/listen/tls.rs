@@ -198,12 +198,6 @@ fn check_validity(chain: &[CertificateDer<'static>]) -> Result<(), TlsError> {
     Ok(())
 }
 
-/// A client certificate's subject, as RFC 4514 writes it.
-pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Some(certificate.subject().to_string().into())
-}
-
 /// Whether `leaf` is good for `name` at `time`, with `trusted` as the only CAs.
 pub(super) fn verify(
     leaf: &CertificateDer<'_>,
