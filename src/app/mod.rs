@@ -18,7 +18,7 @@ use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapsho
 use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
-use crate::proxy::{Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
+use crate::proxy::{Callers, Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::telemetry::{self, Metrics, QueueDepth};
 use crate::types::Event;
 use watch::Watch;
@@ -119,12 +119,14 @@ impl Gateway {
         let events = EventLoop::spawn(receiver, readers(&settings, telemetry), settings.record.flush_every.get())
             .map_err(io_error("cannot start the event readers"))?;
 
+        let secret = random_key();
         let shared = Arc::new(Shared {
             recorder: Recorder::new(sender.clone(), metrics.clone()),
             gate: Gate::new(&settings.limits, metrics.clone()),
             cache: VerdictCache::new(settings.inspect.verdict_cache, random_key()),
             prompts: PromptCache::new(settings.inspect.prompt_cache.get(), random_key()),
             history: History::new(&settings.inspect.history),
+            callers: Callers::new(&settings.identity, &secret),
             live: Arc::default(),
             counting: Arc::new(Counting::new(fleet::meter(&settings)?)),
             tls: Arc::new(TlsConfigs::default()),

@@ -16,9 +16,10 @@ use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
 use super::rules::{self, RuleSources};
-use super::settings::{Settings, UpstreamKind};
+use super::settings::{Identity, Settings, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
 use super::tls::{self, TlsMaterial};
+use super::tokens::{TokenKeys, TokenSources};
 use super::tree::{self, Tree, Whole};
 use super::upstreams::{self, Upstreams};
 use crate::quota::{Plan, Prices};
@@ -51,6 +52,8 @@ pub struct Loaded {
     pub prices: Arc<Prices>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
+    /// Issuers of tokens.
+    pub tokens: Arc<TokenKeys>,
     /// Peers whose forwarding headers are believed.
     pub trusted: Arc<[IpNet]>,
     /// Certificates and keys.
@@ -198,6 +201,7 @@ impl Source {
         check::check(&mut check, &settings);
         let tls = tls::check(&mut check, &settings);
         let keys = keys::check(&mut check, &settings.identity);
+        let tokens = token_issuers(&mut check, &settings.identity, &self.environment);
         let upstreams = upstreams::check(&mut check, &settings, &self.environment);
         let routes = routes::check(&mut check, &settings, &upstreams);
         let policies = policies::check(&mut check, &settings);
@@ -226,6 +230,7 @@ impl Source {
             charges: Arc::new(charges),
             prices: Arc::new(prices),
             keys: Arc::new(keys),
+            tokens: Arc::new(tokens),
             tls: Arc::new(tls),
             warnings,
             source: Self { path: path.map(Path::to_owned), environment: self.environment.clone() },
@@ -284,6 +289,21 @@ impl Loaded {
         };
         changed.into_iter().filter(|(changed, _)| *changed).map(restart).collect()
     }
+}
+
+/// The issuers of tokens, with the keys that files and variables hold.
+fn token_issuers(check: &mut Check<'_>, identity: &Identity, environment: &Environment) -> TokenKeys {
+    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let read = {
+        let mut file = |path: &Path| check.reader.text(path);
+        TokenKeys::new(identity, &mut TokenSources { file: &mut file, variable: &variable }, None)
+    };
+    read.unwrap_or_else(|problems| {
+        for (index, key, message) in problems {
+            check.problem(&KeyPath::of(&["identity", "tokens"]).index(index).key(key), message);
+        }
+        TokenKeys::default()
+    })
 }
 
 /// The settings as written, without the secrets in them.

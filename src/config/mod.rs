@@ -1,7 +1,11 @@
 //! Files -> raw -> checked -> Snapshot; a reload prepares (may fail), then publishes (cannot).
 
+pub mod identity_settings;
+pub mod issued;
 pub mod policies;
 pub mod settings;
+pub mod token_keys;
+pub mod tokens;
 pub mod units;
 
 mod defaults;
@@ -10,7 +14,9 @@ mod load;
 mod reload;
 mod snapshot;
 
+mod base64url;
 mod check;
+mod claims;
 mod empty_is_none;
 mod env;
 mod fleet_settings;
@@ -27,6 +33,7 @@ mod read;
 mod routes;
 mod rules;
 mod tls;
+mod token_check;
 mod tree;
 mod upstream_settings;
 mod upstreams;

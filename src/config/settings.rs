@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::empty_is_none;
 pub use super::fleet_settings::{Fleet, FleetFailure};
 pub use super::history::History;
+pub use super::identity_settings::{GatewayKey, Identity};
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
@@ -228,28 +229,6 @@ pub struct Ops {
     pub address: Option<SocketAddr>,
     /// Concurrent connections to it.
     pub max_connections: usize,
-}
-
-/// Who is let in.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Identity {
-    /// Refuse requests without a known gateway key (or trusted user header).
-    pub require_key: bool,
-    /// Gateway keys: name and SHA-256 (hex) of the key.
-    pub keys: Vec<GatewayKey>,
-    /// A header that names the user, believed from `server.trusted_proxies` and Unix sockets only.
-    pub user_header: Option<String>,
-}
-
-/// One gateway key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GatewayKey {
-    /// The name that appears in records and limits.
-    pub name: String,
-    /// SHA-256 of the key, lower-case hex.
-    pub sha256: String,
 }
 
 /// What inspection does.

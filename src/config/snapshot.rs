@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
 use tokio::sync::watch;
 
+use super::issued::IssuedKeys;
 use super::keys::KeyTable;
 use super::load::Loaded;
 use super::orders::Orders;
@@ -17,6 +18,7 @@ use super::read::Fingerprint;
 use super::routes::Routes;
 use super::settings::Settings;
 use super::tls::TlsMaterial;
+use super::tokens::TokenKeys;
 use super::upstreams::Upstreams;
 use crate::detect::RuleSet;
 use crate::models::Models;
@@ -50,6 +52,12 @@ pub struct Snapshot {
     pub trusted: Arc<[IpNet]>,
     /// Certificates and keys.
     pub tls: Arc<TlsMaterial>,
+    /// Virtual keys. They come from the store, not from files: a reload leaves them as they are.
+    pub issued: Arc<IssuedKeys>,
+    /// Issuers of tokens, and their keys, which are fetched.
+    pub tokens: Arc<TokenKeys>,
+    /// Headers that speak of the caller to this gateway alone: they do not travel on.
+    pub identity_headers: Arc<[Box<str>]>,
     /// Standing orders. They come from the store, not from files: a reload leaves them as they are.
     pub orders: Arc<Orders>,
     rules_fingerprint: Fingerprint,
@@ -59,6 +67,12 @@ impl Snapshot {
     /// Takes over what does not come from files.
     fn keep_amendments(&mut self, before: &Self) {
         self.orders = Arc::clone(&before.orders);
+        self.issued = Arc::clone(&before.issued);
+        if *self.tokens != *before.tokens {
+            self.tokens = Arc::new(self.tokens.following(&before.tokens));
+        } else {
+            self.tokens = Arc::clone(&before.tokens);
+        }
     }
 
     /// Whether this peer's `X-Forwarded-For`, `Forwarded` and PROXY headers are believed.
@@ -108,6 +122,9 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
         keys: Arc::clone(&loaded.keys),
         trusted: Arc::clone(&loaded.trusted),
         tls: Arc::clone(&loaded.tls),
+        issued: Arc::default(),
+        tokens: Arc::clone(&loaded.tokens),
+        identity_headers: loaded.settings.identity.headers().map(Box::from).collect(),
         orders: Arc::default(),
         rules_fingerprint: loaded.rules.fingerprint,
     };

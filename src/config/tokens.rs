@@ -209,6 +209,17 @@ impl TokenKeys {
         Ok(Self { issuers: issuers.into(), max_token: identity.max_token.len(), stamp: next_stamp(), wish })
     }
 
+    /// The same in the place of `before`: keys that were fetched for its issuers stay, if they still come from the same
+    /// place, and so does what is wished for.
+    pub fn following(&self, before: &Self) -> Self {
+        let mut issuers = self.issuers.to_vec();
+        for issuer in issuers.iter_mut().filter(|issuer| issuer.keys.is_none()) {
+            let known = before.issuer(&issuer.name).filter(|known| known.source == issuer.source);
+            issuer.keys = known.and_then(|known| known.keys.clone());
+        }
+        Self { issuers: issuers.into(), wish: Arc::clone(&before.wish), stamp: next_stamp(), ..self.clone() }
+    }
+
     /// The same with other keys for one issuer. `None` if nothing changes: no such issuer, or it has these keys.
     pub fn with_keys(&self, issuer: &str, keys: &Arc<KeySet>) -> Option<Self> {
         let known = self.issuer(issuer)?;

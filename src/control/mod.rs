@@ -1,6 +1,7 @@
 //! The control side: reads Events, publishes Snapshots.
 
 pub mod events;
+pub mod jwks;
 pub mod observe;
 pub mod ops;
 pub mod record;

@@ -61,7 +61,7 @@ pub(super) async fn send(
     };
     let target = client.target(&plan.path, head.uri.query()).map_err(|_| Refusal::bad_path())?;
     let body = cleared.into_body();
-    let headers = request_headers(head.headers, upstream, &client, !body.is_empty());
+    let headers = request_headers(head.headers, plan, &client, !body.is_empty());
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = head.method;
     *request.uri_mut() = target;
@@ -132,9 +132,12 @@ fn receive(head: response::Parts, body: LineBody, deadline: Instant) -> Result<A
 }
 
 /// The client's headers, made ours.
-fn request_headers(mut headers: HeaderMap, upstream: &Upstream, client: &Client, body: bool) -> HeaderMap {
-    let client_key = upstream
-        .forward_client_key
+fn request_headers(mut headers: HeaderMap, plan: &Plan, client: &Client, body: bool) -> HeaderMap {
+    let upstream = &plan.upstream;
+    for name in &*plan.strip {
+        headers.remove(&**name);
+    }
+    let client_key = (upstream.forward_client_key && !plan.own_key)
         .then(|| (headers.get(AUTHORIZATION).cloned(), headers.get(X_API_KEY).cloned(), headers.get(API_KEY).cloned()));
     headers::strip_request(&mut headers);
     headers.insert(HOST, client.host());

@@ -5,6 +5,7 @@ mod answer;
 mod bell;
 mod body;
 mod cache;
+mod caller;
 mod charge;
 mod deadline;
 mod decode;
@@ -12,7 +13,7 @@ mod events;
 mod forward;
 mod headers;
 mod history;
-mod identify;
+pub mod identify;
 mod inspect;
 mod inspector;
 mod keys;
@@ -27,6 +28,7 @@ mod refuse;
 mod relay;
 mod route;
 mod second;
+pub mod session;
 pub mod upstream;
 
 use std::pin::pin;
@@ -42,6 +44,7 @@ pub use self::admit::Gate;
 use self::answer::Relayed;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
+pub use self::caller::Callers;
 pub use self::charge::Counting;
 use self::deadline::unless_cut;
 pub use self::history::History;
@@ -79,6 +82,8 @@ pub struct Shared {
     pub prompts: PromptCache,
     /// Callers and conversations.
     pub history: History,
+    /// What is known of callers.
+    pub callers: Callers,
     /// Requests under way.
     pub live: Arc<Live>,
     /// Limits and budgets.
@@ -126,20 +131,25 @@ impl Proxy {
         family: ApiFamily,
         flight: &mut Flight,
     ) -> Result<Relayed, Refusal> {
-        let address = identify::address(snapshot, peer, &head.headers);
+        let address = caller::address(snapshot, peer, &head.headers);
         flight.note(|record| record.caller.address = address);
         let entered = self.shared.gate.enter(&snapshot.settings.limits, address)?;
         listen::check_size(&head, &snapshot.settings.http).map_err(Refusal::bad_head)?;
         listen::check_semantics(&head).map_err(Refusal::bad_head)?;
         let mut plan = route::plan(snapshot, &head, family)?;
         flight.planned(&plan);
-        let caller = identify::caller(snapshot, peer, address, &head.headers)?;
-        flight.note(|record| record.caller = caller.clone());
-        policy::obey(snapshot, &caller, flight)?;
-        let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &caller, entered)?;
+        let callers = &self.shared.callers;
+        let now = flight.time();
+        let mut known = caller::who(&self.config, snapshot, callers, peer, address, &head.headers, now).await?;
+        flight.note(|record| record.caller = known.caller.clone());
+        policy::obey(snapshot, &known.caller, flight)?;
+        let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &known.caller, entered)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
         let prompt = self.read(snapshot, &plan, flight, &body)?;
         plan.asks_usage = plan.upstream.ask_usage && prompt.as_ref().is_some_and(Prompt::hides_usage);
+        caller::complete(snapshot, callers, &mut known, &head, &plan.path, prompt.as_ref(), flight)?;
+        let caller = known.caller;
+        plan.own_key = caller::is_ours(&caller);
         policy::adopt(snapshot, &mut plan, &caller, prompt.as_ref(), flight)?;
         let cut = Cancel::of(&peer.cut);
         let (place, quarantine) = policy::enter(&self.config, &self.shared.live, &caller, &cut, flight)?;

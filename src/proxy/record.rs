@@ -8,6 +8,7 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
+use super::caller::Owner;
 use super::charge::{Charged, More};
 use super::history::Track;
 use super::listen::{self, Peer, Refuse};
@@ -81,6 +82,7 @@ pub(super) struct Flight {
     recorder: Recorder,
     started: Instant,
     track: Option<Box<Track>>,
+    owner: Option<Box<Owner>>,
     charged: Option<Box<Charged>>,
     /// Tokens answered so far, roughly.
     answered: u64,
@@ -99,6 +101,7 @@ impl Flight {
             recorder,
             started,
             track: None,
+            owner: None,
             charged: None,
             answered: 0,
             _in_flight: in_flight,
@@ -200,6 +203,11 @@ impl Flight {
         self.track = Some(Box::new(track));
     }
 
+    /// Ids that its answer issues are this caller's.
+    pub(super) fn owned_by(&mut self, owner: Owner) {
+        self.owner = Some(Box::new(owner));
+    }
+
     /// It may use so much.
     pub(super) fn charge(&mut self, charged: Charged) {
         self.charged = Some(Box::new(charged));
@@ -231,13 +239,18 @@ impl Flight {
 
     /// Whether the answer's id is wanted: the conversation goes on under it.
     pub(super) fn wants_id(&self) -> bool {
-        self.track.as_ref().is_some_and(|track| track.wants_id())
+        let tracked = self.track.as_ref().is_some_and(|track| track.wants_id());
+        tracked || self.owner.is_some()
     }
 
     /// The answer's id.
     pub(super) fn answered_as(&mut self, id: &str) {
         if let Some(track) = &mut self.track {
             track.answered_as(id);
+        }
+        // Once: a stream says it with every event.
+        if let Some(owner) = self.owner.take() {
+            owner.issued(id);
         }
     }
 

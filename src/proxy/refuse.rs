@@ -9,6 +9,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
 use super::body::Body;
+use super::identify::{ErrorClass, IdentityError};
 use super::listen::Refuse;
 use crate::types::{ApiFamily, Outcome, RequestId, Verdict};
 use crate::wire::{BadBody, BadBodyKind, errors};
@@ -142,14 +143,26 @@ impl Refusal {
 
     // The caller.
 
-    /// No key, or not one of ours.
-    pub(super) fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_api_key",
-            "authentication_error",
-            "No valid gateway key was provided.",
-        )
+    /// Nobody we know, or somebody who contradicts themselves.
+    pub(super) fn unidentified(error: &IdentityError) -> Self {
+        let message = format!("{}.", sentence(&error.to_string()));
+        match error.class() {
+            ErrorClass::BadRequest => Self::invalid(StatusCode::BAD_REQUEST, error.code(), message),
+            ErrorClass::Unauthorized => {
+                Self::new(StatusCode::UNAUTHORIZED, error.code(), "authentication_error", message)
+            }
+            ErrorClass::Forbidden => {
+                Self::new(StatusCode::FORBIDDEN, error.code(), "permission_denied", message).final_word()
+            }
+            ErrorClass::Unavailable => {
+                Self::server(StatusCode::SERVICE_UNAVAILABLE, error.code(), message).retry_after(Duration::from_secs(1))
+            }
+        }
+    }
+
+    /// An id that a provider issued to somebody else, or to nobody known. It looks the same as one that does not exist.
+    pub(super) fn not_yours() -> Self {
+        Self::invalid(StatusCode::NOT_FOUND, "not_found", "There is no such object.").final_word()
     }
 
     /// A standing order blocks the caller.
@@ -420,6 +433,12 @@ pub(super) fn identify(response: &mut Response<Body>, family: ApiFamily, id: &Re
         response.headers_mut().insert(HeaderName::from_static("request-id"), value.clone());
     }
     response.headers_mut().insert(REQUEST_ID, value);
+}
+
+/// With a capital.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn rule_details(verdict: &Verdict) -> serde_json::Value {

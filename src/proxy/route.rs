@@ -31,6 +31,10 @@ pub(super) struct Plan {
     pub(super) bodiless: bool,
     /// Whether only the head of the answer is asked for.
     pub(super) head_only: bool,
+    /// Headers that speak of the caller to this gateway alone.
+    pub(super) strip: Arc<[Box<str>]>,
+    /// Whether the credential that came with it is one of the gateway's, and not for the provider.
+    pub(super) own_key: bool,
     /// Whether the gateway asks a stream what it used although the client did not: it does not see the answer to that.
     pub(super) asks_usage: bool,
     /// What decides the above and more, by who asks.
@@ -66,6 +70,8 @@ pub(super) fn plan(snapshot: &Snapshot, head: &Parts, family: ApiFamily) -> Resu
         security: planned.security,
         bodiless: super::bodiless(&head.method),
         head_only: head.method == Method::HEAD,
+        strip: Arc::clone(&snapshot.identity_headers),
+        own_key: false,
         asks_usage: false,
         policy: Arc::default(),
     })

@@ -63,6 +63,47 @@ impl<'a> Prompt<'a> {
     }
 }
 
+/// A text of a request with the names it stands under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its key; of an element, the array's.
+    pub key: Cow<'a, str>,
+    /// The key of the object that key is in, or of the array that object is in.
+    pub parent: Option<Cow<'a, str>>,
+    /// The text.
+    pub value: Cow<'a, str>,
+}
+
+impl<'a> Prompt<'a> {
+    /// The short texts under keys that end in one of `ends` or are one of them, in document order.
+    pub fn fields(&self, ends: &[&str]) -> Vec<Field<'a>> {
+        const LONGEST: u32 = 512;
+        let doc = self.document();
+        let mut found = Vec::new();
+        // The keys around the node at hand, each with the index at which its value ends.
+        let mut around: Vec<(u32, u32)> = Vec::new();
+        for index in 0..doc.len() {
+            while around.last().is_some_and(|(_, end)| index >= *end) {
+                around.pop();
+            }
+            let node = doc.node(index);
+            match node.kind {
+                Kind::Key => around.push((index, doc.node(index.saturating_add(1)).next)),
+                Kind::String if node.end.saturating_sub(node.start) <= LONGEST => {
+                    let Some(((key, _), above)) = around.split_last() else { continue };
+                    let key = doc.string(*key);
+                    if ends.iter().any(|end| key.ends_with(end)) {
+                        let parent = above.last().map(|(parent, _)| doc.string(*parent));
+                        found.push(Field { key, parent, value: doc.string(index) });
+                    }
+                }
+                Kind::Object | Kind::Array | Kind::String | Kind::Number | Kind::True | Kind::False | Kind::Null => {}
+            }
+        }
+        found
+    }
+}
+
 fn offer<'a>(doc: &Document<'a, '_>, tool: u32, offers: &mut Vec<Offer<'a>>) {
     let kind = doc.get_str(tool, "type").unwrap_or_default();
     if kind == "mcp" {
@@ -152,6 +193,27 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["a", "b", "web_search", "c", "@mcp.example", "@connector_gmail", "@", "d", "@::1"]);
+    }
+
+    #[test]
+    fn texts_are_found_with_the_names_they_stand_under() {
+        let body = r#"{"model":"m","input":[{"type":"input_file","file_id":"f1"},{"content":[{"file_ids":["f2","f3"]}]}],
+            "conversation":{"id":"c1"},"previous_response_id":"r1","tools":[{"vector_store_ids":["v"],"x":1}],"id":{"z":"q"}}"#;
+        let prompt = prompt(Dialect::Responses, body);
+        let found: Vec<String> = prompt
+            .fields(&["id", "ids"])
+            .iter()
+            .map(|field| format!("{}/{}={}", field.parent.as_deref().unwrap_or(""), field.key, field.value))
+            .collect();
+        let expected = [
+            "input/file_id=f1",
+            "content/file_ids=f2",
+            "content/file_ids=f3",
+            "conversation/id=c1",
+            "/previous_response_id=r1",
+            "tools/vector_store_ids=v",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod walk;
 mod words;
 
 pub use answer::{Answer, Piece, PieceKind, read_answer};
-pub use demands::Offer;
+pub use demands::{Field, Offer};
 pub use json::{BadBody, BadBodyKind, Limits};
 pub use path::{Target, target};
 pub use prompt::{Prompt, Span, read_prompt};

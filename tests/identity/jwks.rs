@@ -89,7 +89,10 @@ impl Server {
 
     async fn was_asked(&self, times: usize) {
         let mut asked = self.asked.subscribe();
-        tokio::time::timeout(Duration::from_secs(20), asked.wait_for(|asked| asked.len() >= times)).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), asked.wait_for(|asked| asked.len() >= times))
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 

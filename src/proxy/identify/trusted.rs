@@ -68,15 +68,7 @@ fn text<'a>(
 
 /// The headers that speak of the caller to this gateway, from whomever: none of them travels on.
 pub fn names_to_strip(settings: &Identity) -> impl Iterator<Item = &str> {
-    let headers = [
-        &settings.user_header,
-        &settings.tenant_header,
-        &settings.team_header,
-        &settings.groups_header,
-        &settings.agent_header,
-        &settings.session_header,
-    ];
-    headers.into_iter().flatten().map(String::as_str)
+    settings.headers()
 }
 
 /// Whether a name is taken from a SPIFFE id.
