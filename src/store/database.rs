@@ -198,6 +198,17 @@ impl Database {
         self.read().await?.rows("SELECT 1", Vec::new()).await.map(drop)
     }
 
+    /// Moves the write-ahead log of a SQLite file into the file, as far as nobody reads what it replaces. SQLite does
+    /// that after commits; on a full disk there are none, and the log is what fills it.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        match self.backend() {
+            Backend::Sqlite => {
+                self.write().await?.rows("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await.map(drop)
+            }
+            Backend::Postgres => Ok(()),
+        }
+    }
+
     /// Closes every connection; waits for those in use, at most a second.
     pub async fn close(&self) {
         let limit = Duration::from_secs(1);
