@@ -1,0 +1,65 @@
+//! A place for a store of a test: a folder with a SQLite file, or a database on the shared server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis::store::{Backend, Database, Options, StoreError};
+use portcullis::types::Secret;
+use tempfile::TempDir;
+
+use crate::databases;
+
+/// Runs each case on both backends.
+#[macro_export]
+macro_rules! both {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::home::Home::new(portcullis::store::Backend::Sqlite)).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::home::Home::new(portcullis::store::Backend::Postgres)).await;
+            })*
+        }
+    };
+}
+
+/// Where a store lives; gone when it is dropped.
+pub struct Home {
+    pub folder: TempDir,
+    pub url: Secret,
+    pub options: Options,
+}
+
+impl Home {
+    pub fn new(backend: Backend) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match backend {
+            Backend::Sqlite => format!("sqlite://{}", folder.path().join("data/store.db").display()),
+            Backend::Postgres => databases::shared().new_database(),
+        };
+        let options = Options {
+            spool: Some(folder.path().join("spool")),
+            flush_every: Duration::from_millis(5),
+            retry_every: Duration::from_millis(50),
+            ..Options::default()
+        };
+        Self { folder, url: Secret::new(url), options }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("data/store.db")
+    }
+
+    pub async fn try_open(&self) -> Result<Database, StoreError> {
+        Database::open(&self.url, &self.options).await
+    }
+
+    pub async fn open(&self) -> Database {
+        self.try_open().await.unwrap()
+    }
+}

@@ -1,0 +1,15 @@
+//! The store, on SQLite and on PostgreSQL: every case of `both!` runs on both.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test says what it expects and fails loudly"
+)]
+
+mod database;
+#[path = "../support/databases.rs"]
+mod databases;
+mod home;
