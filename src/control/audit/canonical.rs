@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn keys_are_sorted_by_utf16_units_as_in_rfc_8785() {
         let value: Value =
-            serde_json::from_str(r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}"#).unwrap();
+            serde_json::from_str(r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}"#)
+                .unwrap();
         assert_eq!(
             to_string(&value),
             "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"\u{f6}\":7,\"\u{20ac}\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}"
@@ -133,7 +134,10 @@ mod tests {
 
     #[test]
     fn only_what_json_demands_is_escaped() {
-        assert_eq!(to_string(&json!("\u{0}\u{1f}\"\\/\u{7f}\u{2028}é\u{10ffff}")), "\"\\u0000\\u001f\\\"\\\\/\u{7f}\u{2028}é\u{10ffff}\"");
+        assert_eq!(
+            to_string(&json!("\u{0}\u{1f}\"\\/\u{7f}\u{2028}é\u{10ffff}")),
+            "\"\\u0000\\u001f\\\"\\\\/\u{7f}\u{2028}é\u{10ffff}\""
+        );
     }
 
     #[test]

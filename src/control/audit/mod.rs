@@ -5,6 +5,7 @@
 //! `verify` reads a chain again, from the store or from files (`transcript`); `segment` moves old records to such files;
 //! `proof` shows one record to somebody who has only the public key.
 
+mod batch;
 pub mod canonical;
 pub mod chain;
 pub mod checkpoint;

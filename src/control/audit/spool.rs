@@ -33,8 +33,7 @@ impl Spool {
     }
 
     fn try_open(path: &Path, most: u64) -> io::Result<Self> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         sync_directory(path)?;
         let mut written = 0;
         let mut reader = BufReader::new(&mut file);

@@ -69,7 +69,8 @@ impl Trail {
     pub async fn open(database: Database, options: Options) -> Result<Self, AuditError> {
         let options = Arc::new(options);
         let kept = Arc::clone(&options);
-        let (lock, key, spool, witness) = tokio::task::spawn_blocking(move || open_files(&kept)).await.map_err(gone)??;
+        let (lock, key, spool, witness) =
+            tokio::task::spawn_blocking(move || open_files(&kept)).await.map_err(gone)??;
         let counts = Arc::new(Counts::default());
         counts.change(|health| health.spooled = spool.waiting());
         let (jobs, queue) = mpsc::channel(options.queue.max(1));
@@ -77,7 +78,8 @@ impl Trail {
         let lock = Arc::new(lock);
         let held = Arc::clone(&lock);
         tokio::spawn(async move {
-            writer.run(queue).await;
+            let mut queue = queue;
+            writer.run(&mut queue).await;
             drop(held);
         });
         Ok(Self { jobs, counts, database, options, _lock: lock })
@@ -104,7 +106,9 @@ impl Trail {
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => match job {
                 Job::Append(entry, _) => Err(entry),
                 // Not what was sent above.
-                Job::Flush(_) | Job::Rotate(_) => Err(Box::new(Entry::new(Kind::Integrity, "audit", "queue"))),
+                Job::Flush(_) | Job::Rotate(_) | Job::Close => {
+                    Err(Box::new(Entry::new(Kind::Integrity, "audit", "queue")))
+                }
             },
         }
     }
@@ -117,6 +121,13 @@ impl Trail {
         let (told, done) = oneshot::channel();
         self.jobs.send(Job::Flush(told)).await.map_err(|_| AuditError::Closed)?;
         done.await.map_err(|_| AuditError::Closed)
+    }
+
+    /// Writes what was handed over so far, signs the last checkpoint and ends the writer. Later calls say `Closed`.
+    pub async fn close(self) {
+        if self.jobs.send(Job::Close).await.is_ok() {
+            self.jobs.closed().await;
+        }
     }
 
     /// Introduces a new signing key with the word of the old one, and signs with it from then on. Returns its id.

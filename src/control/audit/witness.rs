@@ -135,9 +135,10 @@ impl Lines {
         if path.is_dir() {
             for entry in fs::read_dir(path)? {
                 let file = entry?.path();
-                let named = file.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-                    name == CURRENT || (name.starts_with(ASIDE) && name.ends_with(".jsonl"))
-                });
+                let named = file
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .is_some_and(|name| name == CURRENT || (name.starts_with(ASIDE) && name.ends_with(".jsonl")));
                 if named {
                     paths.push(file);
                 }
@@ -234,7 +235,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let all = checkpoints(directory.path(), 2);
         let path = directory.path().join(CURRENT);
-        fs::write(&path, format!("{}\n{}", all[0].to_line(), &all[1].to_line()[..50])).unwrap();
+        let half: String = all[1].to_line().chars().take(50).collect();
+        fs::write(&path, format!("{}\n{half}", all[0].to_line())).unwrap();
         let mut witness = Witness::open(directory.path(), 1 << 20).unwrap();
         assert_eq!(witness.last().unwrap().seq, 1);
         witness.append(&all[1..]).unwrap();
