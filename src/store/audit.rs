@@ -144,17 +144,21 @@ impl AuditChain {
             }
             records.push(values![row.seq, row.id, row.time, row.kind, row.actor, row.request, row.body, row.hash]);
         }
-        self.insert_all("INSERT INTO audit (seq, id, time, kind, actor, request, body, hash) VALUES", records).await?;
-        self.insert_all("INSERT INTO audit_personal (seq, salt, body, subject) VALUES", personal).await
+        self.insert_all("INSERT INTO audit (seq, id, time, kind, actor, request, body, hash) VALUES", records, "")
+            .await?;
+        // What a chain that was cut left behind must not keep the next one from being written.
+        let instead =
+            "ON CONFLICT (seq) DO UPDATE SET salt = excluded.salt, body = excluded.body, subject = excluded.subject";
+        self.insert_all("INSERT INTO audit_personal (seq, salt, body, subject) VALUES", personal, instead).await
     }
 
-    async fn insert_all(&mut self, into: &str, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+    async fn insert_all(&mut self, into: &str, rows: Vec<Vec<Value>>, instead: &str) -> Result<(), StoreError> {
         let mut rest = rows.into_iter();
         for size in CHUNKS {
             while rest.len() >= size {
                 let chunk: Vec<Vec<Value>> = rest.by_ref().take(size).collect();
                 let columns = chunk.first().map_or(0, Vec::len);
-                let sql = format!("{into} {}", placeholders(columns, size));
+                let sql = format!("{into} {} {instead}", placeholders(columns, size));
                 self.0.execute_made(AssertSqlSafe(sql), chunk.into_iter().flatten().collect()).await?;
             }
         }
@@ -260,6 +264,29 @@ impl Database {
     /// At most `limit` records after number `after`, in order.
     pub async fn audit_page(&self, after: i64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.read().await?.rows(PAGE, values![after, limit]).await?.iter().map(read_row).collect()
+    }
+
+    /// The personal parts of the records from `first` to `last`, with their numbers, at most `limit`, in order.
+    pub async fn audit_personal(
+        &self,
+        first: i64,
+        last: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, AuditPersonal)>, StoreError> {
+        let sql =
+            "SELECT seq, salt, body, subject FROM audit_personal WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3";
+        let rows = self.read().await?.rows(sql, values![first, last, limit]).await?;
+        let read = |row: &Row| {
+            let part = AuditPersonal { salt: row.bytes(1)?, body: row.text(2)?, subject: row.maybe_text(3)? };
+            Ok((row.int(0)?, part))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The number of the first record at or after a moment (Unix time in microseconds).
+    pub async fn audit_first_since(&self, time: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT MIN(seq) FROM audit WHERE time >= $1";
+        self.read().await?.row(sql, values![time]).await?.map_or(Ok(None), |row| row.maybe_int(0))
     }
 
     /// At most `limit` records that `filter` lets through, the youngest first.

@@ -119,8 +119,7 @@ async fn three_processes_write_one_chain(home: Home) {
     let each = if home.url.starts_with("sqlite") { 400 } else { 2000 };
     // The schema first, so that it is not part of the race here.
     home.database().await.close().await;
-    let children: Vec<Child> =
-        ["one", "two", "three"].iter().map(|directory| writer(&home, directory, each)).collect();
+    let children: Vec<Child> = ["one", "two", "three"].iter().map(|directory| writer(&home, directory, each)).collect();
     let mut ids = HashSet::new();
     let reading: Vec<_> = children
         .into_iter()
@@ -148,4 +147,3 @@ async fn three_processes_write_one_chain(home: Home) {
         assert_eq!(summary.records as usize, 3 * each + 3, "{directory}");
     }
 }
-

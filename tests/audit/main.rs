@@ -6,6 +6,7 @@
     clippy::string_slice,
     clippy::unwrap_used,
     clippy::expect_used,
+    unreachable_pub,
     reason = "a test that meets what it does not expect has failed"
 )]
 

@@ -68,7 +68,11 @@ async fn a_server_killed_in_the_middle_loses_and_doubles_nothing() {
             spooled += u32::from(receipt.unwrap() == Receipt::Spooled);
             ids.insert(id);
         }
-        if round % 2 == 0 { server.run() } else { server.thaw() }
+        if round % 2 == 0 {
+            server.run()
+        } else {
+            server.thaw()
+        }
         until("the spool to be empty", || trail.health().spooled == 0).await;
     }
     assert!(spooled > 0);

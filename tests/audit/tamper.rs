@@ -2,17 +2,21 @@
 
 use std::fs;
 
-use portcullis::control::audit::{Fault, Finding};
+use portcullis::control::audit::chain::{hash, sha256};
+use portcullis::control::audit::walk::{self, Against};
+use portcullis::control::audit::{Fault, Finding, Options, Trail};
 use portcullis::store::Backend;
+use portcullis::values;
 
-use crate::home::{Home, entry};
 use crate::both;
+use crate::home::{Home, entry, seq};
 
 both!(
     each_changed_cell_is_named,
     removed_swapped_and_doubled_records_are_named,
     a_cut_tail_shows_in_the_checkpoints_outside,
     a_whole_rewrite_with_recomputed_hashes_shows,
+    a_second_history_shows_even_with_the_right_key,
     a_trail_that_finds_its_store_cut_says_so,
     checkpoints_are_as_well_guarded,
 );
@@ -66,9 +70,15 @@ async fn removed_swapped_and_doubled_records_are_named(home: Home) {
             7,
             Fault::Swapped,
         ),
-        (format!("{copy} 31, 'aud_x', time, kind, actor, request, body, hash FROM audit WHERE seq = 30"), 31, Fault::Doubled),
         (
-            format!("DELETE FROM audit WHERE seq = 20; {copy} 20, 'aud_x', time, kind, actor, request, body, hash FROM audit WHERE seq = 19"),
+            format!("{copy} 31, 'aud_x', time, kind, actor, request, body, hash FROM audit WHERE seq = 30"),
+            31,
+            Fault::Doubled,
+        ),
+        (
+            format!(
+                "DELETE FROM audit WHERE seq = 20; {copy} 20, 'aud_x', time, kind, actor, request, body, hash FROM audit WHERE seq = 19"
+            ),
             20,
             Fault::Doubled,
         ),
@@ -80,7 +90,7 @@ async fn removed_swapped_and_doubled_records_are_named(home: Home) {
 }
 
 /// Cuts the store's chain after record 10 so that the store itself is consistent.
-const CUT: &str = "DELETE FROM audit WHERE seq > 10; DELETE FROM audit_checkpoints WHERE seq > 10; \
+const CUT: &str = "DELETE FROM audit WHERE seq > 10; DELETE FROM audit_personal WHERE seq > 10; DELETE FROM audit_checkpoints WHERE seq > 10; \
     UPDATE audit_head SET seq = 10, hash = (SELECT hash FROM audit WHERE seq = 10), checkpoint = 10";
 
 async fn a_cut_tail_shows_in_the_checkpoints_outside(home: Home) {
@@ -101,29 +111,66 @@ async fn a_whole_rewrite_with_recomputed_hashes_shows(home: Home) {
     let mut forged = home.against();
     forged.segments = None;
     let database = other.database().await;
-    let found = portcullis::control::audit::walk::store(&database, &forged).await.unwrap().unwrap_err();
+    let found = walk::store(&database, &forged).await.unwrap().unwrap_err();
     assert_eq!((found.seq, found.fault), (1, Fault::Rewritten), "{found}");
-    // The same under the store's own id, from record 11 on: cut, and written anew with the stolen key.
+    // Records 15 to 30 anew, with correct hashes, but without the key.
+    rewrite(&home, 15).await;
+    let found = home.verify().await.unwrap_err();
+    assert_eq!((found.seq, found.fault), (11, Fault::Rewritten), "{found}");
+    // Without the store's own checkpoints the ones outside still tell.
+    home.sql("DELETE FROM audit_checkpoints").await;
+    let found = home.verify().await.unwrap_err();
+    assert_eq!((found.seq, found.fault), (11, Fault::Rewritten), "{found}");
+}
+
+/// Changes the records from `from` on and computes every hash anew.
+async fn rewrite(home: &Home, from: i64) {
+    let database = home.database().await;
+    let rows = database.audit_page(from - 2, 1000).await.unwrap();
+    let mut before: [u8; 32] = rows[0].hash.as_slice().try_into().unwrap();
+    let mut session = database.write().await.unwrap();
+    for row in &rows[1..] {
+        let body = row.body.replace("gateway", "gatewax");
+        before = hash(&before, body.as_bytes());
+        let values = values![body, before.to_vec(), row.seq];
+        session.execute("UPDATE audit SET body = $1, hash = $2 WHERE seq = $3", values).await.unwrap();
+    }
+    session.execute("UPDATE audit_head SET hash = $1", values![before.to_vec()]).await.unwrap();
+}
+
+/// Somebody with the signing key cuts the chain after record 10 and goes on in another way.
+async fn a_second_history_shows_even_with_the_right_key(home: Home) {
+    let database = home.filled(30).await;
+    let stored = database.audit_checkpoints(9, 1).await.unwrap();
     home.sql(CUT).await;
-    let hash = "UPDATE audit_head SET checkpoint_hash = hash";
-    home.sql(hash).await;
+    let known = sha256(stored[0].body.as_bytes()).to_vec();
+    database
+        .write()
+        .await
+        .unwrap()
+        .execute("UPDATE audit_head SET checkpoint_hash = $1", values![known])
+        .await
+        .unwrap();
     let thief = tempfile::tempdir().unwrap();
     fs::copy(home.directory().join("signing.key"), thief.path().join("signing.key")).unwrap();
-    let options = portcullis::control::audit::Options { directory: thief.path().to_owned(), ..home.options() };
-    let trail = portcullis::control::audit::Trail::open(home.database().await, options).await.unwrap();
+    let options = Options { directory: thief.path().to_owned(), ..home.options() };
+    let trail = Trail::open(home.database().await, options).await.unwrap();
     for number in 11..=30 {
-        trail.append(entry(number)).await.unwrap();
+        assert_eq!(seq(trail.append(entry(number)).await.unwrap()), number);
     }
     trail.close().await;
     let found = home.verify().await.unwrap_err();
-    assert_eq!((found.seq, found.fault), (11, Fault::Rewritten), "{found}");
+    assert_eq!((found.seq, found.fault), (11, Fault::Forked), "{found}");
+    // Alone it looks perfect: that is what the files outside are for.
+    let alone = Against { checkpoints: None, ..home.against() };
+    walk::store(&home.database().await, &alone).await.unwrap().unwrap();
 }
 
 async fn a_trail_that_finds_its_store_cut_says_so(home: Home) {
     home.filled(30).await;
     home.sql(CUT).await;
     let trail = home.open().await;
-    trail.append(entry(1)).await.unwrap();
+    assert_eq!(seq(trail.append(entry(1)).await.unwrap()), 12);
     assert!(trail.health().diverged);
     trail.close().await;
     let rows = home.database().await.audit_page(10, 1).await.unwrap();
@@ -135,8 +182,16 @@ async fn checkpoints_are_as_well_guarded(home: Home) {
     let cases = [
         ("DELETE FROM audit_checkpoints WHERE seq = 20", 11, Fault::MissingCheckpoint),
         ("DELETE FROM audit_checkpoints WHERE seq = 10", 1, Fault::MissingCheckpoint),
-        ("UPDATE audit_checkpoints SET signature = replace(signature, '0', '1') WHERE seq = 20", 11, Fault::BadSignature),
-        ("UPDATE audit_checkpoints SET body = replace(body, '\"seq\":20', '\"seq\":19') WHERE seq = 20", 20, Fault::BadSignature),
+        (
+            "UPDATE audit_checkpoints SET signature = replace(signature, '0', '1') WHERE seq = 20",
+            11,
+            Fault::BadSignature,
+        ),
+        (
+            "UPDATE audit_checkpoints SET body = replace(body, '\"seq\":20', '\"seq\":19') WHERE seq = 20",
+            20,
+            Fault::BadSignature,
+        ),
         ("UPDATE audit_checkpoints SET body = 'x' WHERE seq = 20", 20, Fault::BadSignature),
     ];
     for (sql, seq, fault) in cases {
@@ -164,6 +219,6 @@ async fn checkpoints_are_as_well_guarded(home: Home) {
     let stranger = Home::new(Backend::Sqlite);
     stranger.filled(1).await;
     strangers.keys = stranger.against().keys;
-    let found = portcullis::control::audit::walk::store(&home.database().await, &strangers).await.unwrap().unwrap_err();
+    let found = walk::store(&home.database().await, &strangers).await.unwrap().unwrap_err();
     assert_eq!((found.seq, found.fault), (1, Fault::UnknownKey));
 }

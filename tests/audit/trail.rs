@@ -24,8 +24,19 @@ both!(
 async fn odd_values_verify_after_a_round_trip(home: Home) {
     let trail = home.open().await;
     let odd = [
-        "", "\0", "a\0b", "\u{1}\u{1f}\u{7f}", "é\u{301}", "\u{feff}", "\u{fffd}\u{ffff}\u{10ffff}", "\u{202e}abc",
-        "line\nbreak\r\t", "\\\"quote'", "𝒳😀", "null", "%s{}$1",
+        "",
+        "\0",
+        "a\0b",
+        "\u{1}\u{1f}\u{7f}",
+        "é\u{301}",
+        "\u{feff}",
+        "\u{fffd}\u{ffff}\u{10ffff}",
+        "\u{202e}abc",
+        "line\nbreak\r\t",
+        "\\\"quote'",
+        "𝒳😀",
+        "null",
+        "%s{}$1",
     ];
     let times = [0, -1, i64::MIN, i64::MAX, 1_763_719_507_123_456_789, 9_007_199_254_740_993];
     let mut written = Vec::new();

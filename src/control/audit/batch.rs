@@ -151,6 +151,7 @@ impl Keeper {
         let (mut chain, mut head) = AuditChain::begin(&self.database).await?;
         if head.store.is_empty() {
             head.store = uuid::Uuid::new_v4().simple().to_string();
+            head.checkpoint_time = now();
             chain.set_head(&head).await?;
             chain.commit().await?;
         } else {
@@ -183,13 +184,13 @@ impl Keeper {
         Ok(page.first().filter(|stored| stored.seq == seq).and_then(|stored| read_checkpoint(stored).ok()))
     }
 
-    /// The entry that makes this replica's key known, unless it is, or a change of keys that a crash interrupted.
-    pub(super) async fn introduction(&self, store: &str) -> Result<Option<Entry>, AuditError> {
+    /// The entry that makes this replica's key known, unless it has `signed` before or is known, or a change of keys that a crash interrupted.
+    pub(super) async fn introduction(&self, store: &str, signed: bool) -> Result<Option<Entry>, AuditError> {
         if let Some(next) = SigningKey::waiting(&self.options.directory)? {
             return Ok(Some(self.rotation(&next, store)));
         }
         let id = key_entry_id(&self.key, store);
-        if self.database.audit_has(&id).await? {
+        if signed || self.database.audit_has(&id).await? {
             return Ok(None);
         }
         let public = self.key.public();

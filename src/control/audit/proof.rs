@@ -61,12 +61,12 @@ impl Proof {
         let signed = read_checkpoint(stored.first().ok_or_else(|| missing("is not covered by a checkpoint yet"))?)?;
         let from = signed.checkpoint.from;
         // One more in front: its hash comes before that of the first.
-        let after = from.saturating_sub(2);
+        let after = from.saturating_sub(2).max(0);
         let count = u32::try_from(signed.checkpoint.seq.saturating_sub(after)).unwrap_or(u32::MAX);
         let mut hashes: Vec<Hash> = Vec::new();
         let mut before = if from == 1 { GENESIS } else { head.archived_hash };
         let mut record = None;
-        for row in database.audit_page(after, count).await? {
+        for row in database.audit_page(after, count).await?.into_iter().filter(|row| row.seq <= signed.checkpoint.seq) {
             let stored = Hash::try_from(row.hash.as_slice()).map_err(|_| missing("has a damaged neighbour"))?;
             if row.seq < from {
                 before = stored;

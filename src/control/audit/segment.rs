@@ -137,7 +137,7 @@ fn name(first: i64, last: i64) -> String {
 }
 
 /// The numbers in a segment's name.
-fn range(path: &Path) -> Option<(i64, i64)> {
+pub(super) fn range(path: &Path) -> Option<(i64, i64)> {
     let name = path.file_name()?.to_str()?.strip_suffix(".jsonl.zst")?;
     let (first, last) = name.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?))

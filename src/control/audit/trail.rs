@@ -78,9 +78,10 @@ impl Trail {
         let lock = Arc::new(lock);
         let held = Arc::clone(&lock);
         tokio::spawn(async move {
-            let mut queue = queue;
-            writer.run(&mut queue).await;
+            let closers = writer.run(queue).await;
             drop(held);
+            // Whoever closed it may open the directory again from here on.
+            drop(closers);
         });
         Ok(Self { jobs, counts, database, options, _lock: lock })
     }
@@ -106,7 +107,7 @@ impl Trail {
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => match job {
                 Job::Append(entry, _) => Err(entry),
                 // Not what was sent above.
-                Job::Flush(_) | Job::Rotate(_) | Job::Close => {
+                Job::Flush(_) | Job::Rotate(_) | Job::Close(_) => {
                     Err(Box::new(Entry::new(Kind::Integrity, "audit", "queue")))
                 }
             },
@@ -125,8 +126,10 @@ impl Trail {
 
     /// Writes what was handed over so far, signs the last checkpoint and ends the writer. Later calls say `Closed`.
     pub async fn close(self) {
-        if self.jobs.send(Job::Close).await.is_ok() {
-            self.jobs.closed().await;
+        let (closer, done) = oneshot::channel();
+        if self.jobs.send(Job::Close(closer)).await.is_ok() {
+            // It is dropped, not answered.
+            drop(done.await);
         }
     }
 

@@ -4,6 +4,7 @@
 //! that end in `.zst` or `.gz` are compressed.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
@@ -17,7 +18,7 @@ use super::canonical;
 use super::chain::{Hash, hex, integer, unhex};
 use super::checkpoint::Signed;
 use super::verify::{Fault, Finding, Found, Place, Verifier, finding};
-use crate::store::audit::AuditRow;
+use crate::store::audit::{AuditPersonal, AuditRow};
 
 /// No line is longer: a record has at most some 40 KiB.
 const LONGEST: u64 = 1 << 20;
@@ -89,7 +90,7 @@ pub fn record_line(row: &AuditRow, personal: bool) -> String {
 
 /// A line, read. Only one of the four is there.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Line<'a> {
     #[serde(borrow)]
     record: Option<&'a RawValue>,
@@ -101,6 +102,8 @@ struct Line<'a> {
     salt: Option<Cow<'a, str>>,
     #[serde(borrow)]
     checkpoint: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature: Option<Cow<'a, str>>,
     #[serde(borrow)]
     audit: Option<HeaderLine<'a>>,
     #[serde(borrow)]
@@ -137,6 +140,9 @@ fn number(line: &str) -> Option<i64> {
     }
     serde_json::from_str::<Only>(line).ok().map(|only| only.record.seq)
 }
+
+/// Personal parts that are not in the file, by the numbers of their records.
+pub(super) type Elsewhere = HashMap<i64, AuditPersonal>;
 
 /// A file, opened and past its first line.
 pub struct Reader {
@@ -177,10 +183,12 @@ impl Reader {
         Some(std::str::from_utf8(&self.buffer).unwrap_or("\u{fffd}").trim_end_matches('\n'))
     }
 
-    /// Shows every line to the verifier; `before` each record it is asked to show others' checkpoints.
+    /// Shows every line to the verifier, with the personal parts that are kept elsewhere; `before` each record others'
+    /// checkpoints are shown.
     pub(super) async fn verify(
         &mut self,
         verifier: &mut Verifier,
+        elsewhere: &Elsewhere,
         mut before: impl FnMut(&mut Verifier, i64) -> Result<(), Finding>,
     ) -> Result<(), Finding> {
         loop {
@@ -189,7 +197,7 @@ impl Reader {
                 return Err(finding(next, Fault::Truncated, "the file ends in the middle"));
             };
             before(verifier, next)?;
-            match show(verifier, line) {
+            match show(verifier, line, elsewhere) {
                 Ok(false) => {}
                 Ok(true) => return Ok(()),
                 Err(found) => return Err(self.judge(found, next).await),
@@ -221,18 +229,20 @@ async fn read_line(lines: &mut (impl AsyncBufRead + Unpin), buffer: &mut Vec<u8>
 
 fn read_header(line: &str) -> Option<Header> {
     let HeaderLine { before, first, store } = serde_json::from_str::<Line<'_>>(line).ok()?.audit?;
-    Some(Header { store, first, before: unhex(&before)? })
+    let header = Header { store, first, before: unhex(&before)? };
+    (header.to_line() == line).then_some(header)
 }
 
 /// Shows one line to the verifier; `true` when it was the last.
-fn show(verifier: &mut Verifier, text: &str) -> Result<bool, Finding> {
+fn show(verifier: &mut Verifier, text: &str, elsewhere: &Elsewhere) -> Result<bool, Finding> {
     let next = verifier.next();
     let unreadable = || finding(next, Fault::Changed, "the line cannot be read");
     let line: Line<'_> = serde_json::from_str(text).map_err(|_| unreadable())?;
     if let Some(record) = line.record {
         let hash: Hash = line.hash.as_deref().and_then(unhex).ok_or_else(unreadable)?;
         let salt: Hash = line.salt.as_deref().and_then(unhex).unwrap_or_default();
-        let personal = line.personal.map(|part| (salt.as_slice(), part.get()));
+        let kept = || elsewhere.get(&next).map(|part| (part.salt.as_slice(), part.body.as_str()));
+        let personal = line.personal.map(|part| (salt.as_slice(), part.get())).or_else(kept);
         verifier.record(&Found { seq: None, body: record.get(), hash: &hash, personal, columns: None })?;
         return Ok(false);
     }

@@ -88,7 +88,7 @@ pub struct Summary {
     pub unsigned: i64,
     /// Records that only a checkpoint within the store covers, none outside.
     pub unwitnessed: i64,
-    /// Records whose personal part was erased.
+    /// Records whose personal part is not there: it was erased, or is not in this file.
     pub erased: u64,
     /// Records before `first` that were removed under a retention rule, as the chain says.
     pub retired: i64,

@@ -9,7 +9,7 @@ use super::chain::GENESIS;
 use super::checkpoint::Signed;
 use super::keys::KeyRing;
 use super::segment;
-use super::transcript::Reader;
+use super::transcript::{Elsewhere, Reader};
 use super::verify::{Columns, Fault, Finding, Found, Place, Summary, Verifier, finding};
 use super::witness::Lines;
 use crate::store::audit::{AuditHead, AuditRow};
@@ -87,7 +87,7 @@ async fn walk_file(path: &Path, against: &Against) -> Result<Summary, Stop> {
     let mut reader = Reader::open(path).await?;
     let header = reader.header.clone();
     let mut verifier = Verifier::new(against.keys.clone(), header.first, header.before, Some(header.store));
-    reader.verify(&mut verifier, |verifier, next| outside.show(verifier, next)).await?;
+    reader.verify(&mut verifier, &Elsewhere::new(), |verifier, next| outside.show(verifier, next)).await?;
     let next = verifier.next();
     outside.show(&mut verifier, next)?;
     Ok(verifier.finish())
@@ -117,7 +117,7 @@ async fn walk_store(database: &Database, against: &Against) -> Result<Summary, S
     };
     let first = verifier.next();
     for (_, path) in &files {
-        walk_segment(path, &mut verifier, &mut outside).await?;
+        walk_segment(database, path, &mut verifier, &mut outside).await?;
     }
     walk_rows(database, &head, &mut verifier, &mut outside).await?;
     let next = verifier.next();
@@ -133,7 +133,12 @@ async fn walk_store(database: &Database, against: &Against) -> Result<Summary, S
     Ok(summary)
 }
 
-async fn walk_segment(path: &Path, verifier: &mut Verifier, outside: &mut Outside) -> Result<(), Stop> {
+async fn walk_segment(
+    database: &Database,
+    path: &Path,
+    verifier: &mut Verifier,
+    outside: &mut Outside,
+) -> Result<(), Stop> {
     let mut reader = Reader::open(path).await?;
     let (first, next) = (reader.header.first, verifier.next());
     if first > next {
@@ -142,7 +147,16 @@ async fn walk_segment(path: &Path, verifier: &mut Verifier, outside: &mut Outsid
     if first < next {
         return Err(finding(first, Fault::Doubled, "two segments hold it").into());
     }
-    reader.verify(verifier, |verifier, next| outside.show(verifier, next)).await?;
+    // As many as a segment has records, no more.
+    let mut elsewhere = Elsewhere::new();
+    let (mut from, last) = (first, segment::range(path).map_or(first, |(_, last)| last));
+    loop {
+        let page = database.audit_personal(from, last, PAGE).await?;
+        let Some((end, _)) = page.last() else { break };
+        from = end.saturating_add(1);
+        elsewhere.extend(page);
+    }
+    reader.verify(verifier, &elsewhere, |verifier, next| outside.show(verifier, next)).await?;
     Ok(())
 }
 

@@ -33,11 +33,13 @@ pub(super) struct Last {
     pub(super) seq: i64,
     pub(super) hash: Hash,
     pub(super) store: String,
+    pub(super) key: String,
 }
 
 impl Last {
     fn of(signed: &Signed) -> Self {
-        Self { seq: signed.checkpoint.seq, hash: signed.hash(), store: signed.checkpoint.store.clone() }
+        let checkpoint = &signed.checkpoint;
+        Self { seq: checkpoint.seq, hash: signed.hash(), store: checkpoint.store.clone(), key: checkpoint.key.clone() }
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Job {
     Append(Box<Entry>, oneshot::Sender<Result<Receipt, AuditError>>),
     Flush(oneshot::Sender<()>),
     Rotate(oneshot::Sender<Result<String, AuditError>>),
-    Close,
+    Close(oneshot::Sender<()>),
 }
 
 /// An entry and who waits for it.
@@ -38,8 +38,6 @@ pub(super) struct Writer {
     attached: bool,
     /// When the database may be tried again.
     retry_at: Instant,
-    /// Whether the spool is being emptied: then there is no waiting between its batches.
-    replaying: bool,
 }
 
 impl Writer {
@@ -51,7 +49,6 @@ impl Writer {
         witness: Witness,
         counts: Arc<Counts>,
     ) -> Self {
-        let replaying = !spool.is_empty();
         Self {
             keeper: Keeper { database, options: Arc::clone(&options), key: Arc::new(key) },
             options,
@@ -60,39 +57,41 @@ impl Writer {
             counts,
             attached: false,
             retry_at: Instant::now(),
-            replaying,
         }
     }
 
-    /// Works until it is told to close, or nobody is left to tell.
-    pub(super) async fn run(mut self, queue: &mut mpsc::Receiver<Job>) {
-        let mut tick = tokio::time::interval(self.options.checkpoint_every.max(Duration::from_millis(10)));
+    /// Works until it is told to close, or nobody is left to tell. Gives those back who told it.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Job>) -> Vec<oneshot::Sender<()>> {
+        let every = self.options.checkpoint_every.max(Duration::from_millis(10));
+        let mut tick = tokio::time::interval_at(Instant::now() + every, every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let batch = self.options.batch.max(1);
         let mut jobs = Vec::with_capacity(batch);
-        let mut open = true;
-        while open {
-            if self.replaying && queue.is_empty() {
-                self.replay(1).await;
-                tokio::task::yield_now().await;
-                continue;
-            }
+        let mut closers = Vec::new();
+        while closers.is_empty() {
+            let waiting = !lock(&self.spool).is_empty();
             tokio::select! {
-                count = queue.recv_many(&mut jobs, batch) => open = count > 0 && self.work(&mut jobs).await,
-                _ = tick.tick() => self.tend().await,
+                count = queue.recv_many(&mut jobs, batch) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.work(&mut jobs, &mut closers).await;
+                }
+                () = tokio::time::sleep_until(self.retry_at), if waiting => self.replay(1).await,
+                _ = tick.tick(), if !waiting => self.checkpoint().await,
             }
         }
         queue.close();
         while queue.recv_many(&mut jobs, batch).await > 0 {
-            self.work(&mut jobs).await;
+            self.work(&mut jobs, &mut closers).await;
         }
         self.checkpoint().await;
+        closers
     }
 
-    /// Does what was asked for, in order; `false` when that was to close.
-    async fn work(&mut self, jobs: &mut Vec<Job>) -> bool {
+    /// Does what was asked for, in order.
+    async fn work(&mut self, jobs: &mut Vec<Job>, closers: &mut Vec<oneshot::Sender<()>>) {
         let mut entries = Vec::with_capacity(jobs.len());
-        let mut open = true;
         for job in jobs.drain(..) {
             if let Job::Append(entry, told) = job {
                 entries.push((*entry, told));
@@ -100,6 +99,7 @@ impl Writer {
             }
             self.write(std::mem::take(&mut entries)).await;
             match job {
+                Job::Append(..) => {}
                 Job::Flush(told) => {
                     self.checkpoint().await;
                     tell(told, ());
@@ -108,11 +108,10 @@ impl Writer {
                     let rotated = self.rotate_key().await;
                     tell(told, rotated);
                 }
-                Job::Append(..) | Job::Close => open = false,
+                Job::Close(closer) => closers.push(closer),
             }
         }
         self.write(entries).await;
-        open
     }
 
     /// Puts entries into the chain or the spool and tells who waits.
@@ -147,14 +146,6 @@ impl Writer {
             Ok(taken) => *taken,
             Err(_) => 0,
         };
-        for (at, told) in told.into_iter().enumerate() {
-            let receipt = match &done {
-                _ if at < taken => Ok(Receipt::Spooled),
-                Ok(_) => Err(AuditError::Full),
-                Err(error) => Err(error.again()),
-            };
-            tell(told, receipt);
-        }
         if let Err(error) = &done {
             tracing::error!(%error, "audit entries cannot be written to the spool");
         }
@@ -164,6 +155,14 @@ impl Writer {
             health.state = if taken < total { State::Full } else { State::Spooling };
             health.refused = health.refused.saturating_add(u64::try_from(total.saturating_sub(taken)).unwrap_or(0));
         });
+        for (at, told) in told.into_iter().enumerate() {
+            let receipt = match &done {
+                _ if at < taken => Ok(Receipt::Spooled),
+                Ok(_) => Err(AuditError::Full),
+                Err(error) => Err(error.again()),
+            };
+            tell(told, receipt);
+        }
     }
 
     /// Commits a batch; `doubtful` when some of it may have been committed before.
@@ -203,32 +202,18 @@ impl Writer {
             }
         }
         let spooled = lock(&self.spool).waiting();
-        self.replaying = spooled > 0;
         self.counts.change(|health| health.spooled = spooled);
     }
 
     /// The database, or a file, does not do what it should.
     fn away(&mut self, error: &AuditError) {
         tracing::warn!(%error, "the audit trail cannot write to the store");
-        self.replaying = false;
         self.retry_at = Instant::now() + self.options.retry_every;
         self.counts.change(|health| {
             if health.state == State::Up {
                 health.state = State::Spooling;
             }
         });
-    }
-
-    /// From time to time: tries the database again, signs what is not signed yet.
-    async fn tend(&mut self) {
-        if Instant::now() < self.retry_at {
-            return;
-        }
-        if lock(&self.spool).is_empty() {
-            self.checkpoint().await;
-        } else {
-            self.replay(1).await;
-        }
     }
 
     /// Signs what is not signed yet.
@@ -289,6 +274,8 @@ impl Writer {
         let last = lock(&self.witness).last().cloned();
         let head = self.keeper.adopt().await?;
         let mut found = Vec::new();
+        // It was introduced, even if that record is in a segment by now.
+        let signed = last.as_ref().is_some_and(|l| l.store == head.store && l.key == self.keeper.key.public().id());
         if let Some(last) = last
             && let Some(what) = self.contradiction(&head.store, &last).await?
         {
@@ -302,7 +289,7 @@ impl Writer {
                     .detail("store_seq", head.seq),
             );
         }
-        found.extend(self.keeper.introduction(&head.store).await?);
+        found.extend(self.keeper.introduction(&head.store, signed).await?);
         if !found.is_empty() {
             let Batch { head, written, checkpoints, .. } = self.keeper.commit(&found, true).await?;
             self.counts.wrote(&head, written);
