@@ -202,9 +202,7 @@ impl Database {
     /// that after commits; on a full disk there are none, and the log is what fills it.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         match self.backend() {
-            Backend::Sqlite => {
-                self.write().await?.rows("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await.map(drop)
-            }
+            Backend::Sqlite => self.write().await?.rows("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await.map(drop),
             Backend::Postgres => Ok(()),
         }
     }
