@@ -32,7 +32,7 @@ macro_rules! migration {
 }
 
 /// Every step, in order of its number.
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_core")];
+const MIGRATIONS: &[Migration] = &[migration!(1, "0001_core"), migration!(20, "0020_accounts")];
 
 impl Migration {
     const fn sql(&self, backend: Backend) -> &'static str {

@@ -13,6 +13,7 @@
 //!
 //! Every call ends within `Options::timeout` (of `begin`, each statement, `commit`), whatever the server does.
 
+pub mod accounts;
 pub mod database;
 pub mod error;
 pub mod migrate;
