@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::store::Vault;
 use crate::types::{ReloadOutcome, Secret};
 
 /// An answer that takes a while.
@@ -205,6 +206,8 @@ pub struct Doors {
     pub trail: Arc<dyn AuditLog>,
     /// Makes gateway keys.
     pub mint: KeyMint,
+    /// Opens content that is sealed at rest.
+    pub vault: Arc<Vault>,
     /// The time.
     pub clock: Clock,
 }

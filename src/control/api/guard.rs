@@ -117,7 +117,13 @@ pub async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match admit(&app, permission, &request).await {
+    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+        return ApiError::internal(&"a route is served outside of the API").into_response();
+    };
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    // Not borrowed from the request: its body cannot be shared between threads while this waits.
+    let headers = request.headers().clone();
+    match admit(&app, permission, &headers, &peer, safe).await {
         Ok(Some(principal)) => {
             request.extensions_mut().insert(principal);
             next.run(request).await
@@ -127,12 +133,14 @@ pub async fn guard(
     }
 }
 
-async fn admit(app: &App, permission: Permission, request: &Request) -> Result<Option<Principal>, ApiError> {
-    let headers = request.headers();
-    let Some(peer) = request.extensions().get::<Peer>() else {
-        return Err(ApiError::internal(&"a route is served outside of the API"));
-    };
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+/// Who calls, if the route asks for somebody and they may; `safe` methods change nothing.
+async fn admit(
+    app: &App,
+    permission: Permission,
+    headers: &HeaderMap,
+    peer: &Peer,
+    safe: bool,
+) -> Result<Option<Principal>, ApiError> {
     if permission == Permission::Public {
         if !safe {
             same_origin(headers, peer)?;
