@@ -281,17 +281,8 @@ impl Accounts {
         let sql = "INSERT INTO tokens (id, account, name, hash, shown, roles, created, created_by, expires)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let t = token.clone();
-        let values = values![
-            t.id,
-            t.account,
-            t.name,
-            hash.to_owned(),
-            t.shown,
-            t.roles,
-            t.created,
-            t.created_by,
-            t.expires
-        ];
+        let values =
+            values![t.id, t.account, t.name, hash.to_owned(), t.shown, t.roles, t.created, t.created_by, t.expires];
         tx.execute(sql, values).await?;
         tx.commit().await?;
         Ok(Changed::Done)
@@ -340,17 +331,8 @@ impl Accounts {
         let sql = "INSERT INTO sessions (id, account, hash, method, address, agent, created, last_seen, expires)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let s = session.clone();
-        let values = values![
-            s.id,
-            s.account,
-            hash.to_owned(),
-            s.method,
-            s.address,
-            s.agent,
-            s.created,
-            s.last_seen,
-            s.expires
-        ];
+        let values =
+            values![s.id, s.account, hash.to_owned(), s.method, s.address, s.agent, s.created, s.last_seen, s.expires];
         tx.execute(sql, values).await?;
         tx.commit().await
     }

@@ -81,13 +81,14 @@ async fn a_token_ends_when_revoked_or_expired_and_shrinks_with_its_account() {
     let long = make(json!({ "name": "long", "roles": ["admin"], "expires_in": 31_622_400 })).await;
     let longest = long["details"]["expires"].as_i64().unwrap() - long["details"]["created"].as_i64().unwrap();
     assert_eq!(longest, 90 * 86_400 * 1_000_000, "never longer than the settings say");
-    let (short, long) = (
-        Client::bearer(short["token"].as_str().unwrap()),
-        Client::bearer(long["token"].as_str().unwrap()),
-    );
+    let (short, long) =
+        (Client::bearer(short["token"].as_str().unwrap()), Client::bearer(long["token"].as_str().unwrap()));
     // What a token makes does not outlive it.
     let child = home.ask(&long, "POST", "/api/v1/tokens", Some(json!({ "name": "child", "roles": ["viewer"] }))).await;
-    assert!(child.json()["details"]["expires"].as_i64().unwrap() <= home.clock.load(std::sync::atomic::Ordering::Relaxed) + longest);
+    assert!(
+        child.json()["details"]["expires"].as_i64().unwrap()
+            <= home.clock.load(std::sync::atomic::Ordering::Relaxed) + longest
+    );
     home.later(60);
     assert_eq!(home.ask(&short, "GET", "/api/v1/me", None).await.code(), "expired_token");
     assert_eq!(home.ask(&long, "GET", "/api/v1/accounts", None).await.status, 200);
@@ -149,7 +150,10 @@ async fn what_cannot_be_audited_is_not_done() {
     home.rest.audit_fails.store(false, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(home.ask(&root, "GET", "/api/v1/keys", None).await.json()["items"], json!([]));
     assert_eq!(home.ask(&root, "GET", "/api/v1/accounts", None).await.json()["items"].as_array().unwrap().len(), 2);
-    assert_eq!(home.ask(&root, "GET", "/api/v1/sessions?account=*", None).await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        home.ask(&root, "GET", "/api/v1/sessions?account=*", None).await.json()["items"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]

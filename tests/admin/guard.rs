@@ -95,7 +95,18 @@ async fn what_is_no_token_is_refused_without_an_error_of_the_store() {
 async fn sql_and_zero_bytes_in_parameters_find_nothing_and_break_nothing() {
     let home = Home::start().await;
     let admin = home.admin().await;
-    let strings = ["'", "' OR 1=1 --", "%25", "_", "1;DROP TABLE accounts", "%27%20UNION%20SELECT%20password%20FROM%20accounts", "..%2f..", "%ff", "%00", "\u{1f}"];
+    let strings = [
+        "'",
+        "' OR 1=1 --",
+        "%25",
+        "_",
+        "1;DROP TABLE accounts",
+        "%27%20UNION%20SELECT%20password%20FROM%20accounts",
+        "..%2f..",
+        "%ff",
+        "%00",
+        "\u{1f}",
+    ];
     for text in strings {
         let text = text.replace(' ', "%20").replace('\u{1f}', "%1f");
         for noun in ["accounts", "keys", "orders", "events", "policies"] {
@@ -124,13 +135,21 @@ async fn sql_and_zero_bytes_in_parameters_find_nothing_and_break_nothing() {
 async fn only_known_hosts_are_answered() {
     let home = Home::start().await;
     let port = home.address.port();
-    let status = async |host: &str| {
-        home.ask(&Client::default().with("host", host), "GET", "/api/v1/setup", None).await.status
-    };
+    let status =
+        async |host: &str| home.ask(&Client::default().with("host", host), "GET", "/api/v1/setup", None).await.status;
     for host in ["localhost", "LOCALHOST", &format!("localhost:{port}"), "127.0.0.1", "[::1]:1", "localhost."] {
         assert_eq!(status(host).await, 200, "{host}");
     }
-    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "evil.example:80", "localhost@evil.example", "0.0.0.0", "[::1", ""] {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "evil.example:80",
+        "localhost@evil.example",
+        "0.0.0.0",
+        "[::1",
+        "",
+    ] {
         assert!(matches!(status(host).await, 400 | 421), "{host}");
     }
     let forwarded = Client::default().with("host", "evil.example").with("x-forwarded-host", "localhost");
@@ -171,7 +190,8 @@ async fn no_spelling_of_a_path_and_no_method_gets_around_the_guard() {
             assert!(matches!(answer.status, 401 | 403 | 404 | 405), "{method} {path}: {answer:?}");
         }
     }
-    let tricks = [("x-original-url", "/api/v1/setup"), ("x-rewrite-url", "/api/v1/setup"), ("x-http-method-override", "GET")];
+    let tricks =
+        [("x-original-url", "/api/v1/setup"), ("x-rewrite-url", "/api/v1/setup"), ("x-http-method-override", "GET")];
     for (name, value) in tricks {
         let who = Client::default().with(name, value);
         assert_eq!(home.ask(&who, "GET", "/api/v1/accounts", None).await.status, 401, "{name}");
@@ -191,7 +211,8 @@ async fn every_answer_is_dressed_and_none_opens_to_other_origins() {
         assert!(header("x-request-id").starts_with("adm_"));
         assert_eq!((header("access-control-allow-origin"), header("strict-transport-security")), ("", ""));
     }
-    let preflight = Client::default().with("origin", "https://evil.example").with("access-control-request-method", "POST");
+    let preflight =
+        Client::default().with("origin", "https://evil.example").with("access-control-request-method", "POST");
     let answer = home.ask(&preflight, "OPTIONS", "/api/v1/login", None).await;
     assert_eq!(answer.status, 405);
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
@@ -209,7 +230,7 @@ async fn bodies_are_bounded_typed_and_have_no_unknown_fields() {
     let json = "application/json";
     assert_eq!(post("text/plain", b"{}").await, (415, "unsupported_media_type".into()));
     assert_eq!(post(json, b"{").await, (400, "invalid_json".into()));
-    assert_eq!(post(json, b"{} {}").await, (400, "invalid_json".into()));
+    assert_eq!(post(json, br#"{"name":"x","roles":[]} {}"#).await, (400, "invalid_json".into()));
     assert_eq!(post(json, br#"{"name":"x","roles":[],"root":true}"#).await, (422, "invalid_body".into()));
     assert_eq!(post(json, br#"{"name":"x","name":"y","roles":[]}"#).await, (422, "invalid_body".into()));
     assert_eq!(post(json, br#"{"name":"x","roles":["root"]}"#).await, (422, "invalid_body".into()));

@@ -51,7 +51,10 @@ impl AuditLog for Rest {
             let numbered = notes.iter().enumerate().skip(usize::try_from(query.after).unwrap_or(usize::MAX));
             let kind = |kind: &str| query.kind.as_deref().is_none_or(|asked| asked == kind);
             let entries = numbered.filter(|(_, note)| kind(note.kind)).take(query.limit.try_into().unwrap());
-            Ok(AuditPage { entries: entries.map(|(at, note)| json!({ "seq": at + 1, "note": note })).collect(), next: None })
+            Ok(AuditPage {
+                entries: entries.map(|(at, note)| json!({ "seq": at + 1, "note": note })).collect(),
+                next: None,
+            })
         })
     }
 
@@ -79,13 +82,15 @@ impl Gateway for Rest {
 
     fn validate(&self, text: String) -> Reply<'_, Validation> {
         Box::pin(async move {
-            let problems: Vec<String> = toml::from_str::<toml::Table>(&text).err().map(|e| e.to_string()).into_iter().collect();
+            let problems: Vec<String> =
+                toml::from_str::<toml::Table>(&text).err().map(|e| e.to_string()).into_iter().collect();
             Ok(Validation { valid: problems.is_empty(), problems, warnings: Vec::new() })
         })
     }
 
     fn reload(&self) -> Reply<'_, ReloadOutcome> {
-        let problems = if self.reload_fails.load(Ordering::Relaxed) { vec!["gateway.toml:3: no".to_owned()] } else { vec![] };
+        let problems =
+            if self.reload_fails.load(Ordering::Relaxed) { vec!["gateway.toml:3: no".to_owned()] } else { vec![] };
         let outcome = ReloadOutcome { trigger: "api".into(), generation: Generation(2), problems, warnings: vec![] };
         Box::pin(async { Ok(outcome) })
     }
@@ -246,11 +251,7 @@ impl Home {
         tokio::spawn(connection);
         let answer = sender.send_request(request).await.unwrap();
         let (parts, body) = answer.into_parts();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body: body.collect().await.unwrap().to_bytes(),
-        }
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }
 
     pub async fn login(&self, name: &str, password: &str) -> Answer {

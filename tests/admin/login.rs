@@ -196,7 +196,12 @@ async fn passwords_and_secrets_are_in_no_audit_note_and_in_no_row() {
     let secrets = [PASSWORD, token["token"].as_str().unwrap(), key["key"].as_str().unwrap(), &cookie];
     let notes = format!("{:?}", home.rest.notes.lock().unwrap());
     let mut rows = String::new();
-    for sql in ["SELECT hash FROM sessions", "SELECT hash FROM tokens", "SELECT hash FROM keys", "SELECT password FROM accounts"] {
+    for sql in [
+        "SELECT hash FROM sessions",
+        "SELECT hash FROM tokens",
+        "SELECT hash FROM keys",
+        "SELECT password FROM accounts",
+    ] {
         for row in home.database.read().await.unwrap().rows(sql, Vec::new()).await.unwrap() {
             rows.push_str(&row.text(0).unwrap());
         }

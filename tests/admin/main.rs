@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../support/databases.rs"]
-#[expect(dead_code, reason = "shared with other test binaries")]
+#[expect(dead_code, unreachable_pub, reason = "shared with other test binaries")]
 mod databases;
 mod home;
 

@@ -21,17 +21,20 @@ async fn a_key_is_shown_once_rotated_with_overlap_and_revoked() {
     assert!(!shown.body.windows(4).any(|four| key.as_str().unwrap().as_bytes().ends_with(four)), "{shown:?}");
     assert_eq!(shown.json()["models"], json!(["gpt-*"]));
 
-    let rotated = home.ask(&root, "POST", &format!("{path}/rotate"), Some(json!({ "overlap": 3600 }))).await.json();
+    let rotated = home.ask(&root, "POST", &format!("{path}/rotate"), Some(json!({ "overlap": 600 }))).await.json();
     assert_eq!((&rotated["details"]["rotated_from"], &rotated["details"]["team"]), (&json!(id), &json!("blue")));
     assert_ne!(rotated["key"], key);
     let old = home.ask(&root, "GET", &path, None).await.json();
-    assert_eq!(old["expires"].as_i64().unwrap() - old["created"].as_i64().unwrap(), 3_600_000_000);
-    home.later(3601);
+    assert_eq!(old["expires"].as_i64().unwrap() - old["created"].as_i64().unwrap(), 600_000_000);
+    home.later(601);
     let again = home.ask(&root, "POST", &format!("{path}/rotate"), Some(json!({ "overlap": 0 }))).await;
     assert_eq!(again.code(), "key_ended");
 
     let new = format!("/api/v1/keys/{}", rotated["details"]["id"].as_str().unwrap());
-    assert_eq!(home.ask(&root, "PATCH", &new, Some(json!({ "expires_in": null }))).await.json()["expires"], Value::Null);
+    assert_eq!(
+        home.ask(&root, "PATCH", &new, Some(json!({ "expires_in": null }))).await.json()["expires"],
+        Value::Null
+    );
     assert_eq!(home.ask(&root, "PATCH", &new, Some(json!({}))).await.status, 422);
     assert_eq!(home.ask(&root, "DELETE", &new, None).await.status, 204);
     assert!(home.ask(&root, "GET", &new, None).await.json()["revoked"].is_i64());
@@ -82,8 +85,11 @@ async fn record(home: &Home, number: i64, user: &str, decision: &str) {
     let sql = "INSERT INTO requests (id, time, user_, method, path, outcome, status, decision, risk, estimated, stream,
         micros, generation, record) VALUES ($1, $2, $3, 'POST', '/v1/chat/completions', 'served', 200, $4, 0.5, 0, 0, 1, 1, $5)";
     let record = json!({ "id": format!("req_{number}"), "decision": decision }).to_string();
-    tx.execute(sql, values![format!("req_{number}"), number, user.to_owned(), decision.to_owned(), record]).await.unwrap();
-    let sql = "INSERT INTO contents (request, direction, time, user_, mode, body) VALUES ($1, 'input', $2, $3, 'full', $4)";
+    tx.execute(sql, values![format!("req_{number}"), number, user.to_owned(), decision.to_owned(), record])
+        .await
+        .unwrap();
+    let sql =
+        "INSERT INTO contents (request, direction, time, user_, mode, body) VALUES ($1, 'input', $2, $3, 'full', $4)";
     let text = format!("the secret prompt {number}");
     tx.execute(sql, values![format!("req_{number}"), number, user.to_owned(), text]).await.unwrap();
     tx.commit().await.unwrap();
@@ -172,7 +178,8 @@ async fn policies_are_read_explained_and_validated_and_a_bad_reload_says_why() {
     assert_eq!(home.ask(&root, "GET", "/api/v1/policies/other", None).await.status, 404);
     let explained = home.ask(&root, "GET", "/api/v1/explain?key=k&model=gpt-5", None).await.json();
     assert_eq!(explained["model"], "gpt-5");
-    let check = async |text: &str| home.ask(&root, "POST", "/api/v1/validate", Some(json!({ "text": text }))).await.json();
+    let check =
+        async |text: &str| home.ask(&root, "POST", "/api/v1/validate", Some(json!({ "text": text }))).await.json();
     assert_eq!(check("a = 1").await["valid"], true);
     assert_eq!(check("a = ").await["valid"], false);
     assert_eq!(home.ask(&root, "POST", "/api/v1/reload", None).await.status, 200);

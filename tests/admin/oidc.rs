@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
@@ -165,7 +163,8 @@ async fn token(
         return Err(refused());
     }
     let now = portcullis::store::now() / 1_000_000;
-    let mut claims = json!({ "iss": provider.issuer, "aud": "portcullis", "iat": now, "exp": now + 300, "nonce": nonce });
+    let mut claims =
+        json!({ "iss": provider.issuer, "aud": "portcullis", "iat": now, "exp": now + 300, "nonce": nonce });
     for (name, value) in provider.claims.lock().unwrap().as_object().unwrap() {
         claims[name] = value.clone();
     }

@@ -56,7 +56,9 @@ async fn matrix(home: &Home) {
             let (status, code) = (answer.status, if answer.status < 300 { String::new() } else { answer.code() });
             let told = format!("{} {} as {name}: {status} {code}", route.method, route.path);
             match (route.permission, role) {
-                (Permission::Public, _) => assert!(!matches!(code.as_str(), "missing_role" | "not_signed_in"), "{told}"),
+                (Permission::Public, _) => {
+                    assert!(!matches!(code.as_str(), "missing_role" | "not_signed_in"), "{told}")
+                }
                 (_, None) => assert_eq!((status, code.as_str()), (401, "not_signed_in"), "{told}"),
                 (_, Some(_)) if allowed => {
                     assert!(status < 300 || matches!(status, 404 | 409) || code == "wrong_credentials", "{told}");

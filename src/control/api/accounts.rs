@@ -132,10 +132,7 @@ async fn managed(app: &App, who: &Principal, id: &str) -> Result<Account, ApiErr
 /// Accounts by id.
 #[utoipa::path(get, path = "/api/v1/accounts", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of accounts.", body = Page<AccountView>)))]
-pub async fn list(
-    State(app): State<App>,
-    Asked(page): Asked<PageQuery>,
-) -> Result<Json<Page<AccountView>>, ApiError> {
+pub async fn list(State(app): State<App>, Asked(page): Asked<PageQuery>) -> Result<Json<Page<AccountView>>, ApiError> {
     let (after, limit) = page.bounds(&app);
     let items = app.accounts.list(&after, limit).await?.into_iter().map(AccountView::from).collect();
     Ok(Json(Page::new(items, limit, |account: &AccountView| account.id.clone())))
@@ -220,11 +217,7 @@ pub async fn change(
 /// Removes an account with its sessions and tokens.
 #[utoipa::path(delete, path = "/api/v1/accounts/{id}", tag = "accounts",
     params(("id" = String, Path, max_length = 64)), responses((status = 204, description = "Removed.")))]
-pub async fn remove(
-    State(app): State<App>,
-    who: Principal,
-    Named(id): Named<String>,
-) -> Result<StatusCode, ApiError> {
+pub async fn remove(State(app): State<App>, who: Principal, Named(id): Named<String>) -> Result<StatusCode, ApiError> {
     let before = managed(&app, &who, &id).await?;
     let change = Change::new("account_change", "account.remove", who.actor(), format!("account/{id}"));
     let work = async { done(app.accounts.remove(&id).await?) };
@@ -256,11 +249,7 @@ pub async fn password(
 /// Ends all sessions of an account.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/logout", tag = "accounts",
     params(("id" = String, Path, max_length = 64)), responses((status = 204, description = "Ended.")))]
-pub async fn logout(
-    State(app): State<App>,
-    who: Principal,
-    Named(id): Named<String>,
-) -> Result<StatusCode, ApiError> {
+pub async fn logout(State(app): State<App>, who: Principal, Named(id): Named<String>) -> Result<StatusCode, ApiError> {
     // Ending sessions takes nothing that cannot be had again, so it is no question of roles.
     app.accounts.get(&id).await?.ok_or_else(|| ApiError::not_found("account"))?;
     let change = Change::new("account_change", "account.logout", who.actor(), format!("account/{id}"));

@@ -194,10 +194,7 @@ fn view(row: RecordRow) -> EventView {
 /// Decision records, newest first.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventQuery),
     responses((status = 200, description = "A page of records.", body = Page<EventView>)))]
-pub async fn list(
-    State(app): State<App>,
-    Asked(asked): Asked<EventQuery>,
-) -> Result<Json<Page<EventView>>, ApiError> {
+pub async fn list(State(app): State<App>, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<EventView>>, ApiError> {
     let text = |word: Option<Word>| word.map(String::from);
     let limit = asked.limit.get(&app);
     let filter = RequestFilter {

@@ -112,11 +112,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 }
 
 /// Stands before one route.
-pub async fn guard(
-    State((app, permission)): State<(App, Permission)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub async fn guard(State((app, permission)): State<(App, Permission)>, mut request: Request, next: Next) -> Response {
     let Some(peer) = request.extensions().get::<Peer>().cloned() else {
         return ApiError::internal(&"a route is served outside of the API").into_response();
     };
@@ -205,8 +201,9 @@ async fn by_token(app: &App, value: &str, peer: &Peer) -> Result<Principal, ApiE
 
 async fn by_session(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Principal, ApiError> {
     let name = app.cookie_name(peer);
-    let secret = cookie(headers, name)
-        .ok_or_else(|| ApiError::unauthenticated("not_signed_in", "Sign in, or send an API token as a bearer token."))?;
+    let secret = cookie(headers, name).ok_or_else(|| {
+        ApiError::unauthenticated("not_signed_in", "Sign in, or send an API token as a bearer token.")
+    })?;
     let ended = || ApiError::unauthenticated("session_ended", "This session has ended: sign in again.");
     if secret.len() != 64 {
         return Err(ended());

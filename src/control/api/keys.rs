@@ -186,10 +186,7 @@ async fn refresh(app: &App) -> Result<(), ApiError> {
 /// Gateway keys by id, revoked and expired ones too.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys", params(KeyQuery),
     responses((status = 200, description = "A page of keys.", body = Page<KeyView>)))]
-pub async fn list(
-    State(app): State<App>,
-    Asked(asked): Asked<KeyQuery>,
-) -> Result<Json<Page<KeyView>>, ApiError> {
+pub async fn list(State(app): State<App>, Asked(asked): Asked<KeyQuery>) -> Result<Json<Page<KeyView>>, ApiError> {
     let limit = asked.limit.get(&app);
     let filter = KeyFilter {
         tenant: asked.tenant.map(Into::into),
@@ -315,11 +312,7 @@ pub async fn rotate(
 /// Revokes a key: the next request with it fails.
 #[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, max_length = 64)),
     responses((status = 204, description = "Revoked.")))]
-pub async fn revoke(
-    State(app): State<App>,
-    who: Principal,
-    Named(id): Named<String>,
-) -> Result<StatusCode, ApiError> {
+pub async fn revoke(State(app): State<App>, who: Principal, Named(id): Named<String>) -> Result<StatusCode, ApiError> {
     let (before, now) = (known(&app, &id).await?, app.now());
     let after = KeyRow { revoked: before.revoked.or(Some(now)), ..before.clone() };
     let change = Change::new("key_operation", "key.revoke", who.actor(), format!("key/{id}"));

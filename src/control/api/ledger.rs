@@ -199,10 +199,7 @@ fn line(row: SpendRow, by: &[Dimension]) -> SpendLine {
 #[utoipa::path(get, path = "/api/v1/spend", tag = "limits", params(LedgerQuery),
     responses((status = 200, description = "What was spent.", body = SpendView),
         (status = 409, description = "More than two years were asked for.", body = super::error::ErrorBody)))]
-pub async fn spend(
-    State(app): State<App>,
-    Asked(asked): Asked<LedgerQuery>,
-) -> Result<Json<SpendView>, ApiError> {
+pub async fn spend(State(app): State<App>, Asked(asked): Asked<LedgerQuery>) -> Result<Json<SpendView>, ApiError> {
     let query = asked.query(&app)?;
     let found = app.database.spend(&query).await?;
     let items = found.rows.into_iter().map(|row| line(row, &query.by)).collect();

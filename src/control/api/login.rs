@@ -247,7 +247,10 @@ pub async fn password(
     Body(asked): Body<NewPassword>,
 ) -> Result<StatusCode, ApiError> {
     let Credential::Session { id, .. } = &who.credential else {
-        return Err(ApiError::forbidden("session_needed", "A password is changed by who is signed in, not by a token."));
+        return Err(ApiError::forbidden(
+            "session_needed",
+            "A password is changed by who is signed in, not by a token.",
+        ));
     };
     let current = Secret::new(asked.current);
     let attempt = app.lockout.begin(Some(&who.name), who.address, app.now())?;

@@ -235,10 +235,7 @@ fn noted(order: &Order) -> Value {
 /// Standing orders, newest first, those that ended too.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "orders", params(OrderQuery),
     responses((status = 200, description = "A page of orders.", body = Page<OrderView>)))]
-pub async fn list(
-    State(app): State<App>,
-    Asked(asked): Asked<OrderQuery>,
-) -> Result<Json<Page<OrderView>>, ApiError> {
+pub async fn list(State(app): State<App>, Asked(asked): Asked<OrderQuery>) -> Result<Json<Page<OrderView>>, ApiError> {
     let (limit, now) = (asked.limit.get(&app), app.now());
     let found = app.database.orders(asked.before.as_ref().map(Word::text), limit).await?;
     let items = found.into_iter().map(|order| view(order, now)).collect();

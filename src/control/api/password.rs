@@ -121,7 +121,9 @@ mod tests {
         let passwords = Passwords::new(&settings).unwrap();
         let tries = (0..6).map(|_| {
             let passwords = passwords.clone();
-            tokio::spawn(async move { passwords.verify(Secret::new("wrong"), None).await.map_err(|error| error.code()) })
+            tokio::spawn(
+                async move { passwords.verify(Secret::new("wrong"), None).await.map_err(|error| error.code()) },
+            )
         });
         let mut told = Vec::new();
         for one in tries.collect::<Vec<_>>() {

@@ -152,10 +152,7 @@ pub async fn explain(State(app): State<App>, Asked(asked): Asked<Explained>) -> 
 /// Checks a configuration without using it.
 #[utoipa::path(post, path = "/api/v1/validate", tag = "policies", request_body = ToValidate,
     responses((status = 200, description = "What is wrong with it.", body = Validation)))]
-pub async fn validate(
-    State(app): State<App>,
-    Body(asked): Body<ToValidate>,
-) -> Result<Json<Validation>, ApiError> {
+pub async fn validate(State(app): State<App>, Body(asked): Body<ToValidate>) -> Result<Json<Validation>, ApiError> {
     Ok(Json(app.doors.gateway.validate(asked.text).await?))
 }
 

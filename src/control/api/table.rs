@@ -204,4 +204,3 @@ fn error_answer(told: &str) -> utoipa::openapi::Response {
     let body = ContentBuilder::new().schema(Some(utoipa::openapi::Ref::from_schema_name(ErrorBody::name()))).build();
     ResponseBuilder::new().description(told).content("application/json", body).build()
 }
-

@@ -217,11 +217,7 @@ async fn service(app: &App, who: &Principal, id: &str, roles: &Roles) -> Result<
 /// Revokes an API token: the next request with it fails.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path, max_length = 64)),
     responses((status = 204, description = "Revoked.")))]
-pub async fn revoke(
-    State(app): State<App>,
-    who: Principal,
-    Named(id): Named<String>,
-) -> Result<StatusCode, ApiError> {
+pub async fn revoke(State(app): State<App>, who: Principal, Named(id): Named<String>) -> Result<StatusCode, ApiError> {
     let token = app.accounts.token(&id).await?.filter(|token| {
         // What one may not see does not exist.
         token.account == *who.account || who.roles.any_of(&Permission::ManageAccounts.roles(&[]))

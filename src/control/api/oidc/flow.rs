@@ -10,10 +10,10 @@ use openidconnect::core::{
     CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse as _,
+    AccessTokenHash, AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken,
+    EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, IssuerUrl,
+    Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse as _,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -165,7 +165,8 @@ impl Provider {
 
     /// Trades the code for an id token and reads who it is about.
     pub async fn finish(&self, pending: Pending, code: String) -> Result<Person, ApiError> {
-        let refused = || ApiError::unauthenticated("oidc_refused", "The identity provider did not confirm who you are.");
+        let refused =
+            || ApiError::unauthenticated("oidc_refused", "The identity provider did not confirm who you are.");
         let client = self.client(FRESH).await?;
         let tokens = client
             .exchange_code(AuthorizationCode::new(code))
@@ -195,9 +196,10 @@ impl Provider {
         })?;
         if let Some(expected) = claims.access_token_hash() {
             let verifier = client.id_token_verifier().set_allowed_algs(self.algorithms.clone());
-            let made = token.signing_alg().ok().zip(token.signing_key(&verifier).ok()).and_then(|(algorithm, key)| {
-                AccessTokenHash::from_token(tokens.access_token(), algorithm, key).ok()
-            });
+            let made =
+                token.signing_alg().ok().zip(token.signing_key(&verifier).ok()).and_then(|(algorithm, key)| {
+                    AccessTokenHash::from_token(tokens.access_token(), algorithm, key).ok()
+                });
             if made.as_ref() != Some(expected) {
                 return Err(refused());
             }
@@ -241,7 +243,7 @@ impl Provider {
             match &*known {
                 Some((at, metadata)) if at.elapsed() < fresh => Arc::clone(metadata),
                 Some(_) | None => {
-                                let found = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.http).await;
+                    let found = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.http).await;
                     let metadata = Arc::new(found.map_err(|error| {
                         warn!(%error, "identity provider does not tell its metadata");
                         unavailable()
@@ -273,11 +275,7 @@ fn algorithm(name: &str) -> Option<CoreJwsSigningAlgorithm> {
 }
 
 /// The roles that the values of a claim stand for; dots in `path` lead into objects.
-fn roles(
-    claims: &Map<String, Value>,
-    path: &str,
-    map: &BTreeMap<String, Vec<crate::types::AccessRole>>,
-) -> Roles {
+fn roles(claims: &Map<String, Value>, path: &str, map: &BTreeMap<String, Vec<crate::types::AccessRole>>) -> Roles {
     let direct = claims.get(path);
     let mut parts = path.split('.');
     let found = direct.or_else(|| {
@@ -305,8 +303,14 @@ mod tests {
         ]);
         let read = |claims: Value, path: &str| roles(claims.as_object().unwrap(), path, &map).words();
         assert_eq!(read(serde_json::json!({ "groups": ["soc", "admin", 3] }), "groups"), "responder");
-        assert_eq!(read(serde_json::json!({ "realm": { "roles": ["audit", "soc"] } }), "realm.roles"), "responder auditor");
-        assert_eq!(read(serde_json::json!({ "https://x.example/roles": "soc" }), "https://x.example/roles"), "responder");
+        assert_eq!(
+            read(serde_json::json!({ "realm": { "roles": ["audit", "soc"] } }), "realm.roles"),
+            "responder auditor"
+        );
+        assert_eq!(
+            read(serde_json::json!({ "https://x.example/roles": "soc" }), "https://x.example/roles"),
+            "responder"
+        );
         assert_eq!(read(serde_json::json!({ "groups": { "soc": true } }), "groups"), "");
         assert_eq!(read(serde_json::json!({}), "a.b"), "");
     }

@@ -3,8 +3,8 @@
 //! What has to be remembered between the two steps stands in a short-lived cookie of the browser itself, so every
 //! replica can take the second step and nobody can fill a table. The cookie holds nothing that its browser may not know.
 
-mod flow;
-mod http;
+pub mod flow;
+pub mod http;
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
