@@ -1,0 +1,91 @@
+//! The audit trail, to read.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::App;
+use super::door::{AuditPage, AuditQuery};
+use super::error::ApiError;
+use super::extract::Asked;
+use super::words::{Limit, Word};
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EntriesQuery {
+    /// Entries after this number.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 9007199254740991_u64)]
+    after: u64,
+    /// At most so many; 50 unless said otherwise.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 1, maximum = 500)]
+    limit: Limit,
+    /// Of this kind.
+    #[serde(default)]
+    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
+    kind: Option<Word>,
+    /// By this actor.
+    #[serde(default)]
+    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
+    actor: Option<Word>,
+    /// Not before: Unix time in microseconds.
+    #[serde(default)]
+    #[param(value_type = i64)]
+    from: Option<i64>,
+    /// Before: Unix time in microseconds.
+    #[serde(default)]
+    #[param(value_type = i64)]
+    to: Option<i64>,
+}
+
+/// Which checkpoints.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CheckpointsQuery {
+    /// Checkpoints after this entry number.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 9007199254740991_u64)]
+    after: u64,
+    /// At most so many; 50 unless said otherwise.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 1, maximum = 500)]
+    limit: Limit,
+}
+
+/// Entries by number.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(EntriesQuery),
+    responses((status = 200, description = "A page of entries.", body = AuditPage)))]
+pub async fn list(State(app): State<App>, Asked(asked): Asked<EntriesQuery>) -> Result<Json<AuditPage>, ApiError> {
+    let query = AuditQuery {
+        after: asked.after,
+        limit: asked.limit.get(&app),
+        kind: asked.kind.map(String::from),
+        actor: asked.actor.map(String::from),
+        from: asked.from,
+        to: asked.to,
+    };
+    Ok(Json(app.doors.trail.entries(query).await?))
+}
+
+/// The newest entry's number and hash, and the newest checkpoint.
+#[utoipa::path(get, path = "/api/v1/audit/head", tag = "audit",
+    responses((status = 200, description = "Where the trail stands.", body = Object)))]
+pub async fn head(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(app.doors.trail.head().await?))
+}
+
+/// Signed checkpoints by entry number.
+#[utoipa::path(get, path = "/api/v1/audit/checkpoints", tag = "audit", params(CheckpointsQuery),
+    responses((status = 200, description = "A page of checkpoints.", body = AuditPage)))]
+pub async fn checkpoints(
+    State(app): State<App>,
+    Asked(asked): Asked<CheckpointsQuery>,
+) -> Result<Json<AuditPage>, ApiError> {
+    Ok(Json(app.doors.trail.checkpoints(asked.after, asked.limit.get(&app)).await?))
+}
