@@ -215,9 +215,9 @@ pub fn simhash(text: &str) -> u64 {
 
 /// FNV-1a, mixed at the end so that short words reach every bit.
 fn word_hash(word: &str) -> u64 {
-    let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = word
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ hash >> 33
 }
@@ -350,7 +350,8 @@ mod tests {
     #[test]
     fn the_same_prompt_faster_and_faster_is_a_loop() {
         let mut watch = LoopWatch::new(LoopOptions::default());
-        let text = "Read the file report.txt, fix the failing test, run it again and report what is still wrong. ".repeat(4);
+        let text =
+            "Read the file report.txt, fix the failing test, run it again and report what is still wrong. ".repeat(4);
         let mut now = 0;
         let mut found = Vec::new();
         for turn in 0..32_i64 {

@@ -79,7 +79,8 @@ impl Meter {
     pub fn headroom(&self, bucket: &Bucket) -> Headroom {
         let now = self.0.now();
         let share = self.0.share();
-        let cell = self.0.table.find(bucket.id()).unwrap_or_else(|| Arc::new(Cell::new(bucket.id(), &bucket.rule, now)));
+        let cell =
+            self.0.table.find(bucket.id()).unwrap_or_else(|| Arc::new(Cell::new(bucket.id(), &bucket.rule, now)));
         let mut state = cell.lock();
         state.adopt(&bucket.rule);
         state.roll(now, share);
@@ -114,6 +115,15 @@ impl Meter {
         self.0.fleet.as_ref().map_or(FleetState::Alone, Fleet::state)
     }
 
+    /// Waits until the fleet counts, but no longer than `patience`; alone there is nothing to wait for.
+    pub async fn ready(&self, patience: Duration) -> FleetState {
+        if let Some(fleet) = &self.0.fleet {
+            // Out of time is an answer too: the state says it.
+            drop(tokio::time::timeout(patience, fleet.together()).await);
+        }
+        self.state()
+    }
+
     /// How often the fleet's counters went out of reach so far.
     pub fn failures(&self) -> u64 {
         self.0.fleet.as_ref().map_or(0, Fleet::failures)
@@ -132,7 +142,8 @@ impl Meter {
     /// Everything in this process, at the whole limit or at a share of it.
     pub(super) fn reserve_here(&self, charges: &[Charge], share: Option<f64>) -> Result<Reservation, Denied> {
         let now = self.0.now();
-        let mut taken = Taken { shared: &self.0, parts: Vec::with_capacity(charges.len()), requests: None, tokens: None };
+        let mut taken =
+            Taken { shared: &self.0, parts: Vec::with_capacity(charges.len()), requests: None, tokens: None };
         let mut worst: Option<Exceeded> = None;
         for (index, charge) in charges.iter().enumerate() {
             let cell = self.0.table.cell(&charge.bucket, now);

@@ -234,9 +234,12 @@ impl Plan {
         ];
         let rates = rates.map(|(limit, unit, window, name)| (limit, unit, Kind::Rate { limit, window }, name));
         let slots = Kind::Concurrent { limit: allowance.concurrent };
-        for (limit, unit, form, name) in rates.into_iter().chain([(allowance.concurrent, Unit::Slots, slots, "concurrent")]) {
+        for (limit, unit, form, name) in
+            rates.into_iter().chain([(allowance.concurrent, Unit::Slots, slots, "concurrent")])
+        {
             if limit > LARGEST {
-                problems.push(SpecError { place: format!("{place}.{name}"), problem: format!("the most is {LARGEST}") });
+                problems
+                    .push(SpecError { place: format!("{place}.{name}"), problem: format!("the most is {LARGEST}") });
             } else if limit > 0 {
                 self.add(owner, kind, &format!("{place}.{name}"), unit, form, (&[], &[]));
             }
@@ -266,7 +269,9 @@ impl Plan {
             Ok(calendar) => Arc::new(calendar),
             Err(error) => return wrong(error.to_string()),
         };
-        let clash = |line: &Line, unit| line.kind == budget.scope && line.rule.unit == unit && *line.rule.name == *named(owner, &budget.name);
+        let clash = |line: &Line, unit| {
+            line.kind == budget.scope && line.rule.unit == unit && *line.rule.name == *named(owner, &budget.name)
+        };
         for (limit, unit) in [(budget.usd.0, Unit::NanoUsd), (budget.tokens, Unit::Tokens)] {
             if self.lines.iter().any(|line| clash(line, unit)) {
                 return wrong("another budget of this scope has the same name".to_owned());
@@ -388,20 +393,36 @@ mod tests {
     }
 
     fn limits() -> LimitSpec {
-        let per_user = Allowance { requests_per_minute: 10, tokens_per_day: 5000, concurrent: 2, ..Allowance::default() };
-        LimitSpec { per_user, per_address: Allowance { requests_per_hour: 3, ..Allowance::default() }, ..LimitSpec::default() }
+        let per_user =
+            Allowance { requests_per_minute: 10, tokens_per_day: 5000, concurrent: 2, ..Allowance::default() };
+        LimitSpec {
+            per_user,
+            per_address: Allowance { requests_per_hour: 3, ..Allowance::default() },
+            ..LimitSpec::default()
+        }
     }
 
     #[test]
     fn a_request_is_charged_to_everyone_it_is_known_to_come_from() {
-        let budget = BudgetSpec { name: "k".into(), scope: ScopeKind::Key, usd: Usd(5), only: vec!["k1".into()], ..BudgetSpec::default() };
+        let budget = BudgetSpec {
+            name: "k".into(),
+            scope: ScopeKind::Key,
+            usd: Usd(5),
+            only: vec!["k1".into()],
+            ..BudgetSpec::default()
+        };
         let plan = Plan::new("", &limits(), &[budget]).unwrap();
         let need = Need { tokens: 70, nano_usd: 3 };
         let charges = plan.charges(&caller("t", "u"), Some("m"), need);
         let amounts: Vec<(&str, u64)> = charges.iter().map(|c| (&*c.bucket.rule.name, c.amount)).collect();
         assert_eq!(
             amounts,
-            [("per_user.requests_per_minute", 1), ("per_user.tokens_per_day", 70), ("per_user.concurrent", 1), ("k", 3)]
+            [
+                ("per_user.requests_per_minute", 1),
+                ("per_user.tokens_per_day", 70),
+                ("per_user.concurrent", 1),
+                ("k", 3)
+            ]
         );
         let other = Caller { key: Some("k2".into()), address: Some(IpAddr::from([1, 2, 3, 4])), ..Caller::default() };
         assert_eq!(plan.charges(&other, None, need).len(), 1);

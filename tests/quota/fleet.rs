@@ -10,7 +10,9 @@ use portcullis::quota::{
 use portcullis::store::redis::{Notice, Notices, RedisOptions};
 use portcullis::types::Secret;
 
-use super::{Redis, admitted, becomes, bucket, budget, charge, counters, exactly, fits, options, rate, replica, slots, until};
+use super::{
+    Redis, admitted, becomes, bucket, budget, charge, counters, exactly, fits, options, rate, replica, slots, until,
+};
 
 const DOLLAR: u64 = 1_000_000_000;
 
@@ -64,7 +66,14 @@ async fn crowd(bucket: Bucket, piece: u64, reserve: u64) -> (u64, u64, Meter, Re
         let meter = Meter::fleet(&MeterOptions::default(), options, counters(&url), Clock::system());
         until(|| meter.state() == FleetState::Together).await;
         for _ in 0..100 {
-            tokio::spawn(stream(meter.clone(), dead_bucket.clone(), piece, reserve, vec![dead_sum.clone(), dead_all.clone()], true));
+            tokio::spawn(stream(
+                meter.clone(),
+                dead_bucket.clone(),
+                piece,
+                reserve,
+                vec![dead_sum.clone(), dead_all.clone()],
+                true,
+            ));
         }
     });
     until(|| doomed_relayed.load(Ordering::SeqCst) > 0).await;
@@ -315,6 +324,8 @@ fn notices(redis: &Redis) -> Notices {
     let second = Duration::from_secs(1);
     let options = RedisOptions {
         url: Secret::new(redis.url()),
+        user: None,
+        password: None,
         prefix: "test".to_owned(),
         connect_timeout: second,
         answer_timeout: second,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::quota::{Amounts, Calendar, Charge, Clock, Denied, Kind, Meter, MeterOptions, Period, Rule, Scope, Unit};
+use portcullis::quota::{
+    Amounts, Calendar, Charge, Clock, Denied, Kind, Meter, MeterOptions, Period, Rule, Scope, Unit,
+};
 
 use super::{Bucket, MINUTE, MORNING, bucket, budget, charge, fits, local, rate, slots};
 
@@ -100,7 +102,8 @@ async fn a_budget_begins_again_with_the_next_period() {
 async fn callers_beyond_the_bound_share_one_bucket_and_known_ones_keep_theirs() {
     let meter = Meter::local(&MeterOptions { max_entries: 64 }, Clock::manual(MORNING));
     let rule = Rule::new("r", Unit::Requests, Kind::Rate { limit: 2, window: MINUTE });
-    let of = |name: &str| Charge { bucket: Bucket { scope: Scope::new("key", name), rule: Arc::clone(&rule) }, amount: 1 };
+    let of =
+        |name: &str| Charge { bucket: Bucket { scope: Scope::new("key", name), rule: Arc::clone(&rule) }, amount: 1 };
     drop(meter.reserve(&[of("known")]).await.unwrap());
     let mut admitted = 0;
     for caller in 0..10_000 {
@@ -155,7 +158,13 @@ async fn a_limit_that_is_raised_keeps_what_was_used() {
 async fn of_two_full_buckets_the_one_with_the_longer_wait_is_named() {
     let (meter, _) = local();
     let (minute, money) = (rate("a", Unit::Tokens, 10), budget("a", 10));
-    meter.reserve(&[charge(&minute, 10), charge(&money, 10)]).await.unwrap().settle(Amounts { tokens: 10, nano_usd: 10 });
-    let Err(Denied::Exceeded(exceeded)) = meter.reserve(&[charge(&minute, 1), charge(&money, 1)]).await else { panic!() };
+    meter
+        .reserve(&[charge(&minute, 10), charge(&money, 10)])
+        .await
+        .unwrap()
+        .settle(Amounts { tokens: 10, nano_usd: 10 });
+    let Err(Denied::Exceeded(exceeded)) = meter.reserve(&[charge(&minute, 1), charge(&money, 1)]).await else {
+        panic!()
+    };
     assert!(exceeded.is_budget());
 }

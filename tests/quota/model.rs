@@ -196,7 +196,8 @@ fn turn() -> impl Strategy<Value = Turn> {
 
 /// A fleet may think for a moment that less is free than is, but never that more is; in the end it knows exactly.
 async fn live_together(redis: &Redis, name: &str, turns: Vec<Turn>) -> Result<(), TestCaseError> {
-    let mut replicas = vec![replica(redis, options()).await, replica(redis, options()).await, replica(redis, options()).await];
+    let mut replicas =
+        vec![replica(redis, options()).await, replica(redis, options()).await, replica(redis, options()).await];
     let buckets = buckets(name);
     let mut model = Model::default();
     let mut open: Vec<(usize, Reservation)> = Vec::new();
@@ -251,7 +252,8 @@ async fn live_together(redis: &Redis, name: &str, turns: Vec<Turn>) -> Result<()
 fn any_life_of_a_fleet_admits_no_more_than_the_model_and_ends_as_it_says() {
     let redis = Redis::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let config = ProptestConfig { cases: 30, failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: 30, failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::default() };
     let case = std::sync::atomic::AtomicU64::new(0);
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner

@@ -70,7 +70,9 @@ async fn requests_are_used_up_and_the_next_one_waits(meter: Meter) {
 async fn all_charges_are_taken_or_none(meter: Meter) {
     let (wide, narrow) = (rate("wide", Unit::Tokens, 1000), slots("narrow", 1));
     let first = meter.reserve(&[charge(&wide, 400), charge(&narrow, 1)]).await.unwrap();
-    let Err(Denied::Exceeded(exceeded)) = meter.reserve(&[charge(&wide, 400), charge(&narrow, 1)]).await else { panic!() };
+    let Err(Denied::Exceeded(exceeded)) = meter.reserve(&[charge(&wide, 400), charge(&narrow, 1)]).await else {
+        panic!()
+    };
     assert_eq!((exceeded.index, &exceeded.bucket), (1, &narrow));
     assert!(fits(&meter, &wide, 600).await, "the refused request left nothing behind");
     drop(first);
