@@ -1,13 +1,15 @@
-//! What limits cost per request: `cargo bench --bench quota`.
+//! What limits cost per request: `cargo bench --bench quota`. With `REDIS_URL` also what a fleet costs.
+#![expect(clippy::expect_used, reason = "a measurement that cannot begin has failed")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::quota::{
-    Amounts, Bucket, Calendar, Charge, Clock, Kind, Meter, MeterOptions, Period, Prices, Rule, Scope, Tokens, Unit,
-    tokens,
+    Amounts, Bucket, Calendar, Charge, Clock, FleetOptions, Kind, Meter, MeterOptions, Period, PriceBook, Prices, Rule,
+    Scope, Tokens, Unit, tokens,
 };
-use portcullis::types::Usage;
+use portcullis::store::redis::{Counters, RedisOptions};
+use portcullis::types::{Secret, Usage};
 
 fn main() {
     divan::main();
@@ -95,16 +97,38 @@ fn recall_tokens(bencher: divan::Bencher<'_, '_>, bytes: usize) {
 }
 
 #[divan::bench]
-fn cost_of_the_last_model(bencher: divan::Bencher<'_, '_>) {
-    let prices = Prices::shipped().expect("the shipped table");
+fn cost(bencher: divan::Bencher<'_, '_>) {
+    let prices = PriceBook::new(Prices::shipped().expect("the shipped table"));
     let usage = Usage { input: 1000, cached: 500, output: 700, reasoning: 100 };
     bencher.bench(|| prices.cost(divan::black_box("moonshotai/kimi-k2"), &usage));
 }
 
-/// Loading both tokenizers, once per process: printed, because it cannot be repeated.
-#[divan::bench(sample_count = 1, sample_size = 1)]
-fn load_tokenizers() -> Duration {
-    let begun = Instant::now();
-    tokens::load();
-    begun.elapsed()
+/// Eight buckets in a fleet, one after the other: a round trip and the script.
+#[divan::bench]
+fn eight_buckets_in_a_fleet(bencher: divan::Bencher<'_, '_>) {
+    let Ok(url) = std::env::var("REDIS_URL") else { return };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let second = Duration::from_secs(1);
+    let options = RedisOptions {
+        url: Secret::new(url),
+        user: None,
+        password: None,
+        prefix: "bench".to_owned(),
+        connect_timeout: second,
+        answer_timeout: second,
+    };
+    let counters = Counters::new(options).expect("a URL");
+    let meter = runtime.block_on(async {
+        let meter = Meter::fleet(&MeterOptions::default(), FleetOptions::default(), counters, Clock::system());
+        meter.ready(second).await;
+        meter
+    });
+    let scope = Scope::new("key", "a");
+    let charges: Vec<Charge> =
+        rules().into_iter().map(|rule| Charge { bucket: Bucket { scope, rule }, amount: 1 }).collect();
+    bencher.bench_local(|| {
+        let reservation = runtime.block_on(meter.reserve(&charges)).expect("admitted");
+        reservation.settle(Amounts { tokens: 1, nano_usd: 1 })
+    });
 }

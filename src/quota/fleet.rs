@@ -86,6 +86,7 @@ pub(super) struct Fleet {
     failures: AtomicU64,
     pub(super) closing: AtomicBool,
     pub(super) closed: Notify,
+    arrived: Notify,
 }
 
 /// An identity and its connection.
@@ -104,6 +105,7 @@ impl Fleet {
             epoch: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
+            arrived: Notify::new(),
             offset: AtomicI64::new(0),
             queue: Mutex::default(),
             wake: Arc::new(Notify::new()),
@@ -144,6 +146,18 @@ impl Fleet {
     /// In touch again.
     pub(super) fn join(&self, joined: Arc<Joined>) {
         self.member.store(Some(joined));
+        self.arrived.notify_waiters();
+    }
+
+    /// Until in touch.
+    pub(super) async fn together(&self) {
+        loop {
+            let arrived = self.arrived.notified();
+            if self.state() == FleetState::Together {
+                return;
+            }
+            arrived.await;
+        }
     }
 
     /// Out of touch: everything is counted here until the keeper has joined again.

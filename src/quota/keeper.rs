@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::bucket::Kind;
 use super::cell::Cell;
+use super::clock::Now;
 use super::fleet::{Fleet, Joined, form};
-use super::meter::Shared;
+use super::meter::{Shared, Urgency};
+use super::table;
 use crate::store::redis::{CountersError, Former, Member, Told};
 
 /// Buckets told of in one message: short enough that Redis is never busy for a millisecond.
@@ -125,7 +127,7 @@ impl Keeper {
         self.former = Former { id: Arc::clone(member.id()), acknowledged: 0, sent: 0 };
         self.amnesia |= joining.lost;
         self.make_sure(joining.arrived);
-        self.queue_everything(shared);
+        self.queue_everything(shared).await;
         // Whoever answers too late to a heartbeat would answer too late to requests.
         self.send(shared, fleet, &member, &[], 1).await?;
         self.tell_all(shared, fleet, &member, epoch).await?;
@@ -153,26 +155,29 @@ impl Keeper {
         }
     }
 
-    /// Everything that a new identity has to tell.
-    fn queue_everything(&self, shared: &Shared) {
-        let now = shared.now();
-        let share = shared.share();
-        shared.table.each(|cell| {
-            let news = {
-                let mut state = cell.lock();
-                state.roll(now, share);
-                if matches!(state.rule.kind, Kind::Rate { .. }) {
-                    // What was used while nobody could be told has leaked as time went by: the level says what is left.
-                    state.news.charge = 0;
-                    state.news.floor = state.least() > 0;
+    /// Everything that a new identity has to tell. Others get their turn between two shards.
+    async fn queue_everything(&self, shared: &Shared) {
+        for shard in shared.table.shards() {
+            let (now, share) = (shared.now(), shared.share());
+            for cell in table::cells(shard) {
+                if self.has_news(&cell, now, share) {
+                    shared.tell(&cell, Urgency::Soon);
                 }
-                state.news.floor |= self.amnesia && state.least() > 0;
-                state.held() > 0 || state.news.floor || state.news.charge != 0
-            };
-            if news {
-                shared.tell(cell, super::meter::Urgency::Soon);
             }
-        });
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn has_news(&self, cell: &Cell, now: Now, share: Option<f64>) -> bool {
+        let mut state = cell.lock();
+        state.roll(now, share);
+        if matches!(state.rule.kind, Kind::Rate { .. }) {
+            // What was used while nobody could be told has leaked as time went by: the level says what is left.
+            state.news.charge = 0;
+            state.news.floor = state.least() > 0;
+        }
+        state.news.floor |= self.amnesia && state.least() > 0;
+        state.held() > 0 || state.news.floor || state.news.charge != 0
     }
 
     /// Empties the queue as it is now; what comes meanwhile is for the next turn.

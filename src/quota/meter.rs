@@ -115,6 +115,15 @@ impl Meter {
         self.0.fleet.as_ref().map_or(FleetState::Alone, Fleet::state)
     }
 
+    /// Waits until the fleet counts, but no longer than `patience`; alone there is nothing to wait for.
+    pub async fn ready(&self, patience: Duration) -> FleetState {
+        if let Some(fleet) = &self.0.fleet {
+            // Out of time is an answer too: the state says it.
+            drop(tokio::time::timeout(patience, fleet.together()).await);
+        }
+        self.state()
+    }
+
     /// How often the fleet's counters went out of reach so far.
     pub fn failures(&self) -> u64 {
         self.0.fleet.as_ref().map_or(0, Fleet::failures)

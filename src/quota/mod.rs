@@ -22,7 +22,7 @@ pub use clock::{Clock, Now};
 pub use concurrency::{Concurrency, Slot};
 pub use fleet::{FleetOptions, FleetState, OnFailure};
 pub use meter::{Meter, MeterOptions};
-pub use prices::{Price, Prices, PricesError, Usd};
+pub use prices::{Price, PriceBook, Prices, PricesError, Usd};
 pub use rate::{Rate, RateLimits, Standing};
 pub use reservation::{Reservation, Spent};
 pub use spec::{Allowance, BudgetSpec, LimitSpec, Need, Plan, ScopeKind, SpecError};

@@ -1,7 +1,9 @@
 //! What tokens cost: a versioned table, by model pattern, in integers.
 
 use std::fmt;
+use std::sync::Arc;
 
+use moka::sync::Cache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -12,6 +14,10 @@ const SHIPPED: &str = include_str!("../../rules/prices.toml");
 
 /// Tokens a price is for.
 const MILLION: u128 = 1_000_000;
+
+/// Model names of which the price is remembered, and how long in bytes such a name may be.
+const REMEMBERED: u64 = 1024;
+const LONGEST_NAME: usize = 256;
 
 /// Billionths of a dollar in a dollar.
 const NANO: u64 = 1_000_000_000;
@@ -83,13 +89,53 @@ impl Prices {
 
     /// What a model costs.
     pub fn of(&self, model: &str) -> Option<&Price> {
+        self.prices.get(self.index(model)?)
+    }
+
+    fn index(&self, model: &str) -> Option<usize> {
         let bare = model.rsplit('/').next().unwrap_or(model);
         let bare = bare.strip_prefix("ft:").unwrap_or(bare);
-        self.prices.iter().find(|price| {
+        self.prices.iter().position(|price| {
             let whole = price.model.contains('/') || price.model.starts_with("ft:");
             let name = if whole { model } else { bare };
             matches(&price.model, name)
         })
+    }
+
+    /// What a request cost, in billionths of a US dollar; `None` for a model without a price.
+    pub fn cost(&self, model: &str, usage: &Usage) -> Option<u64> {
+        self.of(model).map(|price| price.cost(usage))
+    }
+}
+
+/// A table that remembers which price a model has: names come from callers, so it remembers only so many.
+#[derive(Debug, Clone)]
+pub struct PriceBook {
+    prices: Arc<Prices>,
+    found: Cache<Box<str>, Option<usize>>,
+}
+
+impl PriceBook {
+    /// Nothing was looked up yet.
+    pub fn new(prices: Prices) -> Self {
+        Self { prices: Arc::new(prices), found: Cache::new(REMEMBERED) }
+    }
+
+    /// The table.
+    pub fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
+    /// What a model costs.
+    pub fn of(&self, model: &str) -> Option<&Price> {
+        let index = self.found.get(model).unwrap_or_else(|| {
+            let index = self.prices.index(model);
+            if model.len() <= LONGEST_NAME {
+                self.found.insert(Box::from(model), index);
+            }
+            index
+        })?;
+        self.prices.prices.get(index)
     }
 
     /// What a request cost, in billionths of a US dollar; `None` for a model without a price.
@@ -254,6 +300,10 @@ mod tests {
         assert!(prices.of("together/Meta-Llama-3-70B-Instruct").is_some());
         assert!(prices.of("openai/gpt-4o-mini").is_some());
         assert!(prices.of("Meta-Llama-3-70B-Instruct").is_none());
+        let book = PriceBook::new(prices.clone());
+        for model in ["openai/gpt-4o-mini", "gpt-4", "openai/gpt-4o-mini", "gpt-4"] {
+            assert_eq!(book.of(model), prices.of(model));
+        }
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub(super) struct Table {
     most: usize,
 }
 
+/// A part of the table.
 #[derive(Debug, Default)]
-struct Shard {
+pub(super) struct Shard {
     cells: HashMap<BucketId, Arc<Cell>, BuildHasherDefault<Ready>>,
     swept: Option<u64>,
 }
@@ -52,13 +53,9 @@ impl Table {
         shard.cells.get(&id).cloned()
     }
 
-    /// Every cell, shard by shard, with no shard locked meanwhile.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Arc<Cell>)) {
-        for shard in &self.shards {
-            let cells: Vec<Arc<Cell>> =
-                shard.lock().unwrap_or_else(PoisonError::into_inner).cells.values().cloned().collect();
-            cells.iter().for_each(&mut visit);
-        }
+    /// The parts it is made of: whoever visits every cell locks one part at a time.
+    pub(super) fn shards(&self) -> &[Mutex<Shard>] {
+        &self.shards
     }
 
     /// Forgets buckets that are as good as new.
@@ -114,6 +111,11 @@ impl Shard {
             !state.is_idle()
         });
     }
+}
+
+/// The cells of a part, as they are now.
+pub(super) fn cells(shard: &Mutex<Shard>) -> Vec<Arc<Cell>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner).cells.values().cloned().collect()
 }
 
 /// Takes the hash a bucket's id carries already.

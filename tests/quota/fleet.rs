@@ -324,6 +324,8 @@ fn notices(redis: &Redis) -> Notices {
     let second = Duration::from_secs(1);
     let options = RedisOptions {
         url: Secret::new(redis.url()),
+        user: None,
+        password: None,
         prefix: "test".to_owned(),
         connect_timeout: second,
         answer_timeout: second,

@@ -37,6 +37,8 @@ pub fn options() -> FleetOptions {
 pub fn counters(url: &str) -> Counters {
     let options = RedisOptions {
         url: Secret::new(url.to_owned()),
+        user: None,
+        password: None,
         prefix: "test".to_owned(),
         connect_timeout: Duration::from_millis(500),
         answer_timeout: Duration::from_millis(2000),

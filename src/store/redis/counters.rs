@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Script, ScriptInvocation};
+use ::redis::{AsyncConnectionConfig, Client, ProtocolVersion, Script, ScriptInvocation};
 
 use super::{CountersError, RedisOptions, client, connect};
 
@@ -156,7 +156,7 @@ impl Counters {
             told: format!("{{{}}}:told", options.prefix),
             prefix: format!("{{{}}}:b:", options.prefix),
         };
-        Ok(Self { client: client(&options)?, options, scripts: Arc::new(scripts) })
+        Ok(Self { client: client(&options, ProtocolVersion::RESP2)?, options, scripts: Arc::new(scripts) })
     }
 
     /// Connects and takes a new identity. What was held under the former one stays until `leave`.

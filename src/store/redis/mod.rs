@@ -9,15 +9,19 @@ pub use notices::{Notice, Notices};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client};
+use ::redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion};
 
 use crate::types::Secret;
 
 /// Where Redis is.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://` or `rediss://` (TLS), with user and password if there are any.
+    /// `redis://` or `rediss://` (TLS). May hold user and password, so it is kept as a secret.
     pub url: Secret,
+    /// The user, if not in the URL.
+    pub user: Option<String>,
+    /// The password, if not in the URL.
+    pub password: Option<Secret>,
     /// What every key and channel begins with. It is a hash tag, so on a cluster all keys are on one node.
     pub prefix: String,
     /// The longest a connection may take.
@@ -46,9 +50,19 @@ pub enum CountersError {
     Nonsense,
 }
 
-/// A client; nothing is connected yet.
-fn client(options: &RedisOptions) -> Result<Client, CountersError> {
-    Client::open(options.url.expose()).map_err(|_| CountersError::Address("it must begin with redis:// or rediss://"))
+/// A client that speaks one version of the protocol; nothing is connected yet.
+fn client(options: &RedisOptions, protocol: ProtocolVersion) -> Result<Client, CountersError> {
+    // What the library says of a bad URL may quote it.
+    let bad = |_| CountersError::Address("it must be like redis://host:6379/0 or rediss://host:6379/0");
+    let info = options.url.expose().into_connection_info().map_err(bad)?;
+    let mut settings = info.redis_settings().clone().set_protocol(protocol);
+    if let Some(user) = &options.user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = &options.password {
+        settings = settings.set_password(password.expose());
+    }
+    Client::open(info.set_redis_settings(settings)).map_err(bad)
 }
 
 /// A connection, within the time allowed.

@@ -49,10 +49,7 @@ impl Notices {
     /// When the URL is none.
     pub fn new(options: RedisOptions) -> Result<Self, CountersError> {
         // Messages come over the one connection that also answers: protocol version 3.
-        let plain = client(&options)?;
-        let info = plain.get_connection_info();
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.clone().set_redis_settings(settings))?;
+        let client = client(&options, ProtocolVersion::RESP3)?;
         Ok(Self(Arc::new(Inner { client, options, publisher: Mutex::new(None) })))
     }
 
