@@ -126,7 +126,8 @@ fn adopt(plans: &mut BTreeMap<Arc<str>, Plan>, keys: &TokenKeys) {
     let names: BTreeSet<&Arc<str>> = fetched().map(|issuer| &issuer.name).collect();
     plans.retain(|name, _| names.contains(name));
     for issuer in fetched() {
-        let new = || Plan { source: issuer.source.clone(), due: now, closed: None, is_running: false, is_wished: false };
+        let new =
+            || Plan { source: issuer.source.clone(), due: now, closed: None, is_running: false, is_wished: false };
         let plan = plans.entry(Arc::clone(&issuer.name)).or_insert_with(new);
         if plan.source != issuer.source {
             *plan = new();
@@ -173,13 +174,7 @@ fn begin(
 }
 
 /// Publishes what came and plans the next fetch.
-fn finish(
-    plans: &mut BTreeMap<Arc<str>, Plan>,
-    keys: &TokenKeys,
-    settings: &JwksFetching,
-    doors: &Doors,
-    done: Done,
-) {
+fn finish(plans: &mut BTreeMap<Arc<str>, Plan>, keys: &TokenKeys, settings: &JwksFetching, doors: &Doors, done: Done) {
     let Some(plan) = plans.get_mut(&done.issuer).filter(|plan| plan.source == done.source) else { return };
     let now = Instant::now();
     let (min, max) = (settings.min_refresh.get(), settings.max_refresh.get().max(settings.min_refresh.get()));

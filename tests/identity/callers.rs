@@ -88,7 +88,10 @@ fn two_credentials_are_refused_unless_they_are_the_same_one() {
     assert_eq!(gateway.code(&[("authorization", &key), ("x-api-key", bare)]), "shop");
     assert_eq!(gateway.code(&[("authorization", "Bearer sk-1"), ("x-api-key", bare)]), "shop");
     assert_eq!(gateway.code(&[("authorization", &key), ("x-api-key", "pck_wrong")]), "invalid_api_key");
-    assert_eq!(gateway.ask(&[("authorization", &key), ("authorization", &key)]).unwrap_err().class(), ErrorClass::BadRequest);
+    assert_eq!(
+        gateway.ask(&[("authorization", &key), ("authorization", &key)]).unwrap_err().class(),
+        ErrorClass::BadRequest
+    );
 }
 
 #[test]
@@ -148,7 +151,10 @@ fn headers_add_to_a_credential_and_may_not_contradict_it() {
     let token = format!("Bearer {}", signer.token(&claims(json!({}))));
     let caller = trusted(&gateway, &[("authorization", &token), ("x-groups", "admins")]).unwrap();
     assert_eq!((caller.kind, caller.groups.len()), (CallerKind::Token, 2), "the token's groups stand");
-    assert_eq!(trusted(&gateway, &[("authorization", &token), ("x-user", "bob")]).unwrap_err().code(), "conflicting_identity");
+    assert_eq!(
+        trusted(&gateway, &[("authorization", &token), ("x-user", "bob")]).unwrap_err().code(),
+        "conflicting_identity"
+    );
 }
 
 #[test]

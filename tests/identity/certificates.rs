@@ -115,7 +115,8 @@ async fn a_person_is_known_by_subject_or_alternative_names() {
         SanType::Rfc822Name("alice@acme.test".try_into().unwrap()),
     ];
     let certificate = shake_hands(params(&name, sans)).await;
-    let user = |user: &str| identify(json!({"user": user}), &certificate).map(|found| found.caller.user.unwrap().to_string());
+    let user =
+        |user: &str| identify(json!({"user": user}), &certificate).map(|found| found.caller.user.unwrap().to_string());
     assert_eq!(user("default").unwrap(), "CN=alice, O=Acme, OU=Research");
     assert_eq!(user("subject_cn").unwrap(), "alice");
     assert_eq!(user("san_dns").unwrap(), "laptop.acme.test");

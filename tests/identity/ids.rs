@@ -4,9 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis::config::identity_settings::IdsBelongTo;
-use portcullis::proxy::identify::{
-    IdKind, OwnerIndex, Ownership, Scope, id_in_body, ids_in_path, kind_by_prefix,
-};
+use portcullis::proxy::identify::{IdKind, OwnerIndex, Ownership, Scope, id_in_body, ids_in_path, kind_by_prefix};
 use portcullis::types::Caller;
 
 fn caller(tenant: &str, key: &str, user: &str) -> Caller {
@@ -41,7 +39,8 @@ fn the_index_is_bounded_and_can_be_filled_from_the_store() {
     for number in 0..10_000 {
         index.issued(&format!("resp_{number}"), scope, None);
     }
-    let known = (0..10_000).filter(|number| index.check(&format!("resp_{number}"), scope) != Ownership::Unknown).count();
+    let known =
+        (0..10_000).filter(|number| index.check(&format!("resp_{number}"), scope) != Ownership::Unknown).count();
     assert!((1..=200).contains(&known), "{known}");
     let replica = OwnerIndex::new(50, [7; 32]);
     let hash = index.hash("file-1").unwrap();

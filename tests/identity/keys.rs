@@ -142,7 +142,8 @@ fn a_revoked_key_is_refused_at_once_and_rotation_overlaps() {
     gateway.issued.put(new.hash, IssuedKey { family: "one".into(), ..key("two") });
     assert!(gateway.issued.end("one", NOW + 10));
     let (old, new) = (bearer(old.secret.expose()), bearer(new.secret.expose()));
-    let family = |text: &str, now| gateway.ask_at(&[("authorization", text)], now).map(|found| found.caller.key.unwrap());
+    let family =
+        |text: &str, now| gateway.ask_at(&[("authorization", text)], now).map(|found| found.caller.key.unwrap());
     assert_eq!(&*family(&old, NOW + 9).unwrap(), "one");
     assert_eq!(&*family(&new, NOW + 9).unwrap(), "one");
     assert_eq!(family(&old, NOW + 10).unwrap_err().code(), "expired_api_key");

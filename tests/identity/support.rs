@@ -65,7 +65,8 @@ impl Signer {
     }
 
     pub(crate) fn with_header(&self, header: &Value, claims: &Value) -> String {
-        let signed = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+        let signed =
+            format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm).unwrap();
         format!("{signed}.{signature}")
     }
@@ -141,12 +142,8 @@ impl Gateway {
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             self.settings.keys.iter().find(|key| key.sha256 == digest).map(|key| Arc::from(key.name.as_str()))
         };
-        let known = Known {
-            settings: &self.settings,
-            configured: &configured,
-            issued: &self.issued,
-            tokens: &self.tokens,
-        };
+        let known =
+            Known { settings: &self.settings, configured: &configured, issued: &self.issued, tokens: &self.tokens };
         identify(arrival, &known, &self.memory)
     }
 

@@ -91,7 +91,8 @@ fn a_shared_secret_signs_hs_tokens_only_and_public_keys_never_do() {
 fn times_are_held_with_leeway_and_a_token_needs_an_end() {
     let signer = Signer::new("a", Algorithm::ES256);
     let keys = prepare(&settings(json!({"max_age": "1h"})), &jwks([&signer])).unwrap();
-    let with = |changes: Value| outcome(&keys, &signer.token(&claims(changes))).unwrap().map_err(|error| error.to_string());
+    let with =
+        |changes: Value| outcome(&keys, &signer.token(&claims(changes))).unwrap().map_err(|error| error.to_string());
     assert!(with(json!({"exp": SECONDS - 59})).is_ok());
     assert_eq!(with(json!({"exp": SECONDS - 60})).unwrap_err(), TokenError::Expired.to_string());
     assert!(with(json!({"nbf": SECONDS + 60})).is_ok());
@@ -100,7 +101,9 @@ fn times_are_held_with_leeway_and_a_token_needs_an_end() {
     assert!(with(json!({"iat": SECONDS - 3659})).is_ok());
     assert_eq!(with(json!({"iat": SECONDS - 3660})).unwrap_err(), TokenError::Expired.to_string());
     assert!(with(json!({"exp": (SECONDS + 5) as f64 + 0.5})).is_ok());
-    for bad in [json!({"exp": null}), json!({"exp": "soon"}), json!({"exp": 1e300}), json!({"iat": null}), json!({"nbf": []})] {
+    for bad in
+        [json!({"exp": null}), json!({"exp": "soon"}), json!({"exp": 1e300}), json!({"iat": null}), json!({"nbf": []})]
+    {
         assert_eq!(with(bad.clone()).unwrap_err(), TokenError::Claim.to_string(), "{bad}");
     }
     for huge in [json!({"exp": i64::MAX}), json!({"nbf": i64::MIN, "exp": SECONDS + 1})] {
@@ -215,7 +218,9 @@ fn the_cache_tells_tokens_with_equal_beginnings_apart_and_forgets_with_time_and_
     let keys = prepare(&settings, &jwks([&signer])).unwrap();
     let cache = TokenCache::new(10);
     let good = signer.token(&claims(json!({})));
-    let user = |keys: &TokenKeys, token: &str, now| cache.verify(keys, token.as_bytes(), now).map(|one| one.map(|t| t.user.to_string()));
+    let user = |keys: &TokenKeys, token: &str, now| {
+        cache.verify(keys, token.as_bytes(), now).map(|one| one.map(|t| t.user.to_string()))
+    };
     for _ in 0..3 {
         assert_eq!(user(&keys, &good, NOW), Some(Ok("alice".to_owned())));
     }
