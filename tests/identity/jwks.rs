@@ -28,10 +28,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{NOW, Signer, claims, jwks, prepare, settings};
 
+/// What a server answers: path, status, body, `Cache-Control`.
+type Answers = Arc<Mutex<Vec<(String, u16, String, &'static str)>>>;
+
 /// A server of keys: what it answers to each path, and how often it was asked.
 struct Server {
     address: SocketAddr,
-    answers: Arc<Mutex<Vec<(String, u16, String, &'static str)>>>,
+    answers: Answers,
     asked: watch::Sender<Vec<String>>,
 }
 
@@ -39,7 +42,7 @@ impl Server {
     async fn start(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let answers: Arc<Mutex<Vec<(String, u16, String, &'static str)>>> = Arc::default();
+        let answers: Answers = Arc::default();
         let asked = watch::Sender::new(Vec::new());
         let (served, told) = (Arc::clone(&answers), asked.clone());
         tokio::spawn(async move {
