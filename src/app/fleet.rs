@@ -32,6 +32,8 @@ pub(super) fn redis(fleet: &Fleet) -> Result<Option<RedisOptions>, Error> {
     let timeout = fleet.timeout.get();
     Ok(Some(RedisOptions {
         url: Secret::new(url),
+        user: None,
+        password: None,
         prefix: fleet.prefix.clone(),
         connect_timeout: timeout.saturating_mul(20),
         answer_timeout: timeout,

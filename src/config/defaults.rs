@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
+    Admin, Audit, Store,
     BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener, LogFormat, Mode, OnFailure,
     OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules,
     SecurityMode, Server, Settings, Telemetry, Tls, Upstream, UpstreamKind,
@@ -35,6 +36,9 @@ impl Default for Settings {
             budgets: Vec::new(),
             prices: PriceFile::default(),
             fleet: Fleet::default(),
+            store: Store::default(),
+            audit: Audit::default(),
+            admin: Admin::default(),
             inspect: Inspect::default(),
             rules: Rules::default(),
             models: BTreeMap::new(),

@@ -16,7 +16,7 @@ use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
 use super::rules::{self, RuleSources};
-use super::settings::{Identity, Settings, UpstreamKind};
+use super::settings::{Identity, Settings, Store, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
 use super::tls::{self, TlsMaterial};
 use super::tokens::{TokenKeys, TokenSources};
@@ -281,6 +281,10 @@ impl Loaded {
             (now.server.event_queue != before.server.event_queue, "server.event_queue"),
             (now.ops.address != before.ops.address, "ops.address"),
             (now.record.path != before.record.path, "record.path"),
+            (now.fleet != before.fleet, "fleet"),
+            (Store { retention: before.store.retention.clone(), ..now.store.clone() } != before.store, "store"),
+            (now.audit != before.audit, "audit"),
+            (now.admin != before.admin, "admin"),
             (now.telemetry.otlp_endpoint != before.telemetry.otlp_endpoint, "telemetry.otlp_endpoint"),
         ];
         let restart = |(_, key): (bool, &str)| Problem {

@@ -1,5 +1,6 @@
 //! Files -> raw -> checked -> Snapshot; a reload prepares (may fail), then publishes (cannot).
 
+pub mod admin_settings;
 pub mod identity_settings;
 pub mod issued;
 pub mod policies;
@@ -13,6 +14,7 @@ mod defaults;
 mod load;
 mod reload;
 mod snapshot;
+mod store_settings;
 
 mod base64url;
 mod check;

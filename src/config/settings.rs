@@ -16,6 +16,8 @@ pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
 use super::units::{Size, Time};
+pub use super::admin_settings::Admin;
+pub use super::store_settings::{Audit, Retention, Store};
 pub use super::upstream_settings::{ApiKey, Upstream, UpstreamKind};
 use crate::detect::{Levels, Thresholds};
 use crate::quota::BudgetSpec;
@@ -47,6 +49,12 @@ pub struct Settings {
     pub prices: PriceFile,
     /// What replicas share.
     pub fleet: Fleet,
+    /// The database.
+    pub store: Store,
+    /// The audit trail.
+    pub audit: Audit,
+    /// The admin API.
+    pub admin: Admin,
     /// What inspection does.
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.

@@ -1,5 +1,7 @@
 //! The control side: reads Events, publishes Snapshots.
 
+pub mod api;
+pub mod audit;
 pub mod events;
 pub mod jwks;
 pub mod observe;

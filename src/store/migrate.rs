@@ -32,11 +32,8 @@ macro_rules! migration {
 }
 
 /// Every step, in order of its number.
-<<<<<<< HEAD
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_core"), migration!(10, "0010_audit")];
-=======
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_core"), migration!(20, "0020_accounts")];
->>>>>>> admin
+const MIGRATIONS: &[Migration] =
+    &[migration!(1, "0001_core"), migration!(10, "0010_audit"), migration!(20, "0020_accounts")];
 
 impl Migration {
     const fn sql(&self, backend: Backend) -> &'static str {

@@ -13,11 +13,8 @@
 //!
 //! Every call ends within `Options::timeout` (of `begin`, each statement, `commit`), whatever the server does.
 
-<<<<<<< HEAD
-pub mod audit;
-=======
 pub mod accounts;
->>>>>>> admin
+pub mod audit;
 pub mod changes;
 pub mod contents;
 pub mod database;
