@@ -1,31 +1,42 @@
 //! Builds every room once, wires the two doors, drains on shutdown.
 
+mod backing;
+mod doors;
 mod fleet;
+mod spent;
 mod watch;
 mod welcome;
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{LogFormat, Protocol, Settings};
-use crate::config::{self, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
-use crate::control::{self, EventLoop, Health, Ops, Reader, RecordWriter};
+use crate::config::{self, Environment, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
+use crate::control::api::Api;
+use crate::control::sync::CarryOut;
+use crate::control::{self, EventLoop, Follower, Health, Ops, Reader, RecordWriter, jwks};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Callers, Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::telemetry::{self, Metrics, QueueDepth};
 use crate::types::Event;
+use backing::Backing;
+use doors::Running;
 use watch::Watch;
 use welcome::{welcome, write_addresses};
 
 /// How often what callers have used up long ago is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the fleet may take to hear the last.
+const LEAVE_FLEET: Duration = Duration::from_secs(2);
 
 /// How long workers have to drop what they do at a second signal.
 const WORKERS_END: Duration = Duration::from_secs(1);
@@ -45,6 +56,12 @@ pub enum Error {
     /// A certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The store, or the audit trail.
+    #[error("[store]: {0}")]
+    Store(String),
+    /// The admin API.
+    #[error("[admin]: {0}")]
+    Admin(String),
     /// The fleet's Redis.
     #[error("[fleet]: {0}")]
     Fleet(String),
@@ -77,9 +94,10 @@ pub fn serve(loaded: Loaded) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(io_error("cannot start the control side"))?;
+    let backing = control.block_on(Backing::open(&loaded.settings))?;
     let gateway = {
         let _context = control.enter();
-        Gateway::start(loaded, handle, &telemetry)?
+        Gateway::start(loaded, handle, backing, &telemetry)?
     };
     let ended = control.block_on(gateway.run());
     // A collector that is away is no reason to end badly.
@@ -104,10 +122,18 @@ struct Gateway {
     ops: Option<tokio::net::TcpListener>,
     metrics: Metrics,
     source: String,
+    environment: Environment,
+    backing: Option<Backing>,
+    started: Instant,
 }
 
 impl Gateway {
-    fn start(loaded: Loaded, handle: Arc<Handle>, telemetry: &telemetry::Guard) -> Result<Self, Error> {
+    fn start(
+        loaded: Loaded,
+        handle: Arc<Handle>,
+        backing: Option<Backing>,
+        telemetry: &telemetry::Guard,
+    ) -> Result<Self, Error> {
         let settings = Arc::clone(&loaded.settings);
         let metrics = telemetry.metrics();
         let bound = listen::bind(&settings)?;
@@ -116,8 +142,12 @@ impl Gateway {
 
         let (sender, receiver) = mpsc::channel(settings.server.event_queue.max(1));
         watch_queue(&metrics, &sender);
-        let events = EventLoop::spawn(receiver, readers(&settings, telemetry), settings.record.flush_every.get())
-            .map_err(io_error("cannot start the event readers"))?;
+        let events = EventLoop::spawn(
+            receiver,
+            readers(&settings, telemetry, backing.as_ref()),
+            settings.record.flush_every.get(),
+        )
+        .map_err(io_error("cannot start the event readers"))?;
 
         let secret = random_key();
         let shared = Arc::new(Shared {
@@ -149,6 +179,7 @@ impl Gateway {
         });
         let workers = bound.spawn_workers(make, tls.clone(), observer, &shutdown)?;
         let source = loaded.source.name();
+        let environment = loaded.source.environment().clone();
         let (reloader, reloads) = Reloader::new(Arc::clone(&handle), &loaded, sender);
         Ok(Self {
             handle,
@@ -164,6 +195,9 @@ impl Gateway {
             ops,
             metrics,
             source,
+            environment,
+            backing,
+            started: Instant::now(),
         })
     }
 
@@ -172,8 +206,11 @@ impl Gateway {
         let mut terminate = signal(SignalKind::terminate()).map_err(io_error("cannot listen for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("cannot listen for SIGINT"))?;
         let stop = CancellationToken::new();
-        self.serve_ops(&stop);
+        let follower = self.follow_store(&stop).await;
+        let admin = self.admin(follower).await?;
+        self.serve_ops(admin, &stop);
         tokio::spawn(self.reloads.run(stop.clone()));
+        tokio::spawn(jwks::keep_fresh(issuers(&self.handle), stop.clone()));
         tokio::spawn(follow(
             Arc::clone(&self.handle),
             Arc::clone(&self.shared),
@@ -226,11 +263,59 @@ impl Gateway {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(io_error("events were lost"))?;
+        self.shared.counting.meter().close(LEAVE_FLEET).await;
+        if let Some(backing) = self.backing {
+            backing.close().await;
+        }
         tracing::info!("ended");
         Ok(())
     }
 
-    fn serve_ops(&mut self, stop: &CancellationToken) {
+    /// Keys and orders of the store, from now on; budgets stand where the ledger says.
+    async fn follow_store(&self, stop: &CancellationToken) -> Option<Follower> {
+        let backing = self.backing.clone()?;
+        let live = Arc::clone(&self.shared.live);
+        let carry_out: CarryOut = Arc::new(move |order| live.carry_out(order));
+        let follower = Follower::new(backing.database.clone(), Arc::clone(&self.handle), carry_out);
+        if let Err(error) = follower.look().await {
+            tracing::warn!(%error, "keys and orders cannot be read yet");
+        }
+        let snapshot = self.handle.load_full();
+        if let Err(error) = spent::preload(&backing.database, &snapshot, self.shared.counting.meter()).await {
+            tracing::warn!(%error, "what was spent cannot be read: budgets begin anew");
+        }
+        tokio::spawn(follower.clone().run(snapshot.settings.store.poll.get(), stop.clone()));
+        let handle = Arc::clone(&self.handle);
+        tokio::spawn(backing.sweep(move || handle.load().settings.store.retention.clone()));
+        Some(follower)
+    }
+
+    /// The admin API, where there is a store for it.
+    async fn admin(&self, follower: Option<Follower>) -> Result<Option<Router>, Error> {
+        let settings = self.handle.load().settings.admin.clone();
+        let (Some(backing), Some(follower), true) = (self.backing.clone(), follower, settings.enabled) else {
+            return Ok(None);
+        };
+        let database = backing.database.clone();
+        let doors = doors::doors(Running {
+            config: Arc::clone(&self.handle),
+            counting: Arc::clone(&self.shared.counting),
+            reloader: self.reloader.clone(),
+            follower,
+            backing,
+            environment: self.environment.clone(),
+            started: self.started,
+        });
+        let api = Api::new(settings, database, doors).map_err(|error| Error::Admin(error.to_string()))?;
+        match api.setup_token().await {
+            Ok(Some(token)) => welcome::setup(&token, self.ops.as_ref()),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whether there is an administrator cannot be told yet"),
+        }
+        Ok(Some(api.router()))
+    }
+
+    fn serve_ops(&mut self, admin: Option<Router>, stop: &CancellationToken) {
         let Some(listener) = self.ops.take() else { return };
         let reloader = self.reloader.clone();
         let ops = Ops {
@@ -241,6 +326,7 @@ impl Gateway {
                 Box::pin(async move { reloader.request().await })
             }),
             header_timeout: self.handle.load().settings.http.header_timeout.get(),
+            admin,
         };
         let max = self.handle.load().settings.ops.max_connections;
         tokio::spawn(ops.serve(listener, max, stop.clone()));
@@ -285,12 +371,35 @@ async fn join(workers: Vec<JoinHandle<()>>) -> bool {
     joined.await.unwrap_or(false)
 }
 
-fn readers(settings: &Settings, telemetry: &telemetry::Guard) -> Vec<Box<dyn Reader>> {
+/// How the keys of token issuers are fetched, and put in force.
+fn issuers(handle: &Arc<Handle>) -> jwks::Doors {
+    let (current, publish) = (Arc::clone(handle), Arc::clone(handle));
+    jwks::Doors {
+        current: Arc::new(move || {
+            let snapshot = current.load_full();
+            (Arc::clone(&snapshot.tokens), snapshot.settings.identity.jwks.clone())
+        }),
+        publish: Arc::new(move |issuer, keys| {
+            publish.amend(|snapshot| {
+                if let Some(tokens) = snapshot.tokens.with_keys(issuer, keys) {
+                    snapshot.tokens = Arc::new(tokens);
+                }
+            });
+        }),
+        tls: Arc::new(|ca| config::towards(ca).map_err(|error| error.to_string())),
+    }
+}
+
+fn readers(settings: &Settings, telemetry: &telemetry::Guard, backing: Option<&Backing>) -> Vec<Box<dyn Reader>> {
     let mut readers: Vec<Box<dyn Reader>> =
         vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
     if let Some(path) = &settings.record.path {
         let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
         readers.push(Box::new(writer));
+    }
+    if let Some(Backing { writer, trail, overflow, .. }) = backing {
+        let runtime = tokio::runtime::Handle::current();
+        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail.clone(), runtime)));
     }
     readers
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::config::Loaded;
 use crate::config::settings::{Protocol, Settings};
 use crate::proxy::listen::{self, Bound};
+use crate::types::Secret;
 
 /// Where a supervisor or a test wants the addresses that were bound written, as JSON.
 const ADDRESSES_FILE: &str = "PORTCULLIS_ADDRESSES_FILE";
@@ -34,6 +35,18 @@ pub(super) fn welcome(loaded: &Loaded, bound: &Bound) {
         text.push('\n');
     }
     // Nobody may be there to read it.
+    let _unread = io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// There is no administrator yet: whoever sees this may become the first.
+pub(super) fn setup(token: &Secret, ops: Option<&tokio::net::TcpListener>) {
+    let Some(address) = ops.and_then(|ops| ops.local_addr().ok()) else { return };
+    let text = format!(
+        "There is no administrator yet. Make the first one with this token, which works once:\n  \
+         curl http://{address}/api/v1/setup -H 'content-type: application/json' \\\n    \
+         -d '{{\"token\": \"{}\", \"name\": \"admin\", \"password\": \"...\"}}'\n",
+        token.expose()
+    );
     let _unread = io::stdout().lock().write_all(text.as_bytes());
 }
 

@@ -5,10 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    Admin, Audit, Store,
-    BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener, LogFormat, Mode, OnFailure,
-    OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile, Reload, Rules,
-    SecurityMode, Server, Settings, Telemetry, Tls, Upstream, UpstreamKind,
+    Admin, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener, LogFormat,
+    Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile, Reload,
+    Rules, SecurityMode, Server, Settings, Store, Telemetry, Tls, Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};

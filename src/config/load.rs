@@ -157,6 +157,11 @@ impl Source {
         address.parse().map(Some).map_err(bad)
     }
 
+    /// The environment it is read in.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     fn file(&self) -> Option<&Path> {
         let default = Path::new(DEFAULT_FILE);
         self.path.as_deref().or_else(|| default.exists().then_some(default))

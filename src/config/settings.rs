@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::admin_settings::Admin;
 use super::empty_is_none;
 pub use super::fleet_settings::{Fleet, FleetFailure};
 pub use super::history::History;
@@ -15,9 +16,8 @@ pub use super::identity_settings::{GatewayKey, Identity};
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
-use super::units::{Size, Time};
-pub use super::admin_settings::Admin;
 pub use super::store_settings::{Audit, Retention, Store};
+use super::units::{Size, Time};
 pub use super::upstream_settings::{ApiKey, Upstream, UpstreamKind};
 use crate::detect::{Levels, Thresholds};
 use crate::quota::BudgetSpec;

@@ -4,12 +4,16 @@ pub mod api;
 pub mod audit;
 pub mod events;
 pub mod jwks;
+pub mod keep;
 pub mod observe;
 pub mod ops;
 pub mod record;
 mod rotate;
+pub mod sync;
 
 pub use events::{EventLoop, Reader, run};
+pub use keep::Keeper;
 pub use observe::Observer;
 pub use ops::{Health, Ops, ReloadAction};
 pub use record::RecordWriter;
+pub use sync::Follower;

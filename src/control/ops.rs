@@ -2,11 +2,15 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::telemetry::{ConnectionRefused, ListenerKind, Metrics};
@@ -72,6 +77,8 @@ pub struct Ops {
     pub reload: ReloadAction,
     /// Until the head of a request is complete, and how long a connection may idle.
     pub header_timeout: Duration,
+    /// Everything under `/api/`; `None` where there is no store.
+    pub admin: Option<Router>,
 }
 
 impl Ops {
@@ -84,8 +91,8 @@ impl Ops {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "ops listener cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -93,7 +100,7 @@ impl Ops {
                 }
             };
             match Arc::clone(&slots).try_acquire_owned() {
-                Ok(slot) => drop(connections.spawn(self.clone().connection(stream, slot, stop.clone()))),
+                Ok(slot) => drop(connections.spawn(self.clone().connection(stream, from, slot, stop.clone()))),
                 Err(_) => self.metrics.connection_refused(ConnectionRefused::Ops),
             }
         }
@@ -101,11 +108,17 @@ impl Ops {
         connections.wait().await;
     }
 
-    async fn connection(self, stream: TcpStream, slot: OwnedSemaphorePermit, stop: CancellationToken) {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        from: SocketAddr,
+        slot: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
         let _open = self.metrics.connection(ListenerKind::Ops);
         let service = service_fn(|request| {
             let ops = self.clone();
-            async move { Ok::<_, Infallible>(ops.answer(request).await) }
+            async move { Ok::<_, Infallible>(ops.route(request, from).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -127,6 +140,19 @@ impl Ops {
             debug!(%error, "ops connection ended");
         }
         drop(slot);
+    }
+
+    /// The admin API has its own ways; everything else is a page of ours.
+    async fn route(&self, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
+        let is_api = request.uri().path().starts_with("/api/");
+        match &self.admin {
+            Some(admin) if is_api => {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(from));
+                admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
+            Some(_) | None => self.answer(request).await.map(Body::new),
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

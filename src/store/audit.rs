@@ -289,7 +289,7 @@ impl Database {
         self.read().await?.row(sql, values![time]).await?.map_or(Ok(None), |row| row.maybe_int(0))
     }
 
-    /// At most `limit` records that `filter` lets through, the youngest first.
+    /// At most `limit` records that `filter` lets through, the youngest first; from a number on, the oldest first.
     pub async fn audit_query(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let mut sql = format!("{COLUMNS} WHERE 1 = 1");
         let mut values = Vec::new();
@@ -309,7 +309,8 @@ impl Database {
             }
         }
         values.push(Value::from(limit));
-        sql.push_str(&format!(" ORDER BY a.seq DESC LIMIT ${}", values.len()));
+        let order = if filter.from.is_some() { "ASC" } else { "DESC" };
+        sql.push_str(&format!(" ORDER BY a.seq {order} LIMIT ${}", values.len()));
         self.read().await?.rows_made(AssertSqlSafe(sql), values).await?.iter().map(read_row).collect()
     }
 

@@ -149,6 +149,7 @@ impl Trail {
     }
 
     /// At most `limit` records that `filter` lets through, the youngest first; `before` the last one is the next page.
+    /// With `from`, the oldest first.
     ///
     /// # Errors
     /// Of the database.

@@ -1,0 +1,114 @@
+//! What events tell, kept: requests, findings, spending and alarms go into the store, what must be provable into the trail.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::audit::{Entry, Kind, Outcome, Trail, entry_for_block};
+use super::events::Reader;
+use crate::store::{EventRow, Item, Overflow, Writer};
+use crate::types::{Alarm, Decision, Event, Record, ReloadOutcome};
+
+/// How long the reader of events rests when a queue behind it is full.
+const REST: Duration = Duration::from_millis(2);
+
+/// Entries for the trail that may wait here; then the reader of events waits.
+const BACKLOG: usize = 1024;
+
+/// Keeps what events tell. Where a queue behind it is full it waits, and with it the queue of events, whose setting
+/// says what that means for new requests: nothing is lost without being counted.
+pub struct Keeper {
+    writer: Writer,
+    overflow: Overflow,
+    trail: Trail,
+    backlog: VecDeque<Entry>,
+    runtime: Handle,
+}
+
+impl Keeper {
+    /// Keeps in these. `runtime` is where they run.
+    pub fn new(writer: Writer, overflow: Overflow, trail: Trail, runtime: Handle) -> Self {
+        Self { writer, overflow, trail, backlog: VecDeque::new(), runtime }
+    }
+
+    fn request(&mut self, record: &Record) {
+        self.offer(Item::from(record));
+        let refused_by_order = record.order.is_some();
+        if record.decision == Decision::Block || refused_by_order {
+            self.write_down(entry_for_block(record));
+        }
+    }
+
+    fn offer(&self, item: Item) {
+        while self.overflow == Overflow::Refuse && !self.writer.has_room() {
+            std::thread::sleep(REST);
+        }
+        // What finds no room is counted by the writer.
+        let _taken: bool = self.writer.offer(item);
+    }
+
+    fn alarm(&self, alarm: &Alarm) {
+        let row = EventRow {
+            id: format!("evt_{}", uuid::Uuid::now_v7().simple()),
+            time: alarm.time,
+            kind: alarm.kind.name().into(),
+            request: alarm.request.as_ref().map(|id| id.0.clone()),
+            user: alarm.caller.user.as_deref().map(str::to_owned),
+            body: serde_json::to_string(alarm).unwrap_or_default(),
+        };
+        let writer = self.writer.clone();
+        drop(self.runtime.spawn(async move {
+            if let Err(error) = writer.important(Item::Event(row)).await {
+                tracing::error!(%error, "an alarm was not kept");
+            }
+        }));
+    }
+
+    fn reload(&mut self, outcome: &ReloadOutcome) {
+        let went = if outcome.problems.is_empty() { Outcome::Success } else { Outcome::Failure };
+        let problems: Vec<&str> = outcome.problems.iter().take(16).map(String::as_str).collect();
+        let entry = Entry::new(Kind::ConfigChange, &*outcome.trigger, "configuration")
+            .outcome(went)
+            .detail("generation", outcome.generation.0)
+            .detail("problems", problems);
+        self.write_down(entry);
+    }
+
+    fn write_down(&mut self, entry: Entry) {
+        self.backlog.push_back(entry);
+        self.hand_over();
+        while self.backlog.len() >= BACKLOG {
+            std::thread::sleep(REST);
+            self.hand_over();
+        }
+    }
+
+    /// Hands entries to the trail until it is full.
+    fn hand_over(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            match self.trail.try_append(entry) {
+                Ok(pending) => drop(self.runtime.spawn(async move {
+                    if let Err(error) = pending.await {
+                        tracing::error!(%error, "an entry of the audit trail was not written");
+                    }
+                })),
+                Err(entry) => return self.backlog.push_front(*entry),
+            }
+        }
+    }
+}
+
+impl Reader for Keeper {
+    fn read(&mut self, event: &Event) {
+        match event {
+            Event::Request(record) => self.request(record),
+            Event::Reload(outcome) => self.reload(outcome),
+            Event::Alarm(alarm) => self.alarm(alarm),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hand_over();
+    }
+}

@@ -1,0 +1,180 @@
+//! From the store into the Snapshot: virtual keys and standing orders, at start, when they change here, and when another
+//! replica changed them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::issued::{IssuedKey, IssuedKeys, KeyHash};
+use crate::config::{Handle, Orders};
+use crate::store::{Changed, Changes, Database, KeyRow, StoreError, now};
+use crate::types::Order;
+
+/// Ends the requests under way that an order is about; how many.
+pub type CarryOut = Arc<dyn Fn(&Arc<Order>) -> usize + Send + Sync>;
+
+/// Keeps the Snapshot in step with the store.
+#[derive(Clone)]
+pub struct Follower {
+    database: Database,
+    config: Arc<Handle>,
+    carry_out: CarryOut,
+    seen: Arc<Mutex<Option<Changes>>>,
+}
+
+impl Follower {
+    /// From this store into this Snapshot.
+    pub fn new(database: Database, config: Arc<Handle>, carry_out: CarryOut) -> Self {
+        Self { database, config, carry_out, seen: Arc::default() }
+    }
+
+    /// Looks whether keys or orders changed, and reads what did.
+    ///
+    /// # Errors
+    /// The store does not answer; what is in force stays.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().await;
+        let changes = self.database.changes().await?;
+        let changed = match *seen {
+            None => vec![Changed::Keys, Changed::Orders],
+            Some(before) => changes.since(before),
+        };
+        for what in changed {
+            match what {
+                Changed::Keys => self.keys().await?,
+                Changed::Orders => self.orders().await?,
+                // They are read at each use.
+                Changed::Accounts => {}
+            }
+        }
+        *seen = Some(changes);
+        Ok(())
+    }
+
+    /// Looks every `every`, until `stop`.
+    pub async fn run(self, every: Duration, stop: CancellationToken) {
+        let mut away = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            match self.look().await {
+                Ok(()) => away = false,
+                Err(error) if !away => {
+                    away = true;
+                    tracing::warn!(%error, "keys and orders cannot be read: what is known of them stays in force");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn keys(&self) -> Result<(), StoreError> {
+        let rows = self.database.live_keys(now()).await?;
+        let keys = Arc::new(table(rows));
+        self.config.amend(|snapshot| snapshot.issued = Arc::clone(&keys));
+        Ok(())
+    }
+
+    async fn orders(&self) -> Result<(), StoreError> {
+        let orders = Arc::new(Orders::new(self.database.live_orders(now()).await?));
+        let before = Arc::clone(&self.config.load().orders);
+        self.config.amend(|snapshot| snapshot.orders = Arc::clone(&orders));
+        // After they are in force, so that what begins now is refused and what began before is found.
+        for order in orders.iter().filter(|order| order.measure.cuts() && before.get(&order.id).is_none()) {
+            let ended = (self.carry_out)(order);
+            tracing::info!(order = %order.id, ended, "a standing order is in force");
+        }
+        Ok(())
+    }
+}
+
+/// Keys as the data path looks for them. A key that replaces another is of its family, however often that happened.
+fn table(rows: Vec<KeyRow>) -> IssuedKeys {
+    let parents: HashMap<Arc<str>, Option<String>> =
+        rows.iter().map(|row| (Arc::clone(&row.id), row.rotated_from.clone())).collect();
+    let mut keys = IssuedKeys::default();
+    for row in rows {
+        let Some(hash) = unhex(&row.hash) else {
+            tracing::error!(key = %row.id, "a key in the store has no hash, and is not honoured");
+            continue;
+        };
+        let mut family = Arc::clone(&row.id);
+        let mut parent = row.rotated_from.clone();
+        for _ in 0..64 {
+            let Some(id) = parent else { break };
+            family = Arc::from(id.as_str());
+            parent = parents.get(&family).cloned().flatten();
+        }
+        let models: Arc<[Arc<str>]> = row.models.iter().map(|model| Arc::from(model.as_str())).collect();
+        let key = IssuedKey {
+            id: row.id,
+            family,
+            name: Arc::from(row.name.as_str()),
+            tenant: row.tenant,
+            team: row.team,
+            user: row.user,
+            agent: row.agent,
+            models: (!models.is_empty()).then_some(models),
+            not_before: row.not_before,
+            expires: row.expires,
+            revoked: row.revoked,
+        };
+        keys.put(KeyHash::from_bytes(hash), key);
+    }
+    keys
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str, from: Option<&str>) -> KeyRow {
+        KeyRow {
+            id: id.into(),
+            name: id.to_owned(),
+            hash: format!("{:064x}", id.len()),
+            prefix: String::new(),
+            tenant: None,
+            team: None,
+            user: None,
+            agent: None,
+            models: Vec::new(),
+            created_by: String::new(),
+            created: 0,
+            not_before: None,
+            expires: None,
+            revoked: None,
+            rotated_from: from.map(str::to_owned),
+            note: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_key_that_replaces_another_stays_in_its_family_even_when_that_is_gone() {
+        let keys = table(vec![row("a", None), row("bb", Some("a")), row("ccc", Some("bb")), row("dddd", Some("gone"))]);
+        let family = |id: &str| keys.get(id).unwrap().family.to_string();
+        assert_eq!([family("a"), family("bb"), family("ccc"), family("dddd")], ["a", "a", "a", "gone"]);
+    }
+
+    #[test]
+    fn a_hash_that_is_none_makes_no_key() {
+        let bad = KeyRow { hash: "zz".to_owned(), ..row("a", None) };
+        assert!(table(vec![bad]).is_empty());
+    }
+}
