@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// Longest name of a user, tenant, team, agent or group, in bytes.
 pub(super) const MAX_NAME: usize = 256;
 
+/// Claims give seconds, we count in microseconds.
+const MICROS: i64 = 1_000_000;
+
 /// Most groups of one user.
 const MAX_GROUPS: usize = 256;
 
@@ -84,12 +87,12 @@ impl Claims<'_> {
     pub(super) fn time(&self, name: &str) -> Result<Option<i64>, BadClaim> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         if let Some(seconds) = value.as_i64() {
-            return Ok(Some(super::tokens::micros(seconds)));
+            return Ok(Some(seconds.saturating_mul(MICROS)));
         }
         let seconds = value.as_f64().filter(|seconds| seconds.is_finite() && seconds.abs() < 1e12).ok_or(BadClaim)?;
         #[expect(clippy::cast_possible_truncation, reason = "bounded above; fractions of a second do not matter")]
         let seconds = seconds.trunc() as i64;
-        Ok(Some(super::tokens::micros(seconds)))
+        Ok(Some(seconds.saturating_mul(MICROS)))
     }
 }
 

@@ -84,7 +84,6 @@ impl Identity {
             &self.team_header,
             &self.groups_header,
             &self.agent_header,
-            &self.session_header,
         ];
         headers.into_iter().flatten().map(String::as_str)
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::identity_settings::TokenIssuer;
 use super::token_keys::{KeySet, is_safe_url};
-use super::tokens::{Issuer, KeySource, TokenSources, is_shared, shared};
+use super::tokens::{Issuer, KeySource, TokenSources};
+use crate::types::Secret;
 
 /// The key a problem is with, and the message.
 type Found = (&'static str, String);
@@ -75,7 +76,7 @@ fn source(
         }
         (None, None, false, Some(variable)) => {
             let keys = match (sources.variable)(variable) {
-                Some(secret) => shared(secret),
+                Some(secret) => KeySet::from_secret(&Secret::new(secret)).map_err(|error| error.to_string()),
                 None => Err(format!("the environment variable {variable} is not set")),
             };
             (KeySource::Given, given("secret_env", Some(keys), found))
@@ -109,4 +110,9 @@ fn check_url(key: &'static str, url: &str, found: &mut Vec<Found>) {
             "must be an https address (http only on a loopback address), without user or fragment".to_owned(),
         ));
     }
+}
+
+/// Whether an algorithm signs and verifies with the same secret.
+fn is_shared(algorithm: Algorithm) -> bool {
+    algorithm.family() == AlgorithmFamily::Hmac
 }

@@ -5,15 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::claims::{self, Claims};
 use super::identity_settings::{Identity, TokenIssuer};
 use super::token_keys::{KeySet, KeyWish};
-use crate::types::Secret;
-
-const MICROS: i64 = 1_000_000;
 
 /// Most issuers.
 pub const MAX_ISSUERS: usize = 64;
@@ -401,19 +398,4 @@ fn same_type(accepted: &str, found: &str) -> bool {
         lower.strip_prefix("application/").map_or(lower.clone(), str::to_owned)
     };
     short(accepted) == short(found)
-}
-
-/// Seconds of a claim in microseconds.
-pub(super) fn micros(seconds: i64) -> i64 {
-    seconds.saturating_mul(MICROS)
-}
-
-/// The algorithms of a shared secret need one; all others need public keys.
-pub(super) fn is_shared(algorithm: Algorithm) -> bool {
-    algorithm.family() == AlgorithmFamily::Hmac
-}
-
-/// A shared secret as keys.
-pub(super) fn shared(secret: String) -> Result<KeySet, String> {
-    KeySet::from_secret(&Secret::new(secret)).map_err(|error| error.to_string())
 }

@@ -194,7 +194,8 @@ fn finish(plans: &mut BTreeMap<Arc<str>, Plan>, keys: &TokenKeys, settings: &Jwk
     plan.due = now + wait;
     if plan.is_wished {
         plan.is_wished = false;
-        plan.closed = Some(now + settings.unknown_key_cooldown.get());
+        // Long enough for those who wait to see that it is fulfilled.
+        plan.closed = Some(now + settings.unknown_key_cooldown.get().max(Duration::from_secs(1)));
         keys.wish().fulfil(&done.issuer);
     }
 }

@@ -118,7 +118,7 @@ fn trusted_headers_are_believed_from_trusted_peers_only() {
     let caller = gateway.ask(&headers).unwrap().caller;
     assert_eq!((caller.kind, caller.user, caller.tenant, caller.team), (CallerKind::Anonymous, None, None, None));
     let strip: Vec<&str> = names_to_strip(&gateway.settings).collect();
-    assert_eq!(strip, ["x-user", "x-tenant", "x-team", "x-groups", "x-agent", "x-session-id"]);
+    assert_eq!(strip, ["x-user", "x-tenant", "x-team", "x-groups", "x-agent"]);
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod ids;
 mod jwks;
 mod keys;
 mod sessions;
+mod settings;
 mod support;
 mod tokens;

@@ -66,7 +66,7 @@ fn text<'a>(
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The headers that speak of the caller to this gateway, from whomever: none of them travels on.
+/// The headers by which trusted peers tell who the caller is: from whomever they come, none of them travels on.
 pub fn names_to_strip(settings: &Identity) -> impl Iterator<Item = &str> {
     settings.headers()
 }
