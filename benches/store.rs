@@ -12,9 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::store::{
-    Bucket, Database, Dimension, Item, KeyRow, Options, RequestRow, SpendQuery, Tokens, Writer,
-};
+use portcullis::store::{Bucket, Database, Dimension, Item, KeyRow, Options, RequestRow, SpendQuery, Tokens, Writer};
 use portcullis::types::{Caller, Generation, Measure, Order, Record, RequestId, Secret, Subject, Usage};
 
 const MONDAY: i64 = 1_772_409_600_000_000;
@@ -43,8 +41,12 @@ async fn main() {
 /// What a record costs whoever hands it over.
 fn make_records(count: u32) {
     let mut record = Record::new(MONDAY, RequestId("req_1".to_owned()), Generation(1));
-    record.caller =
-        Caller { tenant: Some("tenant".into()), user: Some("user".into()), key: Some("key".into()), ..Caller::default() };
+    record.caller = Caller {
+        tenant: Some("tenant".into()),
+        user: Some("user".into()),
+        key: Some("key".into()),
+        ..Caller::default()
+    };
     record.usage = Some(Usage { input: 1_000, cached: 0, output: 200, reasoning: 0 });
     let began = Instant::now();
     for _ in 0..count {
@@ -55,7 +57,8 @@ fn make_records(count: u32) {
 
 /// Requests of 30 days: 50 teams, 1,000 users, 8 models, spread evenly.
 async fn write(writer: &Writer, count: u64) {
-    let names = |what: &str, count: usize| -> Vec<Arc<str>> { (0..count).map(|n| format!("{what}_{n}").into()).collect() };
+    let names =
+        |what: &str, count: usize| -> Vec<Arc<str>> { (0..count).map(|n| format!("{what}_{n}").into()).collect() };
     let (teams, users, models) = (names("team", 50), names("user", 1_000), names("model", 8));
     let pick = |names: &[Arc<str>], n: u64| names.get(usize::try_from(n).unwrap() % names.len()).cloned();
     let step = 30 * DAY / i64::try_from(count).unwrap();

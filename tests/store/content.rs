@@ -32,8 +32,7 @@ fn vault(home: &mut Home, key: Option<&str>, old: &[&str]) -> Vault {
 }
 
 async fn keep(writer: &Writer, vault: &Vault, request: &str, text: &str) {
-    let content =
-        vault.seal((request, Direction::Input), MONDAY, Some("ann"), ContentMode::Full, text).unwrap();
+    let content = vault.seal((request, Direction::Input), MONDAY, Some("ann"), ContentMode::Full, text).unwrap();
     writer.acknowledged(Item::Content(Box::new(content))).await.unwrap();
 }
 
@@ -156,7 +155,8 @@ async fn nothing_of_an_erased_person_is_left(mut home: Home) {
     alert.body = "{}".to_owned();
     writer.offer(Item::Event(alert));
     writer.flush().await.unwrap();
-    let key = KeyRow { id: "key_1".into(), name: "of ann.example".to_owned(), hash: "h".to_owned(), ..KeyRow::default() };
+    let key =
+        KeyRow { id: "key_1".into(), name: "of ann.example".to_owned(), hash: "h".to_owned(), ..KeyRow::default() };
     database.insert_key(&KeyRow { user: Some("ann.example".into()), ..key }).await.unwrap();
     let order = Order {
         id: "ord_1".into(),

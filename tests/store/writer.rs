@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis::store::writer::Writing;
 use portcullis::store::{
     Database, Durable, EventFilter, Item, Overflow, RequestFilter, Session, Sink, State, StoreError, Writer,
 };
-use portcullis::store::writer::Writing;
 use portcullis::values;
 use tokio::task::JoinSet;
 
@@ -128,7 +128,8 @@ async fn a_full_queue_counts_what_it_drops(mut home: Home) {
     let database = home.open().await;
     let writer = home.writer(&database);
     // On one thread without a pause the writing task has no chance to empty the queue.
-    let taken = tokio::task::block_in_place(|| (0..5_000).filter(|n| writer.offer(alert(format!("alert_{n}")))).count());
+    let taken =
+        tokio::task::block_in_place(|| (0..5_000).filter(|n| writer.offer(alert(format!("alert_{n}")))).count());
     assert!(writer.has_room(), "under `serve` there is always room for a request");
     writer.flush().await.unwrap();
     let there = count(&database, "SELECT COUNT(*) FROM events").await;
