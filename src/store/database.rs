@@ -126,6 +126,10 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(options.timeout)
+            // 64 MiB of pages in memory, and a checkpoint when the log has 32 MiB: each page is written once for many changes.
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "8000")
+            .pragma("temp_store", "memory")
             // The write-ahead log is cut back to this after a checkpoint.
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
@@ -137,7 +141,7 @@ impl Database {
         let read = pool()
             .max_connections(options.connections.max(1))
             .acquire_timeout(options.timeout.saturating_mul(2))
-            .connect_lazy_with(connect.pragma("query_only", "1"));
+            .connect_lazy_with(connect.pragma("query_only", "1").pragma("cache_size", "-16384"));
         Ok(Self::new(Pools::Sqlite { write, read }, SQLITE_LIMIT, options))
     }
 
