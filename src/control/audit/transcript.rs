@@ -240,10 +240,10 @@ fn show(verifier: &mut Verifier, text: &str, elsewhere: &Elsewhere) -> Result<bo
     let line: Line<'_> = serde_json::from_str(text).map_err(|_| unreadable())?;
     if let Some(record) = line.record {
         let hash: Hash = line.hash.as_deref().and_then(unhex).ok_or_else(unreadable)?;
-        let salt: Hash = line.salt.as_deref().and_then(unhex).unwrap_or_default();
-        let kept = || elsewhere.get(&next).map(|part| (part.salt.as_slice(), part.body.as_str()));
-        let personal = line.personal.map(|part| (salt.as_slice(), part.get())).or_else(kept);
-        verifier.record(&Found { seq: None, body: record.get(), hash: &hash, personal, columns: None })?;
+        let salt: Option<Hash> = line.salt.as_deref().and_then(unhex);
+        let kept = || elsewhere.get(&next).map(|part| (Hash::try_from(part.salt.as_slice()).ok(), part.body.as_str()));
+        let personal = line.personal.map(|part| (salt, part.get())).or_else(kept);
+        verifier.record(&Found { seq: None, body: record.get(), hash: Some(hash), personal, columns: None })?;
         return Ok(false);
     }
     if line.checkpoint.is_some() {
