@@ -8,6 +8,7 @@ use super::chain::{Body, GENESIS, Hash, commitment, details, hash, unhex};
 use super::checkpoint::{Signed, introduced};
 use super::keys::{KeyRing, PublicKey};
 use super::merkle::{Tree, leaf};
+use super::parallel;
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -405,22 +406,7 @@ pub fn prepare<'a>(found: &Found<'a>, before: Hash) -> Prepared<'a> {
 pub fn prepare_all<'a>(found: &[Found<'a>], before: Hash) -> Vec<Prepared<'a>> {
     let claimed = std::iter::once(before).chain(found.iter().map(|one| one.hash.unwrap_or_default()));
     let pairs: Vec<(&Found<'a>, Hash)> = found.iter().zip(claimed).collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let each = pairs.len().div_ceil(cores).max(256);
-    let mut chunks = pairs.chunks(each);
-    let Some(first) = chunks.next() else { return Vec::new() };
-    let work = |chunk: &[(&Found<'a>, Hash)]| -> Vec<Prepared<'a>> {
-        chunk.iter().map(|(found, before)| prepare(found, *before)).collect()
-    };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = chunks.map(|chunk| (chunk, scope.spawn(move || work(chunk)))).collect();
-        let mut all = work(first);
-        for (chunk, other) in others {
-            // A thread that did not come to its end is made up for here.
-            all.extend(other.join().unwrap_or_else(|_| work(chunk)));
-        }
-        all
-    })
+    parallel::map(&pairs, |(found, before)| prepare(found, *before))
 }
 
 /// Why a record does not belong where it stands.
