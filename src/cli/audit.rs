@@ -194,7 +194,7 @@ async fn verify(source: &Source, args: &VerifyArgs, out: &mut Out) -> Result<Exi
     };
     match done.map_err(failed)? {
         Ok(summary) => {
-            report(&summary, started, out)?;
+            report(&summary, args.file.is_none() || args.checkpoints.is_some(), started, out)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(found) => Err(Error::Failed(broken(&found))),
@@ -205,7 +205,7 @@ fn broken(found: &Finding) -> String {
     format!("the audit trail is BROKEN\n{found}")
 }
 
-fn report(summary: &Summary, started: Instant, out: &mut Out) -> Result<(), Error> {
+fn report(summary: &Summary, witnessed: bool, started: Instant, out: &mut Out) -> Result<(), Error> {
     let Summary { records, first, last, checkpoints, unsigned, unwitnessed, erased, retired } = summary;
     out.line(format_args!("intact       records {first} to {last} ({records}), {checkpoints} signed checkpoints"))?;
     if *retired > 0 {
@@ -217,7 +217,7 @@ fn report(summary: &Summary, started: Instant, out: &mut Out) -> Result<(), Erro
     if *unsigned > 0 {
         out.line(format_args!("not signed   the last {unsigned} records: no checkpoint covers them yet"))?;
     }
-    if *unwitnessed > 0 {
+    if *unwitnessed > 0 && witnessed {
         out.line(format_args!("only inside  {unwitnessed} records are signed in the store only"))?;
     }
     out.line(format_args!("took         {} ms", started.elapsed().as_millis()))

@@ -8,7 +8,8 @@ use super::chain::Hash;
 const LEAF: [u8; 1] = [0];
 const NODE: [u8; 1] = [1];
 
-fn leaf(hash: &Hash) -> Hash {
+/// The leaf of a record's hash.
+pub fn leaf(hash: &Hash) -> Hash {
     Sha256::new().chain_update(LEAF).chain_update(hash).finalize().into()
 }
 
@@ -26,7 +27,12 @@ pub struct Tree {
 impl Tree {
     /// Adds the hash of the next record.
     pub fn push(&mut self, hash: &Hash) {
-        let mut right = (leaf(hash), 1_u64);
+        self.push_leaf(leaf(hash));
+    }
+
+    /// Adds the next record, of which the leaf is known.
+    pub fn push_leaf(&mut self, leaf: Hash) {
+        let mut right = (leaf, 1_u64);
         while let Some(&(left, count)) = self.complete.last()
             && count == right.1
         {

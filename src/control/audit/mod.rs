@@ -14,6 +14,7 @@ pub mod entry;
 pub mod keys;
 pub mod merkle;
 pub mod ocsf;
+mod parallel;
 pub mod proof;
 pub mod segment;
 mod spool;

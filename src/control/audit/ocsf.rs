@@ -140,13 +140,18 @@ fn event(row: &AuditRow) -> Map<String, Value> {
     for (name, value) in fields {
         event.insert(name.to_owned(), value);
     }
+    if let Some(request) = &row.request
+        && let Some(Value::Object(metadata)) = event.get_mut("metadata")
+    {
+        metadata.insert("correlation_uid".to_owned(), request.clone().into());
+    }
     if let Some(address) = personal.get("address") {
         event.insert("src_endpoint".to_owned(), json!({"ip": address}));
     }
     match uid {
         2004 => event.insert("finding_info".to_owned(), json!({"uid": row.id, "title": format!("blocked: {object}")})),
         3001 | 3002 => event.insert("user".to_owned(), user),
-        6003 => event.insert("api".to_owned(), json!({"operation": row.kind, "request": {"uid": row.request}})),
+        6003 => event.insert("api".to_owned(), json!({"operation": row.kind})),
         7001 => event.insert("command_uid".to_owned(), json!(row.id)),
         _ => event.insert("app".to_owned(), json!({"name": "portcullis"})),
     };
@@ -158,7 +163,6 @@ fn metadata(row: &AuditRow) -> Value {
         "version": "1.9.0",
         "uid": row.id,
         "sequence": row.seq,
-        "correlation_uid": row.request,
         "profiles": ["record_integrity"],
         "product": {"name": "Portcullis", "vendor_name": "Portcullis", "version": env!("CARGO_PKG_VERSION")},
         "log_name": "audit",

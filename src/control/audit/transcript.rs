@@ -17,9 +17,12 @@ use super::AuditError;
 use super::canonical;
 use super::chain::{Hash, hex, integer, unhex};
 use super::checkpoint::Signed;
-use super::verify::{Fault, Finding, Found, Place, Verifier, finding};
+use super::parallel;
+use super::verify::{Fault, Finding, Found, Place, Verifier, finding, prepare_all};
 use crate::store::audit::{AuditPersonal, AuditRow};
 
+/// Lines read at once.
+const BATCH: usize = 2000;
 /// No line is longer: a record has at most some 40 KiB.
 const LONGEST: u64 = 1 << 20;
 
@@ -183,6 +186,19 @@ impl Reader {
         Some(std::str::from_utf8(&self.buffer).unwrap_or("\u{fffd}").trim_end_matches('\n'))
     }
 
+    /// The next lines, at most `BATCH`; none at the end.
+    async fn batch(&mut self) -> String {
+        let mut text = Vec::new();
+        for _ in 0..BATCH {
+            if read_line(&mut self.lines, &mut self.buffer).await.unwrap_or(0) == 0 {
+                break;
+            }
+            text.extend_from_slice(&self.buffer);
+        }
+        // What is no text becomes U+FFFD, and no longer has the hash it should have.
+        String::from_utf8(text).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
+    }
+
     /// Shows every line to the verifier, with the personal parts that are kept elsewhere; `before` each record others'
     /// checkpoints are shown.
     pub(super) async fn verify(
@@ -192,33 +208,73 @@ impl Reader {
         mut before: impl FnMut(&mut Verifier, i64) -> Result<(), Finding>,
     ) -> Result<(), Finding> {
         loop {
-            let next = verifier.next();
-            let Some(line) = self.line().await else {
-                return Err(finding(next, Fault::Truncated, "the file ends in the middle"));
-            };
-            before(verifier, next)?;
-            match show(verifier, line, elsewhere) {
-                Ok(false) => {}
-                Ok(true) => return Ok(()),
-                Err(found) => return Err(self.judge(found, next).await),
+            let text = self.batch().await;
+            let texts: Vec<&str> = text.lines().collect();
+            if texts.is_empty() {
+                return Err(finding(verifier.next(), Fault::Truncated, "the file ends in the middle"));
+            }
+            let lines = parallel::map(&texts, |text| serde_json::from_str::<Line<'_>>(text).ok());
+            let found = records(&lines, verifier.next(), elsewhere);
+            let mut prepared = found.iter().zip(prepare_all(&found, *verifier.head()));
+            for (at, (line, text)) in lines.iter().zip(&texts).enumerate() {
+                let next = verifier.next();
+                before(verifier, next)?;
+                let Some(line) = line else { return Err(unreadable(next)) };
+                let shown = match line.record {
+                    Some(_) => match prepared.next() {
+                        Some((found, prepared)) => verifier.prepared(found, prepared),
+                        None => Err(unreadable(next)),
+                    },
+                    None if line.end.is_some() => {
+                        ends(verifier, line)?;
+                        let more = texts.len() > at.saturating_add(1) || !self.batch().await.is_empty();
+                        let what = "something follows the end of the file";
+                        return if more { Err(finding(next, Fault::Changed, what)) } else { Ok(()) };
+                    }
+                    None => checkpoint(verifier, text),
+                };
+                if let Err(found) = shown {
+                    let following = match texts.get(at.saturating_add(1)) {
+                        Some(text) => number(text),
+                        None => self.line().await.and_then(number),
+                    };
+                    return Err(judge(found, next, following));
+                }
             }
         }
     }
+}
 
-    /// A file has no place that a record is filed under: what follows tells whether one is missing, changed or swapped.
-    async fn judge(&mut self, found: Finding, expected: i64) -> Finding {
-        if !matches!(found.fault, Fault::Removed | Fault::Doubled) {
-            return found;
+/// The records of lines; the first of them has the number `next`, if all is well.
+fn records<'a>(lines: &[Option<Line<'a>>], next: i64, elsewhere: &'a Elsewhere) -> Vec<Found<'a>> {
+    let mut next = next;
+    let mut found = Vec::new();
+    for line in lines.iter().flatten() {
+        let Some(record) = line.record else { continue };
+        let kept = || elsewhere.get(&next).map(|part| (Hash::try_from(part.salt.as_slice()).ok(), part.body.as_str()));
+        let salt = line.salt.as_deref().and_then(unhex);
+        found.push(Found {
+            seq: None,
+            body: record.get(),
+            hash: line.hash.as_deref().and_then(unhex),
+            personal: line.personal.map(|part| (salt, part.get())).or_else(kept),
+            columns: None,
+        });
+        next = next.saturating_add(1);
+    }
+    found
+}
+
+/// A file has no place that a record is filed under: what follows tells whether one is missing, changed or swapped.
+fn judge(found: Finding, expected: i64, following: Option<i64>) -> Finding {
+    match (found.fault, following) {
+        (Fault::Removed, Some(seq)) if seq == expected => {
+            finding(expected, Fault::Swapped, "another record stands in its place")
         }
-        match (found.fault, self.line().await.and_then(number)) {
-            (Fault::Removed, Some(seq)) if seq == expected => {
-                finding(expected, Fault::Swapped, "another record stands in its place")
-            }
-            (_, Some(seq)) if seq == expected.saturating_add(1) => {
-                finding(expected, Fault::Changed, "the record, its hash or the hash before it was changed")
-            }
-            _ => found,
+        (Fault::Removed | Fault::Doubled, Some(seq)) if seq == expected.saturating_add(1) => {
+            finding(expected, Fault::Changed, "the record, its hash or the hash before it was changed")
         }
+        _ => found,
     }
 }
 
@@ -233,34 +289,28 @@ fn read_header(line: &str) -> Option<Header> {
     (header.to_line() == line).then_some(header)
 }
 
-/// Shows one line to the verifier; `true` when it was the last.
-fn show(verifier: &mut Verifier, text: &str, elsewhere: &Elsewhere) -> Result<bool, Finding> {
+fn unreadable(next: i64) -> Finding {
+    finding(next, Fault::Changed, "the line cannot be read")
+}
+
+fn checkpoint(verifier: &mut Verifier, text: &str) -> Result<(), Finding> {
+    let unreadable = || finding(verifier.next(), Fault::BadSignature, "a checkpoint cannot be read");
+    let signed = Signed::from_line(text).ok_or_else(unreadable)?;
+    verifier.checkpoint(&signed, Place::Inside)
+}
+
+/// Whether the last line says what was read.
+fn ends(verifier: &Verifier, line: &Line<'_>) -> Result<(), Finding> {
     let next = verifier.next();
-    let unreadable = || finding(next, Fault::Changed, "the line cannot be read");
-    let line: Line<'_> = serde_json::from_str(text).map_err(|_| unreadable())?;
-    if let Some(record) = line.record {
-        let hash: Hash = line.hash.as_deref().and_then(unhex).ok_or_else(unreadable)?;
-        let salt: Hash = line.salt.as_deref().and_then(unhex).unwrap_or_default();
-        let kept = || elsewhere.get(&next).map(|part| (part.salt.as_slice(), part.body.as_str()));
-        let personal = line.personal.map(|part| (salt.as_slice(), part.get())).or_else(kept);
-        verifier.record(&Found { seq: None, body: record.get(), hash: &hash, personal, columns: None })?;
-        return Ok(false);
-    }
-    if line.checkpoint.is_some() {
-        let signed =
-            Signed::from_line(text).ok_or_else(|| finding(next, Fault::BadSignature, "a checkpoint cannot be read"))?;
-        verifier.checkpoint(&signed, Place::Inside)?;
-        return Ok(false);
-    }
-    let end = line.end.ok_or_else(unreadable)?;
-    let hash: Hash = unhex(&end.hash).ok_or_else(unreadable)?;
+    let end = line.end.as_ref().ok_or_else(|| unreadable(next))?;
+    let hash: Hash = unhex(&end.hash).ok_or_else(|| unreadable(next))?;
     if end.last != next.saturating_sub(1) {
         return Err(finding(next, Fault::Truncated, format!("the file says that it ends with record {}", end.last)));
     }
     if hash != *verifier.head() {
         return Err(finding(end.last, Fault::Changed, "the end of the file names another hash"));
     }
-    Ok(true)
+    Ok(())
 }
 
 /// The record's body in a line, if there is one.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::chain::{Body, GENESIS, Hash, commitment, details, hash, unhex};
 use super::checkpoint::{Signed, introduced};
 use super::keys::{KeyRing, PublicKey};
-use super::merkle::Tree;
+use super::merkle::{Tree, leaf};
+use super::parallel;
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +111,10 @@ pub struct Found<'a> {
     pub seq: Option<i64>,
     /// Its canonical JSON.
     pub body: &'a str,
-    /// Its hash.
-    pub hash: &'a [u8],
-    /// Salt and canonical JSON of its personal part.
-    pub personal: Option<(&'a [u8], &'a str)>,
+    /// Its hash, unless it is none.
+    pub hash: Option<Hash>,
+    /// Salt, unless it is none, and canonical JSON of its personal part.
+    pub personal: Option<(Option<Hash>, &'a str)>,
     /// The columns that repeat parts of the body, in a store.
     pub columns: Option<Columns<'a>>,
 }
@@ -186,8 +187,16 @@ impl Verifier {
     /// # Errors
     /// What is wrong with it.
     pub fn record(&mut self, found: &Found<'_>) -> Result<(), Finding> {
+        self.prepared(found, prepare(found, self.before))
+    }
+
+    /// Shows it the next record, what it takes to verify it having been computed.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn prepared(&mut self, found: &Found<'_>, prepared: Prepared<'_>) -> Result<(), Finding> {
         let expected = self.next;
-        let read = Body::read(found.body);
+        let Prepared { before, body: read, computed, leaf, committed } = prepared;
         match found.seq.or(read.as_ref().map(|body| body.seq)) {
             Some(seq) if seq > expected => {
                 return Err(match seq.saturating_sub(expected) {
@@ -201,17 +210,16 @@ impl Verifier {
         let Some(body) = read else {
             return Err(finding(expected, Fault::Changed, "the record cannot be read"));
         };
-        let computed = hash(&self.before, found.body.as_bytes());
-        if computed.as_slice() != found.hash || body.seq != expected {
+        if before != self.before || Some(computed) != found.hash || body.seq != expected {
             return Err(misplaced(expected, &body));
         }
-        self.beside(found, &body)?;
+        self.beside(found, &body, committed)?;
         if body.kind == "signing_key" {
             self.introduction(found.body);
         } else if body.kind == "retention" {
             self.retention(found.body);
         }
-        self.tree.push(&computed);
+        self.tree.push_leaf(leaf);
         self.before = computed;
         self.next = expected.saturating_add(1);
         self.summary.records = self.summary.records.saturating_add(1);
@@ -220,7 +228,7 @@ impl Verifier {
     }
 
     /// Compares what stands beside the body with it.
-    fn beside(&mut self, found: &Found<'_>, body: &Body<'_>) -> Result<(), Finding> {
+    fn beside(&mut self, found: &Found<'_>, body: &Body<'_>, committed: bool) -> Result<(), Finding> {
         let changed = |what: &str| finding(body.seq, Fault::Changed, format!("{what} is not what the record says"));
         if let Some(columns) = &found.columns {
             let wrong = [
@@ -242,14 +250,9 @@ impl Verifier {
             }
         }
         match (&body.commitment, found.personal) {
-            (Some(committed), Some((salt, personal))) => {
-                let salt = <&Hash>::try_from(salt).map_err(|_| changed("its personal part"))?;
-                if unhex(committed) != Some(commitment(salt, personal.as_bytes())) {
-                    return Err(changed("its personal part"));
-                }
-            }
+            (Some(_), Some(_)) if committed => {}
+            (_, Some(_)) => return Err(changed("its personal part")),
             (Some(_), None) => self.summary.erased = self.summary.erased.saturating_add(1),
-            (None, Some(_)) => return Err(changed("its personal part")),
             (None, None) => {}
         }
         Ok(())
@@ -373,6 +376,37 @@ impl Verifier {
         self.summary.unwitnessed = signed.saturating_sub(outside).max(0);
         self.summary
     }
+}
+
+/// What it takes to verify a record, beside its place in the chain: the costly part, which needs no order.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    /// The hash of the record before that was assumed.
+    before: Hash,
+    body: Option<Body<'a>>,
+    computed: Hash,
+    leaf: Hash,
+    /// Whether the personal part is what the body commits to.
+    committed: bool,
+}
+
+/// Computes it, given the hash of the record before.
+pub fn prepare<'a>(found: &Found<'a>, before: Hash) -> Prepared<'a> {
+    let body = Body::read(found.body);
+    let computed = hash(&before, found.body.as_bytes());
+    let said = body.as_ref().and_then(|body| body.commitment.as_deref()).and_then(unhex);
+    let committed = match found.personal {
+        Some((Some(salt), personal)) => said == Some(commitment(&salt, personal.as_bytes())),
+        Some((None, _)) | None => false,
+    };
+    Prepared { before, body, computed, leaf: leaf(&computed), committed }
+}
+
+/// `prepare` for records that follow each other, on every core; each is held against the hash that the one before claims.
+pub fn prepare_all<'a>(found: &[Found<'a>], before: Hash) -> Vec<Prepared<'a>> {
+    let claimed = std::iter::once(before).chain(found.iter().map(|one| one.hash.unwrap_or_default()));
+    let pairs: Vec<(&Found<'a>, Hash)> = found.iter().zip(claimed).collect();
+    parallel::map(&pairs, |(found, before)| prepare(found, *before))
 }
 
 /// Why a record does not belong where it stands.

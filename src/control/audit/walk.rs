@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::AuditError;
 use super::batch::read_checkpoint;
-use super::chain::GENESIS;
+use super::chain::{GENESIS, unhex};
 use super::checkpoint::Signed;
 use super::keys::KeyRing;
 use super::segment;
 use super::transcript::{Elsewhere, Reader};
-use super::verify::{Columns, Fault, Finding, Found, Place, Summary, Verifier, finding};
+use super::verify::{Columns, Fault, Finding, Found, Place, Summary, Verifier, finding, prepare_all};
 use super::witness::Lines;
-use crate::store::audit::{AuditHead, AuditRow};
+use crate::store::audit::{AuditHead, AuditView};
 use crate::store::{Database, StoreError};
 
 /// Records fetched at once.
@@ -168,21 +168,24 @@ async fn walk_rows(
 ) -> Result<(), Stop> {
     let fetch = |after: i64| {
         let database = database.clone();
-        tokio::spawn(async move { database.audit_page(after, PAGE).await })
+        tokio::spawn(async move { database.audit_bulk(after, PAGE).await })
     };
     let mut inside =
         Inside { database, after: verifier.next().saturating_sub(1), last: head.checkpoint, page: VecDeque::new() };
     let mut page = fetch(inside.after).await.map_err(|_| AuditError::Closed)??;
     loop {
-        let last = page.last().map(|row| row.seq);
+        let rows = page.rows()?;
+        let last = rows.last().map(|row| row.seq);
         // The next page is on its way while this one is verified.
         let following = last.map(fetch);
         inside.fill(last.unwrap_or(i64::MAX)).await?;
-        for row in &page {
+        let found: Vec<Found<'_>> = rows.iter().map(found).collect();
+        let prepared = prepare_all(&found, *verifier.head());
+        for (found, prepared) in found.iter().zip(prepared) {
             let next = verifier.next();
             inside.show(verifier, next)?;
             outside.show(verifier, next)?;
-            verifier.record(&found(row))?;
+            verifier.prepared(found, prepared)?;
         }
         let Some(following) = following else { break };
         page = following.await.map_err(|_| AuditError::Closed)??;
@@ -192,19 +195,13 @@ async fn walk_rows(
     Ok(())
 }
 
-fn found(row: &AuditRow) -> Found<'_> {
+fn found<'a>(row: &AuditView<'a>) -> Found<'a> {
     Found {
         seq: Some(row.seq),
-        body: &row.body,
-        hash: &row.hash,
-        personal: row.personal.as_ref().map(|part| (part.salt.as_slice(), part.body.as_str())),
-        columns: Some(Columns {
-            id: &row.id,
-            time: row.time,
-            kind: &row.kind,
-            actor: &row.actor,
-            request: row.request.as_deref(),
-        }),
+        body: row.body,
+        hash: unhex(row.hash),
+        personal: row.personal.map(|(salt, body)| (unhex(salt), body)),
+        columns: Some(Columns { id: row.id, time: row.time, kind: row.kind, actor: row.actor, request: row.request }),
     }
 }
 
