@@ -369,6 +369,42 @@ async fn a_full_inbox_is_told_that_it_missed_something() {
     assert!(messages < 10);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_before_the_answer_holds_nothing() {
+    let redis = Redis::start();
+    let meter = replica(&redis, options()).await;
+    let (money, places) = (budget("a", 1000), slots("a", 100));
+    let charges = [charge(&money, 10), charge(&places, 1)];
+    for _ in 0..50 {
+        let asking = meter.reserve(&charges);
+        // Polled once, so that the question is on its way, and dropped.
+        tokio::select! {
+            biased;
+            _ = asking => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+    exactly(&meter, &money, 1000).await;
+    exactly(&meter, &places, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_redis_delays_no_request_for_longer_than_allowed() {
+    let redis = Redis::start();
+    let patience = FleetOptions { timeout: Duration::from_millis(50), ..options() };
+    let meter = replica(&redis, patience).await;
+    let bucket = rate("a", Unit::Requests, 1000);
+    let paused: String = redis.command(&["CLIENT", "PAUSE", "1500", "ALL"]);
+    assert_eq!(paused, "OK");
+    let begun = Instant::now();
+    for _ in 0..100 {
+        drop(meter.reserve(&[charge(&bucket, 1)]).await.unwrap());
+    }
+    assert_eq!(meter.state(), FleetState::Apart);
+    assert!(begun.elapsed() < Duration::from_millis(1400), "only the first waited: {:?}", begun.elapsed());
+    assert_eq!(meter.ready(Duration::from_secs(20)).await, FleetState::Together);
+}
+
 /// Whatever is asked for, one reservation is one message to Redis.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reservation_is_one_command() {
