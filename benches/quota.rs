@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::quota::{
-    Amounts, Bucket, Calendar, Charge, Clock, FleetOptions, Kind, Meter, MeterOptions, Period, PriceBook, Prices, Rule,
-    Scope, Tokens, Unit, tokens,
+    Allowance, Amounts, Bucket, BudgetSpec, Calendar, Charge, Clock, FleetOptions, Kind, LimitSpec, Meter,
+    MeterOptions, Need, Period, Plan, PriceBook, Prices, Rule, Scope, ScopeKind, Tokens, Unit, Usd, tokens,
 };
 use portcullis::store::redis::{Counters, RedisOptions};
-use portcullis::types::{Secret, Usage};
+use portcullis::types::{Caller, Secret, Usage};
 
 fn main() {
     divan::main();
@@ -51,6 +51,24 @@ fn eight_buckets(bencher: divan::Bencher<'_, '_>, callers: u64) {
         let reservation = runtime.block_on(meter.reserve(&charges)).expect("admitted");
         reservation.settle(Amounts { tokens: 1, nano_usd: 1 })
     });
+}
+
+/// From a caller to its charges: who it is charged to, hashed anew.
+#[divan::bench]
+fn plan(bencher: divan::Bencher<'_, '_>) {
+    let all = Allowance { requests_per_minute: 1, tokens_per_minute: 1, concurrent: 1, ..Allowance::default() };
+    let limits = LimitSpec { per_user: all, per_key: all, per_address: all, ..LimitSpec::default() };
+    let budget = BudgetSpec { name: "team".into(), scope: ScopeKind::Team, usd: Usd(1), ..BudgetSpec::default() };
+    let plan = Plan::new("", &limits, &[budget]).expect("a plan");
+    let caller = Caller {
+        address: Some([192, 168, 178, 211].into()),
+        tenant: Some("acme".into()),
+        team: Some("research".into()),
+        user: Some("somebody@example.com".into()),
+        key: Some("key_0123456789".into()),
+        ..Caller::default()
+    };
+    bencher.bench(|| plan.charges(divan::black_box(&caller), Some("gpt-4o"), Need { tokens: 5, nano_usd: 5 }));
 }
 
 /// One piece of an answer, told to eight buckets.

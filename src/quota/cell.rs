@@ -225,9 +225,10 @@ impl State {
         self.news.floor = true;
     }
 
-    /// The fleet says what was spent in the current period; what it was not told yet comes on top.
-    pub(super) fn learn(&mut self, total: u64) {
-        if matches!(self.rule.kind, Kind::Budget { .. }) {
+    /// The fleet says what was spent of a budget in a period; what it was not told yet comes on top. Of a period that
+    /// has ended meanwhile it is no news.
+    pub(super) fn learn(&mut self, total: u64, period: Option<i64>) {
+        if period == Some(self.period) {
             self.seen = self.seen.max(total);
             self.spent = self.spent.max(self.seen.saturating_add_signed(self.news.charge));
         }

@@ -196,32 +196,38 @@ impl Fleet {
     }
 
     /// One round trip for all charges, or this replica's own counters when there is nobody to ask.
+    ///
+    /// A task of its own does it: a caller that leaves before the answer comes drops only its end, and what was
+    /// reserved for it is given back.
     pub(super) async fn reserve(&self, meter: &Meter, charges: &[Charge]) -> Result<Reservation, Denied> {
         let Some(joined) = self.joined() else { return self.alone(meter, charges) };
+        let (asking, asked) = (meter.clone(), charges.to_vec());
+        let answered = tokio::spawn(async move {
+            let fleet = asking.0.fleet.as_ref()?;
+            Some(fleet.reserve_with(&joined, &asking, &asked).await)
+        });
+        match answered.await {
+            Ok(Some(reserved)) => reserved,
+            Ok(None) | Err(_) => self.alone(meter, charges),
+        }
+    }
+
+    async fn reserve_with(&self, joined: &Joined, meter: &Meter, charges: &[Charge]) -> Result<Reservation, Denied> {
         let now = meter.0.now();
         let cells: Vec<Arc<Cell>> = charges.iter().map(|charge| meter.0.table.cell(&charge.bucket, now)).collect();
         let asks: Vec<Ask> = charges.iter().zip(&cells).map(|(charge, cell)| ask(charge, cell, now)).collect();
-        let asked = joined.member.reserve(&asks);
-        let answer = match tokio::time::timeout(self.options.timeout, asked).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                self.part(joined.epoch, &error);
-                return self.alone(meter, charges);
-            }
-            Err(_) => {
-                self.part(joined.epoch, &CountersError::Timeout);
-                return self.alone(meter, charges);
-            }
-        };
-        match answer {
-            Answer::Admitted(levels) => Ok(self.admitted(meter, charges, cells, &levels, joined.epoch)),
-            Answer::Refused(levels) => {
-                for (cell, level) in cells.iter().zip(&levels) {
-                    let mut state = cell.lock();
-                    state.roll(now, None);
-                    state.learn(level.used);
+        let asked = tokio::time::timeout(self.options.timeout, joined.member.reserve(&asks)).await;
+        match asked.unwrap_or(Err(CountersError::Timeout)) {
+            Ok(Answer::Admitted(levels)) => Ok(self.admitted(meter, charges, &cells, (&asks, &levels), joined.epoch)),
+            Ok(Answer::Refused(levels)) => {
+                for ((cell, ask), level) in cells.iter().zip(&asks).zip(&levels) {
+                    cell.lock().learn(level.used, ask.form.period());
                 }
                 Err(refused(charges, &levels, now))
+            }
+            Err(error) => {
+                self.part(joined.epoch, &error);
+                self.alone(meter, charges)
             }
         }
     }
@@ -238,14 +244,14 @@ impl Fleet {
         &self,
         meter: &Meter,
         charges: &[Charge],
-        cells: Vec<Arc<Cell>>,
-        levels: &[Level],
+        cells: &[Arc<Cell>],
+        (asks, levels): (&[Ask], &[Level]),
         epoch: u64,
     ) -> Reservation {
         let now = meter.0.now();
         let mut parts = Vec::with_capacity(charges.len());
         let (mut requests, mut tokens) = (None, None);
-        for ((charge, cell), level) in charges.iter().zip(cells).zip(levels) {
+        for (((charge, cell), ask), level) in charges.iter().zip(cells).zip(asks).zip(levels) {
             let rule = &charge.bucket.rule;
             {
                 let mut state = cell.lock();
@@ -257,14 +263,14 @@ impl Fleet {
                 } else {
                     state.news.told_under(epoch, charge.amount);
                 }
-                state.learn(level.used);
+                state.learn(level.used, ask.form.period());
             }
             // Between the answer and here we may have got another identity, which knows nothing of this.
             if self.epoch.load(Ordering::Acquire) != epoch {
-                self.tell(&cell, Urgency::Now);
+                self.tell(cell, Urgency::Now);
             }
             note(&mut requests, &mut tokens, rule.unit, left(&rule.kind, *level, now));
-            parts.push(Part::new(cell, rule, charge.amount));
+            parts.push(Part::new(Arc::clone(cell), rule, charge.amount));
         }
         Reservation::new(Arc::clone(&meter.0), parts, requests, tokens)
     }

@@ -229,7 +229,7 @@ impl Keeper {
         self.former.acknowledged = self.former.sent;
         self.beat_at = Some(Instant::now());
         for (sent, used) in self.uncertain.drain(..).zip(used) {
-            sent.cell.lock().learn(used);
+            sent.cell.lock().learn(used, Some(sent.period));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::store::redis::Counters;
 /// What bounds the meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeterOptions {
-    /// Buckets remembered at once; newcomers beyond share one bucket per rule. About 200 bytes each.
+    /// Buckets remembered at once; newcomers beyond share one bucket per rule. About 250 bytes each.
     pub max_entries: usize,
 }
 

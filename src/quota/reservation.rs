@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::bucket::{Amounts, Bucket, Charge, Denied, Headroom, Kind, Rule, Scope, Unit};
 use super::cell::{Cell, signed};
+use super::clock::Now;
 use super::meter::{Meter, Shared, Urgency};
 
 /// What a request holds of every bucket it is charged to.
@@ -55,7 +56,7 @@ impl Part {
     }
 
     /// Says that `used` were used so far, which may be more or less than before.
-    fn use_up(&mut self, used: u64, shared: &Shared, release_rest: bool) {
+    fn use_up(&mut self, used: u64, (now, share): (Now, Option<f64>), release_rest: bool) {
         let charge = signed(used).saturating_sub(signed(self.used));
         let before = self.held();
         self.used = used;
@@ -63,9 +64,8 @@ impl Part {
         if charge == 0 && before == after {
             return;
         }
-        let now = shared.now();
         let mut state = self.cell.lock();
-        state.roll(now, shared.share());
+        state.roll(now, share);
         state.charge(charge);
         if after > before {
             state.hold(after - before);
@@ -102,11 +102,12 @@ impl Reservation {
 
     /// What was used so far, from the beginning. Costs a lock per bucket; a fleet hears of it with the next heartbeat.
     pub fn progress(&mut self, used: Amounts) {
+        let time = (self.shared.now(), self.shared.share());
         for part in &mut self.parts {
             if let Some(used) = used.of(part.rule.unit)
                 && used > part.used
             {
-                part.use_up(used, &self.shared, false);
+                part.use_up(used, time, false);
                 self.shared.tell(&part.cell, Urgency::Soon);
             }
         }
@@ -135,9 +136,10 @@ impl Reservation {
     }
 
     fn end(&mut self, actual: Option<Amounts>) {
+        let time = (self.shared.now(), self.shared.share());
         for part in &mut self.parts {
             let used = actual.and_then(|actual| actual.of(part.rule.unit)).unwrap_or(part.used);
-            part.use_up(used, &self.shared, true);
+            part.use_up(used, time, true);
             self.shared.tell(&part.cell, Urgency::Now);
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, Charge, Exceeded, Kind, Rule, Scope, Unit};
 use super::calendar::{Calendar, Period};
-use super::prices::Usd;
+use super::prices::{Price, Usd};
 use crate::types::Caller;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -137,6 +137,14 @@ pub struct Need {
     pub tokens: u64,
     /// What these cost at most, in billionths of a US dollar.
     pub nano_usd: u64,
+}
+
+impl Need {
+    /// For a prompt of so many tokens and an answer of at most so many (of all choices together). A model without a
+    /// price costs nothing: whether it may be used under a budget in dollars is a policy.
+    pub fn of(prompt: u64, answer: u64, price: Option<&Price>) -> Self {
+        Self { tokens: prompt.saturating_add(answer), nano_usd: price.map_or(0, |price| price.at_most(prompt, answer)) }
+    }
 }
 
 /// Limits and budgets made ready: which buckets a request is charged to.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::quota::{
     Amounts, Bucket, Charge, Clock, Denied, FleetOptions, FleetState, Kind, Meter, MeterOptions, OnFailure, Unit,
@@ -87,15 +87,18 @@ async fn crowd(bucket: Bucket, piece: u64, reserve: u64) -> (u64, u64, Meter, Re
     for stream in streams {
         stream.await.unwrap();
     }
-    // Whatever the dead one held is free after its lease: the rest of the limit can be used by the living.
+    // Whatever the dead one held is free after its lease: soon the living can use all of the limit.
     let held = doomed_relayed.load(Ordering::SeqCst);
-    tokio::time::sleep(lease.lease).await;
-    let mut last = Vec::new();
+    let whole = bucket.rule.kind.limit() - piece;
+    let rest = tokio::time::timeout(Duration::from_secs(30), async {
+        while relayed.load(Ordering::SeqCst) < whole {
+            stream(one.clone(), bucket.clone(), piece, piece, vec![relayed.clone()], false).await;
+        }
+    });
+    rest.await.expect("what the dead one held has to be free again");
+    // And no more than that, however many try.
     for _ in 0..100 {
-        last.push(tokio::spawn(stream(one.clone(), bucket.clone(), piece, reserve, vec![relayed.clone()], false)));
-    }
-    for stream in last {
-        stream.await.unwrap();
+        stream(one.clone(), bucket.clone(), piece, piece, vec![relayed.clone()], false).await;
     }
     (relayed.load(Ordering::SeqCst), held, one, redis)
 }
@@ -132,14 +135,12 @@ async fn a_crowd_on_three_replicas_with_one_killed_stays_within_a_token_limit() 
     let (relayed, untold, _meter, _redis) = crowd(limit, 10, 100).await;
     // One heartbeat's worth at most, which in this test may be all that the dead one relayed; and the leak.
     assert!(relayed <= 10_000 + untold + 20, "{relayed} relayed, {untold} of them by the dead");
-    assert!(relayed >= 9_990, "{relayed}: what the dead one held has to be free again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_on_three_replicas_with_one_killed_stays_within_a_dollar() {
     let (relayed, untold, meter, redis) = crowd(budget("a", DOLLAR), 1_000_000, 10_000_000).await;
     assert!(relayed <= DOLLAR + untold, "{relayed} relayed, {untold} of them by the dead");
-    assert!(relayed >= DOLLAR - 1_000_000, "{relayed}: what the dead one held has to be free again");
     // It stays spent, for a replica that comes new as well.
     assert!(!fits(&meter, &budget("a", DOLLAR), 1_000_000).await);
     assert!(!fits(&replica(&redis, options()).await, &budget("a", DOLLAR), 1_000_000).await);
@@ -167,15 +168,12 @@ async fn after_the_window_the_full_limit_is_free_again() {
 
 /// What a replica may do while Redis fails: no more than its share, never nothing, soon.
 async fn lives_apart(meter: &Meter, requests: &Bucket, held: &Bucket) {
-    // The first may still be waiting for the answer that does not come.
-    let begun = Instant::now();
     let mut admitted = 0;
     for _ in 0..200 {
         admitted += u64::from(meter.reserve(&[charge(requests, 1)]).await.is_ok());
     }
     assert_eq!(meter.state(), FleetState::Apart);
     assert!(admitted >= 1 && admitted <= requests.rule.kind.limit() / 2, "{admitted}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "no request may wait but the first");
     assert!(fits(meter, held, 1).await && !fits(meter, held, held.rule.kind.limit()).await);
 }
 
@@ -367,6 +365,41 @@ async fn a_full_inbox_is_told_that_it_missed_something() {
         messages += 1;
     }
     assert!(messages < 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_before_the_answer_holds_nothing() {
+    let redis = Redis::start();
+    let meter = replica(&redis, options()).await;
+    let (money, places) = (budget("a", 1000), slots("a", 100));
+    let charges = [charge(&money, 10), charge(&places, 1)];
+    for _ in 0..50 {
+        let asking = meter.reserve(&charges);
+        // Polled once, so that the question is on its way, and dropped.
+        tokio::select! {
+            biased;
+            _ = asking => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+    exactly(&meter, &money, 1000).await;
+    exactly(&meter, &places, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_redis_delays_no_request_for_longer_than_allowed() {
+    let redis = Redis::start();
+    let patience = FleetOptions { timeout: Duration::from_millis(50), ..options() };
+    let meter = replica(&redis, patience).await;
+    let bucket = rate("a", Unit::Requests, 1000);
+    let paused: String = redis.command(&["CLIENT", "PAUSE", "1500", "ALL"]);
+    assert_eq!(paused, "OK");
+    for _ in 0..100 {
+        drop(meter.reserve(&[charge(&bucket, 1)]).await.unwrap());
+    }
+    assert_eq!(meter.state(), FleetState::Apart);
+    assert_eq!(meter.failures(), 1, "only the first waited");
+    assert_eq!(meter.ready(Duration::from_secs(20)).await, FleetState::Together);
 }
 
 /// Whatever is asked for, one reservation is one message to Redis.

@@ -47,6 +47,16 @@ pub enum Form {
     },
 }
 
+impl Form {
+    /// The period, of budgets.
+    pub fn period(self) -> Option<i64> {
+        match self {
+            Self::Budget { period, .. } => Some(period),
+            Self::Rate { .. } | Self::Concurrent { .. } => None,
+        }
+    }
+}
+
 /// A charge to be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
