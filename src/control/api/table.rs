@@ -140,8 +140,8 @@ pub fn document() -> OpenApi {
         .build();
     let mut router = OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build());
     for (permission, (schemas, mut paths, methods)) in table() {
-        for item in paths.paths.values_mut() {
-            describe(item, permission, &reveal);
+        for (path, item) in &mut paths.paths {
+            describe(path, item, permission, &reveal);
         }
         router = router.routes((schemas, paths, methods));
     }
@@ -159,22 +159,23 @@ pub fn document() -> OpenApi {
 }
 
 /// Adds to an operation what the table says of it, and the answers that every operation may give.
-fn describe(item: &mut PathItem, permission: Permission, reveal: &[AccessRole]) {
+fn describe(path: &str, item: &mut PathItem, permission: Permission, reveal: &[AccessRole]) {
     for (method, slot) in methods(item) {
         let Some(operation) = slot else { continue };
         let mut answers = vec![
             ("400", "It cannot be read."),
+            ("414", "The request target is too long."),
             ("421", "This host name is not served here."),
             ("503", "Something that is needed does not answer."),
         ];
         if method != "GET" {
             answers.push(("403", "It is not allowed."));
+            answers.push(("409", "Not as things are."));
         }
         if operation.request_body.is_some() {
             answers.push(("413", "The body is too large."));
             answers.push(("415", "The body is no JSON."));
-            answers.push(("422", "A value is out of its bounds."));
-            answers.push(("409", "Not as things are."));
+            answers.push(("422", "It can be read but not done."));
         }
         if permission == Permission::Public {
             operation.security = Some(Vec::new());
@@ -190,9 +191,8 @@ fn describe(item: &mut PathItem, permission: Permission, reveal: &[AccessRole]) 
             let roles: Vec<_> = permission.roles(reveal).into_iter().map(AccessRole::name).collect();
             operation.extensions = Some(extensions::ExtensionsBuilder::new().add("x-roles", roles).build());
         }
-        if operation.parameters.iter().flatten().any(|parameter| matches!(parameter, RefOr::T(p) if p.name == "id")) {
+        if path.contains('{') {
             answers.push(("404", "There is none."));
-            answers.push(("409", "Not as things are."));
         }
         for (status, told) in answers {
             operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(error_answer(told)));

@@ -15,7 +15,7 @@ use super::guard::{Credential, Principal};
 use super::login::role_words;
 use super::roles::{Permission, Roles};
 use super::secrets::{self, TOKEN_PREFIX};
-use super::words::{Label, Limit, Page, Role, Seconds, Word, new_id};
+use super::words::{Few, Label, Limit, Page, Role, Seconds, Word, new_id};
 use crate::store::accounts::{AccountKind, ApiToken, Changed};
 
 /// One API token, without the token.
@@ -61,8 +61,8 @@ pub struct NewToken {
     /// What people call it.
     name: Label,
     /// Its roles: none that whoever asks has not.
-    #[schema(max_items = 5)]
-    roles: Vec<Role>,
+    #[schema(value_type = Vec<Role>, max_items = 5)]
+    roles: Few<Role, 5>,
     /// Its life in seconds; the longest allowed unless said otherwise, and no longer than that.
     #[serde(default)]
     expires_in: Option<Seconds>,
