@@ -75,7 +75,8 @@ async fn an_order_is_given_seen_and_lifted_once() {
         json!({ "subject": { "kind": "user", "name": "x" }, "measure": { "kind": "block" } }),
         json!({ "subject": { "kind": "user", "name": "x" }, "measure": { "kind": "block" }, "reason": "x", "expires_in": 1 }),
     ] {
-        assert_eq!(home.ask(&rea, "POST", "/api/v1/orders", Some(wrong.clone())).await.status / 10, 42 - 2 * u16::from(!wrong.to_string().contains("0.0.0.0")), "{wrong}");
+        let status = home.ask(&rea, "POST", "/api/v1/orders", Some(wrong.clone())).await.status;
+        assert!(matches!(status, 400 | 422), "{wrong}: {status}");
     }
 }
 

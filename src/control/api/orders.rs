@@ -225,7 +225,9 @@ fn view(stored: StoredOrder, now: i64) -> OrderView {
         measure: match order.measure {
             Measure::Block => MeasureView::Block {},
             Measure::Quarantine => MeasureView::Quarantine {},
-            Measure::Limit { requests, seconds } => MeasureView::Limit { requests: Upto(requests), seconds: Upto(seconds) },
+            Measure::Limit { requests, seconds } => {
+                MeasureView::Limit { requests: Upto(requests), seconds: Upto(seconds) }
+            }
         },
         in_force: stored.lifted.is_none() && order.in_force(now),
         id: order.id.to_string(),

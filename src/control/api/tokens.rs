@@ -150,7 +150,8 @@ pub async fn list(
 
 /// Makes an API token, shown once.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = NewToken,
-    responses((status = 201, description = "Made.", body = TokenMade)))]
+    responses((status = 201, description = "Made.", body = TokenMade),
+        (status = 404, description = "There is no such account.", body = super::error::ErrorBody)))]
 pub async fn create(
     State(app): State<App>,
     who: Principal,

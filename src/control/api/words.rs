@@ -192,7 +192,8 @@ impl<'de> Deserialize<'de> for Whole {
         let number = serde_json::Number::deserialize(deserializer)?;
         let whole = number.as_u64().or_else(|| {
             // Far below where floats stop being exact; the cast of a checked value.
-            let float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=4_294_967_295.0).contains(float))?;
+            let float =
+                number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=4_294_967_295.0).contains(float))?;
             format!("{float:.0}").parse().ok()
         });
         let whole = whole.and_then(|whole| u32::try_from(whole).ok());
