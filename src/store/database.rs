@@ -126,6 +126,10 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(options.timeout)
+            // 64 MiB of pages in memory, and a checkpoint when the log has 32 MiB: each page is written once for many changes.
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "8000")
+            .pragma("temp_store", "memory")
             // The write-ahead log is cut back to this after a checkpoint.
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
@@ -137,7 +141,7 @@ impl Database {
         let read = pool()
             .max_connections(options.connections.max(1))
             .acquire_timeout(options.timeout.saturating_mul(2))
-            .connect_lazy_with(connect.pragma("query_only", "1"));
+            .connect_lazy_with(connect.pragma("query_only", "1").pragma("cache_size", "-16384"));
         Ok(Self::new(Pools::Sqlite { write, read }, SQLITE_LIMIT, options))
     }
 
@@ -196,6 +200,15 @@ impl Database {
     /// Whether it answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.read().await?.rows("SELECT 1", Vec::new()).await.map(drop)
+    }
+
+    /// Moves the write-ahead log of a SQLite file into the file, as far as nobody reads what it replaces. SQLite does
+    /// that after commits; on a full disk there are none, and the log is what fills it.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        match self.backend() {
+            Backend::Sqlite => self.write().await?.rows("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await.map(drop),
+            Backend::Postgres => Ok(()),
+        }
     }
 
     /// Closes every connection; waits for those in use, at most a second.

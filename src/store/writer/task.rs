@@ -38,11 +38,12 @@ impl Entry {
 }
 
 pub(super) struct Task {
+    /// First, because fields are dropped in order: whoever sees the queues end finds the spool given free.
+    spool: Option<Arc<Mutex<Spool>>>,
     database: Database,
     sinks: Vec<Arc<dyn Sink>>,
     important: mpsc::Receiver<Entry>,
     ordinary: mpsc::Receiver<Entry>,
-    spool: Option<Arc<Mutex<Spool>>>,
     folder: Option<PathBuf>,
     shared: Arc<Shared>,
     /// This start of this process.
@@ -184,6 +185,9 @@ impl Task {
                 Err(error) => {
                     tracing::error!(%error, "a batch can go neither into the database nor into the spool");
                     self.shared.set_state(State::Full);
+                    if let Err(error) = self.database.checkpoint().await {
+                        self.note(&error);
+                    }
                 }
             }
             sleep(self.retry_every).await;
