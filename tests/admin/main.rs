@@ -1,9 +1,17 @@
 //! The admin API over real HTTP, on a real store: SQLite, and PostgreSQL for what asks the store most.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test says what it expects and fails loudly"
+)]
 
 #[path = "../support/databases.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with other test binaries")]
+#[expect(dead_code, reason = "shared with other test binaries")]
 mod databases;
 mod home;
 

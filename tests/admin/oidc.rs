@@ -238,7 +238,7 @@ async fn nobody_without_a_known_role_and_no_disabled_account_gets_in() {
     let root = home.admin().await;
     home.ask(&root, "PATCH", &format!("/api/v1/accounts/{id}"), Some(json!({ "disabled": true }))).await;
     assert_eq!(sign_in(&home, &provider).await.code(), "disabled");
-    assert_eq!(home.login("oidc/ann", "").await.status, 401);
+    assert_eq!(home.login("oidc/ann", "x").await.status, 401);
 }
 
 #[tokio::test]

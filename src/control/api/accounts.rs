@@ -14,7 +14,7 @@ use super::extract::{Asked, Body, Named};
 use super::guard::Principal;
 use super::login::role_words;
 use super::roles::Roles;
-use super::words::{AccountName, Page, PageQuery, Role, new_id};
+use super::words::{AccountName, Few, FreshPassword, Page, PageQuery, Role, new_id};
 use crate::store::StoreError;
 use crate::store::accounts::{Account, AccountChange, AccountKind, Changed};
 use crate::types::Secret;
@@ -60,12 +60,11 @@ pub struct NewAccount {
     /// What it signs in with.
     name: AccountName,
     /// Its roles: none that whoever asks has not.
-    #[schema(max_items = 5)]
-    roles: Vec<Role>,
+    #[schema(value_type = Vec<Role>, max_items = 5)]
+    roles: Few<Role, 5>,
     /// Its first password: 12 to 256 characters. None: a service account.
     #[serde(default)]
-    #[schema(min_length = 12, max_length = 256, format = Password)]
-    password: Option<String>,
+    password: Option<FreshPassword>,
 }
 
 /// What changes on an account; what is left out stays. Its sessions end.
@@ -74,8 +73,8 @@ pub struct NewAccount {
 pub struct ChangedAccount {
     /// Its roles.
     #[serde(default)]
-    #[schema(max_items = 5)]
-    roles: Option<Vec<Role>>,
+    #[schema(value_type = Option<Vec<Role>>, max_items = 5)]
+    roles: Option<Few<Role, 5>>,
     /// Whether it may not do anything.
     #[serde(default)]
     disabled: Option<bool>,
@@ -86,8 +85,7 @@ pub struct ChangedAccount {
 #[serde(deny_unknown_fields)]
 pub struct GivenPassword {
     /// The password from now on: 12 to 256 characters.
-    #[schema(min_length = 12, max_length = 256, format = Password)]
-    password: String,
+    password: FreshPassword,
 }
 
 impl From<Account> for AccountView {
@@ -150,7 +148,7 @@ pub async fn create(
     who.may_grant(&roles)?;
     let name = asked.name.text().to_lowercase();
     let kind = if asked.password.is_some() { AccountKind::Local } else { AccountKind::Service };
-    let hash = match asked.password.map(Secret::new) {
+    let hash = match asked.password.map(Secret::from) {
         None => None,
         Some(password) => {
             app.passwords.accept(&password, &name)?;
@@ -238,7 +236,7 @@ pub async fn password(
     if account.kind != AccountKind::Local {
         return Err(ApiError::conflict("no_password", "Only local accounts have a password."));
     }
-    let password = Secret::new(asked.password);
+    let password = Secret::from(asked.password);
     app.passwords.accept(&password, &account.name)?;
     let hash = app.passwords.hash(password).await?;
     let change = Change::new("account_change", "account.password", who.actor(), format!("account/{id}"));

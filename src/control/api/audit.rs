@@ -10,7 +10,7 @@ use super::App;
 use super::door::{AuditPage, AuditQuery};
 use super::error::ApiError;
 use super::extract::Asked;
-use super::words::{Limit, Word};
+use super::words::{Limit, Number, Word};
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -19,8 +19,8 @@ use super::words::{Limit, Word};
 pub struct EntriesQuery {
     /// Entries after this number.
     #[serde(default)]
-    #[param(minimum = 0, maximum = 9007199254740991_u64)]
-    after: u64,
+    #[param(value_type = u64, minimum = 0, maximum = 9007199254740991_u64)]
+    after: Number,
     /// At most so many; 50 unless said otherwise.
     #[serde(default)]
     #[param(value_type = u32, minimum = 1, maximum = 500)]
@@ -50,8 +50,8 @@ pub struct EntriesQuery {
 pub struct CheckpointsQuery {
     /// Checkpoints after this entry number.
     #[serde(default)]
-    #[param(minimum = 0, maximum = 9007199254740991_u64)]
-    after: u64,
+    #[param(value_type = u64, minimum = 0, maximum = 9007199254740991_u64)]
+    after: Number,
     /// At most so many; 50 unless said otherwise.
     #[serde(default)]
     #[param(value_type = u32, minimum = 1, maximum = 500)]
@@ -63,7 +63,7 @@ pub struct CheckpointsQuery {
     responses((status = 200, description = "A page of entries.", body = AuditPage)))]
 pub async fn list(State(app): State<App>, Asked(asked): Asked<EntriesQuery>) -> Result<Json<AuditPage>, ApiError> {
     let query = AuditQuery {
-        after: asked.after,
+        after: asked.after.into(),
         limit: asked.limit.get(&app),
         kind: asked.kind.map(String::from),
         actor: asked.actor.map(String::from),
@@ -87,5 +87,5 @@ pub async fn checkpoints(
     State(app): State<App>,
     Asked(asked): Asked<CheckpointsQuery>,
 ) -> Result<Json<AuditPage>, ApiError> {
-    Ok(Json(app.doors.trail.checkpoints(asked.after, asked.limit.get(&app)).await?))
+    Ok(Json(app.doors.trail.checkpoints(asked.after.into(), asked.limit.get(&app)).await?))
 }

@@ -32,12 +32,16 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
         }
         let bytes = body(request, app).await?;
         // Names and values are kept by PostgreSQL, which has no zero bytes.
-        if bytes.windows(6).any(|six| six == b"\\u0000") {
+        if has_zero(&bytes) {
             return Err(ApiError::bad("zero_byte", "The body has a zero byte in a text."));
+        }
+        // Serde takes arrays for structs.
+        if bytes.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+            return Err(ApiError::bad("invalid_body", "The body has to be an object."));
         }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self(value)),
-            Err(error) if error.is_data() => Err(ApiError::invalid("invalid_body", cleaned(&error.to_string()))),
+            Err(error) if error.is_data() => Err(ApiError::bad("invalid_body", cleaned(&error.to_string()))),
             Err(_) => Err(ApiError::bad("invalid_json", "The body is not valid JSON.")),
         }
     }
@@ -87,4 +91,30 @@ fn cleaned(message: &str) -> String {
         return format!("{}.", told.chars().filter(|c| !c.is_control()).collect::<String>());
     }
     "A value has the wrong type or is out of its bounds.".to_owned()
+}
+
+/// Whether a JSON text has the escape of a zero byte in it. Bare ones are no JSON.
+fn has_zero(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let after = rest.get(at.saturating_add(1)..).unwrap_or_default();
+        if after.starts_with(b"u0000") {
+            return true;
+        }
+        // What is escaped may be a backslash itself: it escapes nothing.
+        rest = after.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_zero;
+
+    #[test]
+    fn a_zero_byte_is_found_and_a_text_about_one_is_not() {
+        assert!(has_zero(br#"{"a":"x\u0000"}"#) && has_zero(br#"{"a":"\\\u0000"}"#));
+        assert!(!has_zero(br#"{"a":"\\u0000"}"#) && !has_zero(br#"{"a":"\u00001"}"#.get(..8).unwrap()));
+        assert!(!has_zero(b"\\"));
+    }
 }

@@ -13,7 +13,7 @@ use super::door::Refresh;
 use super::error::ApiError;
 use super::extract::{Asked, Body, Named};
 use super::guard::Principal;
-use super::words::{Label, Limit, Page, Seconds, Sentence, Word, new_id};
+use super::words::{Few, Label, Limit, Page, Seconds, Sentence, Whole, Word, new_id};
 use crate::store::{KeyFilter, KeyRow, StoreError};
 
 /// One gateway key, without the key.
@@ -88,8 +88,8 @@ pub struct NewKey {
     agent: Option<Word>,
     /// The models it may use, `*` stands for any characters; none: all.
     #[serde(default)]
-    #[schema(max_items = 100)]
-    models: Vec<Word>,
+    #[schema(value_type = Vec<Word>, max_items = 100)]
+    models: Few<Word, 100>,
     /// Its life in seconds; none: for ever.
     #[serde(default)]
     expires_in: Option<Seconds>,
@@ -113,8 +113,21 @@ pub struct ChangedKey {
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
     /// For how long the old key is good beside the new one, in seconds: 0 (it ends at once) to a week.
-    #[schema(minimum = 0, maximum = 604_800)]
-    overlap: u32,
+    #[schema(value_type = u32, minimum = 0, maximum = 604_800)]
+    overlap: Overlap,
+}
+
+/// For how long the old key is good: at most a week.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Whole")]
+pub struct Overlap(u32);
+
+impl TryFrom<Whole> for Overlap {
+    type Error = &'static str;
+
+    fn try_from(Whole(seconds): Whole) -> Result<Self, &'static str> {
+        if seconds <= 604_800 { Ok(Self(seconds)) } else { Err("at most a week") }
+    }
 }
 
 /// Which keys.
@@ -214,9 +227,6 @@ pub async fn issue(
     who: Principal,
     Body(asked): Body<NewKey>,
 ) -> Result<(StatusCode, Json<KeyMade>), ApiError> {
-    if asked.models.len() > 100 {
-        return Err(ApiError::invalid("too_many_models", "A key names at most 100 models."));
-    }
     let shared = |word: Option<Word>| word.map(|word| String::from(word).into());
     let now = app.now();
     let key = KeyRow {
@@ -284,14 +294,11 @@ pub async fn rotate(
     Named(id): Named<String>,
     Body(asked): Body<Rotation>,
 ) -> Result<(StatusCode, Json<KeyMade>), ApiError> {
-    if asked.overlap > 604_800 {
-        return Err(ApiError::invalid("overlap_too_long", "The old key is good for at most a week more."));
-    }
     let (old, now) = (known(&app, &id).await?, app.now());
     if old.revoked.is_some() || old.expires.is_some_and(|end| end <= now) {
         return Err(ApiError::conflict("key_ended", "A key that has ended is not replaced: issue a new one."));
     }
-    let end = now.saturating_add(i64::from(asked.overlap).saturating_mul(1_000_000));
+    let end = now.saturating_add(i64::from(asked.overlap.0).saturating_mul(1_000_000));
     let end = old.expires.map_or(end, |before| before.min(end));
     let new = KeyRow {
         id: new_id("key").into(),

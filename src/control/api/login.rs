@@ -18,7 +18,7 @@ use super::extract::Body;
 use super::guard::{Credential, Principal, cookie};
 use super::roles::Roles;
 use super::secrets;
-use super::words::{Role, new_id};
+use super::words::{FreshPassword, Presented, Role, Word, new_id};
 use crate::store::accounts::{Account, AccountKind, LoginSession};
 use crate::types::Secret;
 
@@ -27,11 +27,9 @@ use crate::types::Secret;
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// The account's name.
-    #[schema(min_length = 1, max_length = 256)]
-    name: String,
+    name: Word,
     /// Its password.
-    #[schema(min_length = 1, max_length = 1024, format = Password)]
-    password: String,
+    password: Presented,
 }
 
 /// The old password and a new one.
@@ -39,11 +37,9 @@ pub struct Login {
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// The password until now.
-    #[schema(min_length = 1, max_length = 1024, format = Password)]
-    current: String,
+    current: Presented,
     /// The password from now on: 12 to 256 characters.
-    #[schema(min_length = 12, max_length = 256, format = Password)]
-    new: String,
+    new: FreshPassword,
 }
 
 /// A session that has begun. The session itself is in the cookie.
@@ -93,14 +89,11 @@ pub async fn login(
     Body(asked): Body<Login>,
 ) -> Result<Response, ApiError> {
     let wrong = || ApiError::unauthenticated("wrong_credentials", "The name or the password is wrong.");
-    let attempt = app.lockout.begin(Some(&asked.name), peer.address, app.now())?;
-    let password = Secret::new(asked.password);
-    let found = app.accounts.by_name(&asked.name).await?;
+    let attempt = app.lockout.begin(Some(asked.name.text()), peer.address, app.now())?;
+    let password = Secret::from(asked.password);
+    let found = app.accounts.by_name(asked.name.text()).await?;
     let can = found.as_ref().filter(|(account, _)| account.kind == AccountKind::Local && !account.disabled);
     let hash = can.and_then(|(_, hash)| hash.clone());
-    if password.expose().chars().count() > super::password::LONGEST {
-        return Err(wrong());
-    }
     if !app.passwords.verify(password, hash).await? {
         // A name that belongs to nobody is not written down: people type passwords there.
         let actor = match found {
@@ -252,18 +245,17 @@ pub async fn password(
             "A password is changed by who is signed in, not by a token.",
         ));
     };
-    let current = Secret::new(asked.current);
+    let current = Secret::from(asked.current);
     let attempt = app.lockout.begin(Some(&who.name), who.address, app.now())?;
     let hash = app.accounts.password_of(&who.account).await?;
     let object = format!("account/{}", who.account);
     let change = Change::new("account_change", "account.password", who.actor(), object);
-    let short = current.expose().chars().count() <= super::password::LONGEST;
-    if !short || !app.passwords.verify(current, hash).await? {
+    if !app.passwords.verify(current, hash).await? {
         change.refused(&app).await?;
         return Err(ApiError::forbidden("wrong_credentials", "The current password is wrong."));
     }
     attempt.succeeded();
-    let new = Secret::new(asked.new);
+    let new = Secret::from(asked.new);
     app.passwords.accept(&new, &who.name)?;
     let hash = app.passwords.hash(new).await?;
     change.make(&app, app.accounts.set_password(&who.account, &hash, Some(id))).await?;

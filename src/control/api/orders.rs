@@ -16,7 +16,7 @@ use super::door::Refresh;
 use super::error::ApiError;
 use super::extract::{Asked, Body, Named};
 use super::guard::Principal;
-use super::words::{Limit, Page, Reason, Seconds, Word, new_id};
+use super::words::{Limit, Page, Reason, Seconds, Whole, Word, new_id, object};
 use crate::store::{StoreError, StoredOrder};
 use crate::types::{Measure, Order, Subject};
 
@@ -27,7 +27,7 @@ pub enum SubjectView {
     /// An address or a range of them.
     Network {
         /// `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/48`.
-        #[schema(value_type = String, min_length = 2, max_length = 49, examples("192.0.2.0/24"))]
+        #[schema(value_type = String, pattern = "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", examples("192.0.2.0/24"))]
         network: Word,
     },
     /// Everyone of a tenant.
@@ -73,12 +73,25 @@ pub enum MeasureView {
     /// At most so many requests in so many seconds.
     Limit {
         /// Requests.
-        #[schema(minimum = 1, maximum = 1_000_000)]
-        requests: u32,
+        #[schema(value_type = u32, minimum = 1, maximum = 1_000_000)]
+        requests: Upto<1_000_000>,
         /// Seconds.
-        #[schema(minimum = 1, maximum = 86_400)]
-        seconds: u32,
+        #[schema(value_type = u32, minimum = 1, maximum = 86_400)]
+        seconds: Upto<86_400>,
     },
+}
+
+/// A number from 1 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Whole")]
+pub struct Upto<const MOST: u32>(u32);
+
+impl<const MOST: u32> TryFrom<Whole> for Upto<MOST> {
+    type Error = &'static str;
+
+    fn try_from(Whole(number): Whole) -> Result<Self, &'static str> {
+        if (1..=MOST).contains(&number) { Ok(Self(number)) } else { Err("it is out of bounds") }
+    }
 }
 
 /// One order.
@@ -114,8 +127,12 @@ pub struct OrderView {
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
     /// Whom it is about.
+    #[serde(deserialize_with = "object")]
+    #[schema(value_type = SubjectView)]
     subject: SubjectView,
     /// What they get.
+    #[serde(deserialize_with = "object")]
+    #[schema(value_type = MeasureView)]
     measure: MeasureView,
     /// Why.
     reason: Reason,
@@ -193,18 +210,11 @@ impl From<&Subject> for SubjectView {
     }
 }
 
-fn measure(view: MeasureView) -> Result<Measure, ApiError> {
+fn measure(view: MeasureView) -> Measure {
     match view {
-        MeasureView::Block {} => Ok(Measure::Block),
-        MeasureView::Quarantine {} => Ok(Measure::Quarantine),
-        MeasureView::Limit { requests, seconds }
-            if (1..=1_000_000).contains(&requests) && (1..=86_400).contains(&seconds) =>
-        {
-            Ok(Measure::Limit { requests, seconds })
-        }
-        MeasureView::Limit { .. } => {
-            Err(ApiError::invalid("invalid_limit", "1 to 1000000 requests in 1 to 86400 seconds."))
-        }
+        MeasureView::Block {} => Measure::Block,
+        MeasureView::Quarantine {} => Measure::Quarantine,
+        MeasureView::Limit { requests, seconds } => Measure::Limit { requests: requests.0, seconds: seconds.0 },
     }
 }
 
@@ -215,7 +225,9 @@ fn view(stored: StoredOrder, now: i64) -> OrderView {
         measure: match order.measure {
             Measure::Block => MeasureView::Block {},
             Measure::Quarantine => MeasureView::Quarantine {},
-            Measure::Limit { requests, seconds } => MeasureView::Limit { requests, seconds },
+            Measure::Limit { requests, seconds } => {
+                MeasureView::Limit { requests: Upto(requests), seconds: Upto(seconds) }
+            }
         },
         in_force: stored.lifted.is_none() && order.in_force(now),
         id: order.id.to_string(),
@@ -262,7 +274,7 @@ pub async fn give(
     let order = Order {
         id: new_id("ord").into(),
         subject: subject(asked.subject)?,
-        measure: measure(asked.measure)?,
+        measure: measure(asked.measure),
         reason: String::from(asked.reason).into(),
         made_by: Arc::clone(&who.name),
         made: now,

@@ -10,7 +10,7 @@ use super::App;
 use super::door::{ExplainQuery, UseQuery, Validation};
 use super::error::ApiError;
 use super::extract::{Asked, Body, Named};
-use super::words::{Limit, Word};
+use super::words::{Limit, LongText, Word};
 
 /// A list that is not paged: it is bounded by the configuration.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -60,8 +60,7 @@ pub struct Explained {
 #[serde(deny_unknown_fields)]
 pub struct ToValidate {
     /// The text of a `gateway.toml`.
-    #[schema(max_length = 60000)]
-    text: String,
+    text: LongText,
 }
 
 /// Which limits or budgets.
@@ -153,7 +152,7 @@ pub async fn explain(State(app): State<App>, Asked(asked): Asked<Explained>) -> 
 #[utoipa::path(post, path = "/api/v1/validate", tag = "policies", request_body = ToValidate,
     responses((status = 200, description = "What is wrong with it.", body = Validation)))]
 pub async fn validate(State(app): State<App>, Body(asked): Body<ToValidate>) -> Result<Json<Validation>, ApiError> {
-    Ok(Json(app.doors.gateway.validate(asked.text).await?))
+    Ok(Json(app.doors.gateway.validate(asked.text.into()).await?))
 }
 
 /// The limits, and how much of them is used.

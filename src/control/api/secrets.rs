@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(token.len(), 4 + 43 + 6);
         assert!(well_formed(TOKEN_PREFIX, token));
         assert!(!well_formed(SETUP_PREFIX, token));
-        assert!(!well_formed(TOKEN_PREFIX, &token[..52]));
+        assert!(!well_formed(TOKEN_PREFIX, token.get(..52).unwrap()));
         for at in 0..token.len() {
             let mut other = token.as_bytes().to_vec();
             other[at] ^= 1;

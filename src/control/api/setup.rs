@@ -16,7 +16,7 @@ use super::extract::Body;
 use super::login::{SignedIn, actor_of, begin, nobody};
 use super::roles::Roles;
 use super::secrets::{self, SETUP_PREFIX};
-use super::words::{AccountName, new_id};
+use super::words::{AccountName, FreshPassword, Presented, new_id};
 use crate::store::accounts::{Account, AccountKind};
 use crate::types::{AccessRole, Secret};
 
@@ -25,13 +25,11 @@ use crate::types::{AccessRole, Secret};
 #[serde(deny_unknown_fields)]
 pub struct Setup {
     /// The one-time token.
-    #[schema(min_length = 1, max_length = 128, format = Password)]
-    token: String,
+    token: Presented,
     /// What to sign in with.
     name: AccountName,
     /// The password: 12 to 256 characters.
-    #[schema(min_length = 12, max_length = 256, format = Password)]
-    password: String,
+    password: FreshPassword,
 }
 
 /// Whether there is an administrator.
@@ -62,12 +60,13 @@ pub async fn setup(
     let wrong = || ApiError::unauthenticated("wrong_setup_token", "The setup token is wrong, used or expired.");
     let now = app.now();
     let attempt = app.lockout.begin(None, peer.address, now)?;
-    let hash = secrets::hash(&asked.token);
-    if !secrets::well_formed(SETUP_PREFIX, &asked.token) || !app.accounts.setup_token_is_good(&hash, now).await? {
+    let token = Secret::from(asked.token);
+    let hash = secrets::hash(token.expose());
+    if !secrets::well_formed(SETUP_PREFIX, token.expose()) || !app.accounts.setup_token_is_good(&hash, now).await? {
         Change::new("login", "setup", nobody(&peer), "account".into()).refused(&app).await?;
         return Err(wrong());
     }
-    let (password, name) = (Secret::new(asked.password), asked.name.text().to_lowercase());
+    let (password, name) = (Secret::from(asked.password), asked.name.text().to_lowercase());
     app.passwords.accept(&password, &name)?;
     let password = app.passwords.hash(password).await?;
     let account = Account {

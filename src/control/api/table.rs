@@ -3,9 +3,11 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder, SecurityRequirement, extensions,
+    ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder, Schema, SecurityRequirement,
+    extensions,
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
@@ -140,8 +142,8 @@ pub fn document() -> OpenApi {
         .build();
     let mut router = OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build());
     for (permission, (schemas, mut paths, methods)) in table() {
-        for item in paths.paths.values_mut() {
-            describe(item, permission, &reveal);
+        for (path, item) in &mut paths.paths {
+            describe(path, item, permission, &reveal);
         }
         router = router.routes((schemas, paths, methods));
     }
@@ -151,6 +153,11 @@ pub fn document() -> OpenApi {
     ErrorBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
+    for name in ["SubjectView", "MeasureView"] {
+        if let Some(schema) = components.schemas.get_mut(name) {
+            close(schema);
+        }
+    }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("pct_...").build();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     let cookie = ApiKeyValue::with_description("__Host-portcullis", "With `x-portcullis-csrf` for every change.");
@@ -158,23 +165,34 @@ pub fn document() -> OpenApi {
     document
 }
 
+/// Says of each variant of an enum that unknown fields are refused, which the derive does not.
+fn close(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::OneOf(variants)) = schema else { return };
+    for variant in &mut variants.items {
+        if let RefOr::T(Schema::Object(object)) = variant {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+}
+
 /// Adds to an operation what the table says of it, and the answers that every operation may give.
-fn describe(item: &mut PathItem, permission: Permission, reveal: &[AccessRole]) {
+fn describe(path: &str, item: &mut PathItem, permission: Permission, reveal: &[AccessRole]) {
     for (method, slot) in methods(item) {
         let Some(operation) = slot else { continue };
         let mut answers = vec![
             ("400", "It cannot be read."),
+            ("414", "The request target is too long."),
             ("421", "This host name is not served here."),
             ("503", "Something that is needed does not answer."),
         ];
         if method != "GET" {
             answers.push(("403", "It is not allowed."));
+            answers.push(("409", "Not as things are."));
         }
         if operation.request_body.is_some() {
             answers.push(("413", "The body is too large."));
             answers.push(("415", "The body is no JSON."));
-            answers.push(("422", "A value is out of its bounds."));
-            answers.push(("409", "Not as things are."));
+            answers.push(("422", "It can be read but not done."));
         }
         if permission == Permission::Public {
             operation.security = Some(Vec::new());
@@ -190,9 +208,8 @@ fn describe(item: &mut PathItem, permission: Permission, reveal: &[AccessRole]) 
             let roles: Vec<_> = permission.roles(reveal).into_iter().map(AccessRole::name).collect();
             operation.extensions = Some(extensions::ExtensionsBuilder::new().add("x-roles", roles).build());
         }
-        if operation.parameters.iter().flatten().any(|parameter| matches!(parameter, RefOr::T(p) if p.name == "id")) {
+        if path.contains('{') {
             answers.push(("404", "There is none."));
-            answers.push(("409", "Not as things are."));
         }
         for (status, told) in answers {
             operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(error_answer(told)));

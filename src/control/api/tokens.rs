@@ -15,7 +15,7 @@ use super::guard::{Credential, Principal};
 use super::login::role_words;
 use super::roles::{Permission, Roles};
 use super::secrets::{self, TOKEN_PREFIX};
-use super::words::{Label, Limit, Page, Role, Seconds, Word, new_id};
+use super::words::{Few, Label, Limit, Page, Role, Seconds, Word, new_id};
 use crate::store::accounts::{AccountKind, ApiToken, Changed};
 
 /// One API token, without the token.
@@ -61,8 +61,8 @@ pub struct NewToken {
     /// What people call it.
     name: Label,
     /// Its roles: none that whoever asks has not.
-    #[schema(max_items = 5)]
-    roles: Vec<Role>,
+    #[schema(value_type = Vec<Role>, max_items = 5)]
+    roles: Few<Role, 5>,
     /// Its life in seconds; the longest allowed unless said otherwise, and no longer than that.
     #[serde(default)]
     expires_in: Option<Seconds>,
@@ -150,7 +150,8 @@ pub async fn list(
 
 /// Makes an API token, shown once.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = NewToken,
-    responses((status = 201, description = "Made.", body = TokenMade)))]
+    responses((status = 201, description = "Made.", body = TokenMade),
+        (status = 404, description = "There is no such account.", body = super::error::ErrorBody)))]
 pub async fn create(
     State(app): State<App>,
     who: Principal,

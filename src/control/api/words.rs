@@ -1,13 +1,15 @@
 //! Values that requests carry, each with its bounds, and the pages of answers.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::App;
-use crate::types::AccessRole;
+use crate::types::{AccessRole, Secret};
 
 /// The most entries on a page, whatever the settings say.
 const MOST: u32 = 500;
@@ -93,6 +95,134 @@ impl Word {
     /// In place of a name from elsewhere that has control characters or is too long.
     pub fn unreadable() -> Self {
         Self("?".to_owned())
+    }
+}
+
+bounded!(
+    /// The text of a configuration.
+    LongText, 0, 60_000, r"^[^\x00]*$", |c| c != '\0'
+);
+
+/// A password or a token as it is typed: no zero bytes. Not printed, not written back.
+macro_rules! typed {
+    ($(#[$doc:meta])* $name:ident, $least:literal, $most:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Secret);
+
+        impl From<$name> for Secret {
+            fn from(typed: $name) -> Self {
+                typed.0
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let object = ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
+                    .min_length(Some($least))
+                    .max_length(Some($most))
+                    .pattern(Some(r"^[^\x00]*$"));
+                object.build().into()
+            }
+        }
+
+        impl ToSchema for $name {}
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, &'static str> {
+                if ($least..=$most).contains(&text.chars().count()) && !text.contains('\0') {
+                    Ok(Self(Secret::new(text)))
+                } else {
+                    Err("it is too short or too long")
+                }
+            }
+        }
+    };
+}
+
+typed!(
+    /// A password to be set: 12 to 256 characters.
+    FreshPassword, 12, 256
+);
+typed!(
+    /// A password or one-time token to be checked.
+    Presented, 1, 256
+);
+
+/// At most so many.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Vec<T>")]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Few<T, const MOST: usize>(Vec<T>);
+
+impl<T, const MOST: usize> Default for Few<T, MOST> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T, const MOST: usize> TryFrom<Vec<T>> for Few<T, MOST> {
+    type Error = &'static str;
+
+    fn try_from(all: Vec<T>) -> Result<Self, &'static str> {
+        if all.len() <= MOST { Ok(Self(all)) } else { Err("there are too many") }
+    }
+}
+
+impl<T, const MOST: usize> IntoIterator for Few<T, MOST> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// A whole number. JSON has one kind of number: `60.0` is 60.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole(pub u32);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let whole = number.as_u64().or_else(|| {
+            // Far below where floats stop being exact; the cast of a checked value.
+            let float =
+                number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=4_294_967_295.0).contains(float))?;
+            format!("{float:.0}").parse().ok()
+        });
+        let whole = whole.and_then(|whole| u32::try_from(whole).ok());
+        whole.map(Self).ok_or_else(|| D::Error::custom("it is no whole number within bounds"))
+    }
+}
+
+/// Reads a JSON object, and nothing that only could be read as one: serde takes arrays for structs.
+pub(super) fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let map = serde_json::Map::<String, Value>::deserialize(deserializer)?;
+    serde_json::from_value(Value::Object(map)).map_err(D::Error::custom)
+}
+
+/// The number of an audit entry: what every reader of JSON can hold.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Number(u64);
+
+impl TryFrom<u64> for Number {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, &'static str> {
+        if number < 1 << 53 { Ok(Self(number)) } else { Err("it is too large") }
+    }
+}
+
+impl From<Number> for u64 {
+    fn from(number: Number) -> Self {
+        number.0
     }
 }
 
@@ -205,14 +335,14 @@ impl<T> Page<T> {
 
 /// A life in seconds: from a minute to 366 days.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(try_from = "u32")]
+#[serde(try_from = "Whole")]
 #[schema(value_type = u32, minimum = 60, maximum = 31_622_400)]
 pub struct Seconds(u32);
 
-impl TryFrom<u32> for Seconds {
+impl TryFrom<Whole> for Seconds {
     type Error = &'static str;
 
-    fn try_from(seconds: u32) -> Result<Self, &'static str> {
+    fn try_from(Whole(seconds): Whole) -> Result<Self, &'static str> {
         if (60..=31_622_400).contains(&seconds) { Ok(Self(seconds)) } else { Err("60 seconds to 366 days") }
     }
 }

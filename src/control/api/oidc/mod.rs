@@ -91,6 +91,10 @@ pub async fn callback(
 ) -> Result<Response, ApiError> {
     let provider = provider(&app)?;
     let now = app.now();
+    let too_long = |text: &Option<String>, most| text.as_ref().is_some_and(|text| text.chars().count() > most);
+    if too_long(&asked.code, 2048) || too_long(&asked.state, 256) || too_long(&asked.error, 256) {
+        return Err(ApiError::bad("invalid_query", "A value is out of its bounds."));
+    }
     let attempt = app.lockout.begin(None, peer.address, now)?;
     let person = match finish(&app, &peer, &headers, asked, provider, now).await {
         Ok(person) => person,
@@ -136,7 +140,7 @@ async fn finish(
     if asked.error.is_some() {
         return Err(refused("The identity provider did not let you in."));
     }
-    let code = asked.code.filter(|code| !code.is_empty() && code.len() <= 2048);
+    let code = asked.code.filter(|code| !code.is_empty());
     provider.finish(pending, code.ok_or_else(|| refused("The identity provider sent no code."))?).await
 }
 

@@ -1,4 +1,17 @@
-//! Accounts of the admin API, their API tokens and sessions, and the one-time token for the first of them.
+//! Accounts of the admin API, and the one-time token for the first of them.
+
+/// An account's columns, in the order in which `account_at` reads them.
+macro_rules! account_columns {
+    () => {
+        "a.id, a.name, a.kind, a.subject, a.roles, a.disabled, a.created, a.created_by, a.last_login"
+    };
+}
+
+mod sessions;
+mod tokens;
+
+pub use sessions::LoginSession;
+pub use tokens::ApiToken;
 
 use super::{Database, Row, Session, StoreError};
 use crate::values;
@@ -35,52 +48,6 @@ pub struct Account {
     pub created_by: String,
     /// When it last signed in: Unix time in microseconds.
     pub last_login: Option<i64>,
-}
-
-/// One API token, without the token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiToken {
-    /// `tok_` and a time-ordered UUID (version 7).
-    pub id: String,
-    /// The id of its account.
-    pub account: String,
-    /// What people call it.
-    pub name: String,
-    /// Its first characters.
-    pub shown: String,
-    /// Its roles, words with spaces between.
-    pub roles: String,
-    /// When it was made: Unix time in microseconds.
-    pub created: i64,
-    /// The name of the account that made it.
-    pub created_by: String,
-    /// When it ends: Unix time in microseconds.
-    pub expires: i64,
-    /// When it was revoked: Unix time in microseconds.
-    pub revoked: Option<i64>,
-    /// When it was last used, to the minute: Unix time in microseconds.
-    pub last_used: Option<i64>,
-}
-
-/// One session of a browser, without the cookie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginSession {
-    /// `ses_` and a time-ordered UUID (version 7).
-    pub id: String,
-    /// The id of its account.
-    pub account: String,
-    /// How it began: `password`, `oidc` or `setup`.
-    pub method: String,
-    /// From which address.
-    pub address: Option<String>,
-    /// With which program, as it says itself.
-    pub agent: String,
-    /// When it began: Unix time in microseconds.
-    pub created: i64,
-    /// The last request, to the minute: Unix time in microseconds.
-    pub last_seen: i64,
-    /// When it ends at the latest: Unix time in microseconds.
-    pub expires: i64,
 }
 
 /// What changes on an account; `None` stays.
@@ -262,139 +229,6 @@ impl Accounts {
         tx.execute("UPDATE setup SET done = done WHERE id = 1", values![]).await?;
         Ok(tx)
     }
-
-    // Tokens.
-
-    /// Adds a token, unless the account has `most` that are good.
-    pub async fn add_token(&self, token: &ApiToken, hash: &str, most: u32) -> Result<Changed, StoreError> {
-        let mut tx = self.0.begin().await?;
-        let sql = "SELECT COUNT(*) FROM tokens WHERE account = $1 AND revoked IS NULL AND expires > $2";
-        let count = tx.row(sql, values![token.account.clone(), token.created]).await?;
-        if count.map(|row| row.int(0)).transpose()?.unwrap_or(0) >= i64::from(most) {
-            tx.roll_back().await;
-            return Ok(Changed::TooMany);
-        }
-        // What ended a year ago is of no interest any more.
-        let old = token.created.saturating_sub(366 * 86_400 * 1_000_000);
-        let sql = "DELETE FROM tokens WHERE account = $1 AND (expires < $2 OR revoked < $2)";
-        tx.execute(sql, values![token.account.clone(), old]).await?;
-        let sql = "INSERT INTO tokens (id, account, name, hash, shown, roles, created, created_by, expires)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let t = token.clone();
-        let values =
-            values![t.id, t.account, t.name, hash.to_owned(), t.shown, t.roles, t.created, t.created_by, t.expires];
-        tx.execute(sql, values).await?;
-        tx.commit().await?;
-        Ok(Changed::Done)
-    }
-
-    /// The token with that hash and its account, expired and revoked ones too.
-    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<(ApiToken, Account)>, StoreError> {
-        let row = self.0.read().await?.row(TOKEN_BY_HASH, values![hash.to_owned()]).await?;
-        row.map(|row| Ok((token(&row, 0)?, account_at(&row, 10)?))).transpose()
-    }
-
-    /// The token with that id.
-    pub async fn token(&self, id: &str) -> Result<Option<ApiToken>, StoreError> {
-        let row = self.0.read().await?.row(TOKEN_BY_ID, values![id.to_owned()]).await?;
-        row.map(|row| token(&row, 0)).transpose()
-    }
-
-    /// At most `limit` tokens by id after that one, of one account or of all.
-    pub async fn tokens(&self, of: Option<&str>, after: &str, limit: u32) -> Result<Vec<ApiToken>, StoreError> {
-        let values = values![after.to_owned(), of.map(str::to_owned), limit];
-        let rows = self.0.read().await?.rows(TOKEN_PAGE, values).await?;
-        rows.iter().map(|row| token(row, 0)).collect()
-    }
-
-    /// Revokes a token: the next request with it fails. Says whether it was good until now.
-    pub async fn revoke_token(&self, id: &str, now: i64) -> Result<bool, StoreError> {
-        let sql = "UPDATE tokens SET revoked = $2 WHERE id = $1 AND revoked IS NULL";
-        Ok(self.0.write().await?.execute(sql, values![id.to_owned(), now]).await? == 1)
-    }
-
-    /// Notes that a token was used.
-    pub async fn token_used(&self, id: &str, now: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE tokens SET last_used = $2 WHERE id = $1";
-        self.0.write().await?.execute(sql, values![id.to_owned(), now]).await.map(drop)
-    }
-
-    // Sessions.
-
-    /// Begins a session; the account's oldest ones end beyond `most`, and everybody's expired ones.
-    pub async fn begin_session(&self, session: &LoginSession, hash: &str, most: u32) -> Result<(), StoreError> {
-        let mut tx = self.0.begin().await?;
-        tx.execute("DELETE FROM sessions WHERE expires <= $1", values![session.created]).await?;
-        let sql = "DELETE FROM sessions WHERE account = $1 AND id NOT IN
-            (SELECT id FROM sessions WHERE account = $1 ORDER BY created DESC LIMIT $2)";
-        tx.execute(sql, values![session.account.clone(), most.saturating_sub(1)]).await?;
-        let sql = "INSERT INTO sessions (id, account, hash, method, address, agent, created, last_seen, expires)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let s = session.clone();
-        let values =
-            values![s.id, s.account, hash.to_owned(), s.method, s.address, s.agent, s.created, s.last_seen, s.expires];
-        tx.execute(sql, values).await?;
-        tx.commit().await
-    }
-
-    /// The session with that hash and its account, expired ones too.
-    pub async fn session_by_hash(&self, hash: &str) -> Result<Option<(LoginSession, Account)>, StoreError> {
-        let row = self.0.read().await?.row(SESSION_BY_HASH, values![hash.to_owned()]).await?;
-        row.map(|row| Ok((session(&row)?, account_at(&row, 8)?))).transpose()
-    }
-
-    /// The session with that id.
-    pub async fn session(&self, id: &str) -> Result<Option<LoginSession>, StoreError> {
-        let row = self.0.read().await?.row(SESSION_BY_ID, values![id.to_owned()]).await?;
-        row.map(|row| session(&row)).transpose()
-    }
-
-    /// At most `limit` sessions by id after that one, of one account or of all; those that expired are left out.
-    pub async fn sessions(
-        &self,
-        of: Option<&str>,
-        after: &str,
-        limit: u32,
-        now: i64,
-    ) -> Result<Vec<LoginSession>, StoreError> {
-        let values = values![after.to_owned(), of.map(str::to_owned), now, limit];
-        let rows = self.0.read().await?.rows(SESSION_PAGE, values).await?;
-        rows.iter().map(session).collect()
-    }
-
-    /// Notes that a session is in use.
-    pub async fn session_seen(&self, id: &str, now: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE sessions SET last_seen = $2 WHERE id = $1";
-        self.0.write().await?.execute(sql, values![id.to_owned(), now]).await.map(drop)
-    }
-
-    /// Ends a session: the next request with it fails. Says whether there was one.
-    pub async fn end_session(&self, id: &str) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM sessions WHERE id = $1";
-        Ok(self.0.write().await?.execute(sql, values![id.to_owned()]).await? == 1)
-    }
-
-    /// Ends all sessions of an account and says how many there were.
-    pub async fn end_sessions_of(&self, account: &str) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM sessions WHERE account = $1";
-        self.0.write().await?.execute(sql, values![account.to_owned()]).await
-    }
-}
-
-macro_rules! account_columns {
-    () => {
-        "a.id, a.name, a.kind, a.subject, a.roles, a.disabled, a.created, a.created_by, a.last_login"
-    };
-}
-macro_rules! token_columns {
-    () => {
-        "t.id, t.account, t.name, t.shown, t.roles, t.created, t.created_by, t.expires, t.revoked, t.last_used"
-    };
-}
-macro_rules! session_columns {
-    () => {
-        "s.id, s.account, s.method, s.address, s.agent, s.created, s.last_seen, s.expires"
-    };
 }
 
 const SELECT_BY_ID: &str = concat!("SELECT ", account_columns!(), " FROM accounts a WHERE a.id = $1");
@@ -402,33 +236,6 @@ const SELECT_BY_NAME: &str = concat!("SELECT ", account_columns!(), ", a.passwor
 const SELECT_BY_SUBJECT: &str = concat!("SELECT ", account_columns!(), " FROM accounts a WHERE a.subject = $1");
 const SELECT_PAGE: &str =
     concat!("SELECT ", account_columns!(), " FROM accounts a WHERE a.id > $1 ORDER BY a.id LIMIT $2");
-const TOKEN_BY_HASH: &str = concat!(
-    "SELECT ",
-    token_columns!(),
-    ", ",
-    account_columns!(),
-    " FROM tokens t JOIN accounts a ON a.id = t.account WHERE t.hash = $1"
-);
-const TOKEN_BY_ID: &str = concat!("SELECT ", token_columns!(), " FROM tokens t WHERE t.id = $1");
-const TOKEN_PAGE: &str = concat!(
-    "SELECT ",
-    token_columns!(),
-    " FROM tokens t WHERE t.id > $1 AND t.account = COALESCE($2, t.account) ORDER BY t.id LIMIT $3"
-);
-const SESSION_BY_HASH: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    ", ",
-    account_columns!(),
-    " FROM sessions s JOIN accounts a ON a.id = s.account WHERE s.hash = $1"
-);
-const SESSION_BY_ID: &str = concat!("SELECT ", session_columns!(), " FROM sessions s WHERE s.id = $1");
-const SESSION_PAGE: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    " FROM sessions s WHERE s.id > $1 AND s.account = COALESCE($2, s.account) AND s.expires > $3 ORDER BY s.id LIMIT $4"
-);
-
 async fn insert_account(tx: &mut Session, account: &Account, password: Option<&str>) -> Result<(), StoreError> {
     let sql = "INSERT INTO accounts (id, name, kind, subject, password, roles, disabled, created, created_by)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -481,33 +288,5 @@ fn account_at(row: &Row, at: usize) -> Result<Account, StoreError> {
         created: row.int(at + 6)?,
         created_by: row.text(at + 7)?,
         last_login: row.maybe_int(at + 8)?,
-    })
-}
-
-fn token(row: &Row, at: usize) -> Result<ApiToken, StoreError> {
-    Ok(ApiToken {
-        id: row.text(at)?,
-        account: row.text(at + 1)?,
-        name: row.text(at + 2)?,
-        shown: row.text(at + 3)?,
-        roles: row.text(at + 4)?,
-        created: row.int(at + 5)?,
-        created_by: row.text(at + 6)?,
-        expires: row.int(at + 7)?,
-        revoked: row.maybe_int(at + 8)?,
-        last_used: row.maybe_int(at + 9)?,
-    })
-}
-
-fn session(row: &Row) -> Result<LoginSession, StoreError> {
-    Ok(LoginSession {
-        id: row.text(0)?,
-        account: row.text(1)?,
-        method: row.text(2)?,
-        address: row.maybe_text(3)?,
-        agent: row.text(4)?,
-        created: row.int(5)?,
-        last_seen: row.int(6)?,
-        expires: row.int(7)?,
     })
 }
