@@ -127,7 +127,7 @@ pub(super) fn options(settings: &Store) -> Result<store::Options, Error> {
     })
 }
 
-fn trail(settings: &Audit) -> audit::Options {
+pub(super) fn trail(settings: &Audit) -> audit::Options {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
     audit::Options {
         directory: settings.directory.clone(),

@@ -20,13 +20,15 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{LogFormat, Protocol, Settings};
 use crate::config::{self, Environment, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
 use crate::control::api::Api;
+use crate::control::audit;
 use crate::control::sync::CarryOut;
 use crate::control::{self, EventLoop, Follower, Health, Ops, Reader, RecordWriter, jwks};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Callers, Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
+use crate::store;
 use crate::telemetry::{self, Metrics, QueueDepth};
-use crate::types::Event;
+use crate::types::{Event, Secret};
 use backing::Backing;
 use doors::Running;
 use watch::Watch;
@@ -77,6 +79,19 @@ pub enum Error {
 
 fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
+}
+
+/// Where the store is and how it behaves, for commands that open it alone; `None` where there is none.
+///
+/// # Errors
+/// An environment variable that is named and not set.
+pub fn store_of(settings: &Settings) -> Result<(Option<Secret>, store::Options), Error> {
+    Ok((backing::url(&settings.store)?, backing::options(&settings.store)?))
+}
+
+/// How the audit trail is kept.
+pub fn trail_of(settings: &Settings) -> audit::Options {
+    backing::trail(&settings.audit)
 }
 
 /// Runs the gateway until it is told to stop.

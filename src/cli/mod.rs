@@ -1,7 +1,9 @@
 //! The command line: each command is one call.
 
+mod audit;
 mod check;
 mod config;
+mod erase;
 mod eval;
 mod names;
 mod output;
@@ -57,6 +59,11 @@ enum Command {
     /// List policies, and explain which one a request gets
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Verify, export and prove the audit trail
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Erase everything that is remembered of one person
+    Erase(erase::EraseArgs),
     /// Tell a running gateway to reload, and say how that went
     Reload(remote::RemoteArgs),
     /// Ask a running gateway whether it is ready: exit code 0 if so
@@ -105,6 +112,8 @@ pub fn run() -> ExitCode {
         Command::Rules(command) => rules::run(&source, &command, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
         Command::Policy(command) => policy::run(&source, &command, &mut out),
+        Command::Audit(command) => audit::run(&source, &command, &mut out),
+        Command::Erase(args) => erase::run(&source, &args, &mut out),
         Command::Reload(args) => remote::reload(&source, &args, &mut out),
         Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),
         Command::Config(command) => config::run(&source, &command, &mut out),

@@ -78,13 +78,8 @@ impl Default for Identity {
 impl Identity {
     /// The headers that speak of the caller to this gateway.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
-        let headers = [
-            &self.user_header,
-            &self.tenant_header,
-            &self.team_header,
-            &self.groups_header,
-            &self.agent_header,
-        ];
+        let headers =
+            [&self.user_header, &self.tenant_header, &self.team_header, &self.groups_header, &self.agent_header];
         headers.into_iter().flatten().map(String::as_str)
     }
 }

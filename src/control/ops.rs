@@ -272,7 +272,13 @@ mod tests {
             })
         };
         let stop = CancellationToken::new();
-        let ops = Ops { metrics: metrics.clone(), health: Arc::clone(&health), reload, header_timeout: HEADER_TIMEOUT };
+        let ops = Ops {
+            metrics: metrics.clone(),
+            health: Arc::clone(&health),
+            reload,
+            header_timeout: HEADER_TIMEOUT,
+            admin: None,
+        };
         tokio::spawn(ops.serve(listener, max_connections, stop.clone()));
         Server { address, health, metrics, broken, stop }
     }
