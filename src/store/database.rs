@@ -126,9 +126,9 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(options.timeout)
-            // 64 MiB of pages in memory, and a checkpoint when the log has 32 MiB: each page is written once for many changes.
+            // 64 MiB of pages in memory, and a checkpoint when the log has 16 MiB: each page is written once for many changes.
             .pragma("cache_size", "-65536")
-            .pragma("wal_autocheckpoint", "8000")
+            .pragma("wal_autocheckpoint", "4000")
             .pragma("temp_store", "memory")
             // The write-ahead log is cut back to this after a checkpoint.
             .pragma("journal_size_limit", "67108864")

@@ -23,8 +23,13 @@ pub(super) struct Insert {
 
 impl Insert {
     pub(super) const fn new(head: &'static str, columns: usize, tail: &'static str) -> Self {
-        const NONE: Texts = [const { OnceLock::new() }; SIZES.len()];
-        Self { head, columns, tail, sqlite: NONE, postgres: NONE }
+        Self {
+            head,
+            columns,
+            tail,
+            sqlite: [const { OnceLock::new() }; SIZES.len()],
+            postgres: [const { OnceLock::new() }; SIZES.len()],
+        }
     }
 
     /// Writes every row; says how many were written.

@@ -68,7 +68,7 @@ impl Default for Options {
             queue: 20_000,
             important_queue: 1_000,
             overflow: Overflow::default(),
-            batch: 1_000,
+            batch: 2_000,
             flush_every: Duration::from_millis(50),
             spool: None,
             spool_max: 1 << 30,

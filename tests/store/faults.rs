@@ -175,7 +175,7 @@ async fn a_full_spool_makes_important_senders_wait_and_loses_nothing() {
     assert!(!sending.is_finished());
     assert!(writer.health().spool_bytes <= 20_000);
     server.run();
-    sending.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), sending).await.expect("the writer goes on").unwrap();
     home.until_up(&writer).await;
     assert_eq!(count(&database).await, 60);
 }
@@ -265,7 +265,7 @@ struct Disk<'a>(&'a Path);
 impl<'a> Disk<'a> {
     fn mount(path: &'a Path) -> Option<Self> {
         std::fs::create_dir_all(path).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(path).output();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(path).output();
         mounted.is_ok_and(|done| done.status.success()).then_some(Self(path))
     }
 }
@@ -293,6 +293,7 @@ async fn a_full_disk_stops_the_writer_until_there_is_room_again() {
     let ballast = path.join("ballast");
     let mut file = std::fs::File::create(&ballast).unwrap();
     while file.write_all(&[7; 4096]).is_ok() {}
+    // The log of the database grows to 16 MiB before it is emptied: that much has to be free again afterwards.
     let sending = tokio::spawn({
         let writer = writer.clone();
         async move { send(&writer, 5, 500).await }
@@ -300,7 +301,7 @@ async fn a_full_disk_stops_the_writer_until_there_is_room_again() {
     until(&writer, "nothing can be written", |health| health.state == State::Full).await;
     drop(file);
     std::fs::remove_file(&ballast).unwrap();
-    sending.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), sending).await.expect("the writer goes on").unwrap();
     home.until_up(&writer).await;
     assert_eq!(count(&database).await, 500);
     writer.close(Duration::from_secs(10)).await.unwrap();
