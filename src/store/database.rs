@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, PgPool, SqlitePool};
+use tokio::sync::OnceCell;
 
 use super::session::Link;
 use super::{Options, Session, StoreError, migrate};
@@ -39,6 +41,9 @@ impl Backend {
 pub struct Database {
     pools: Pools,
     limit: Duration,
+    check_max: u64,
+    /// Set once the file was checked and the schema is up to date.
+    ready: Arc<OnceCell<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,16 +63,17 @@ impl Database {
     /// # Errors
     /// `Url`; `Corrupt` and `NewerSchema`, which want a person; `Unavailable` and `Timeout`, which may pass.
     pub async fn open(url: &Secret, options: &Options) -> Result<Self, StoreError> {
-        let database = Self::connect(url, options)?;
-        if matches!(database.backend(), Backend::Sqlite) {
-            database.check(options).await?;
-        }
-        migrate::run(&database).await?;
+        let database = Self::lazy(url, options)?;
+        database.ready().await?;
         Ok(database)
     }
 
-    /// The pools, without a word to the database.
-    fn connect(url: &Secret, options: &Options) -> Result<Self, StoreError> {
+    /// The database without a word to it: for a start that must not wait for a server that is away. The first `ready`
+    /// that succeeds checks it and brings its schema up to date; the `Writer` asks for that by itself.
+    ///
+    /// # Errors
+    /// `Url`; `Unavailable` when a SQLite file cannot be made.
+    pub fn lazy(url: &Secret, options: &Options) -> Result<Self, StoreError> {
         let text = url.expose();
         if let Some(path) = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
             Self::sqlite(Path::new(path), options)
@@ -79,6 +85,31 @@ impl Database {
         } else {
             Err(StoreError::Url("it begins with sqlite:// or postgres://".to_owned()))
         }
+    }
+
+    fn new(pools: Pools, limit: Duration, options: &Options) -> Self {
+        Self { pools, limit, check_max: options.check_max, ready: Arc::new(OnceCell::new()) }
+    }
+
+    /// Checks the database and brings its schema up to date, once.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.ready
+            .get_or_try_init(|| async {
+                if matches!(self.backend(), Backend::Sqlite) {
+                    self.check().await?;
+                }
+                migrate::run(self).await
+            })
+            .await
+            .copied()
+    }
+
+    /// Whether `ready` succeeded.
+    pub fn is_ready(&self) -> bool {
+        self.ready.initialized()
     }
 
     fn sqlite(path: &Path, options: &Options) -> Result<Self, StoreError> {
@@ -95,6 +126,10 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(options.timeout)
+            // 64 MiB of pages in memory, and a checkpoint when the log has 32 MiB: each page is written once for many changes.
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "8000")
+            .pragma("temp_store", "memory")
             // The write-ahead log is cut back to this after a checkpoint.
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
@@ -106,8 +141,8 @@ impl Database {
         let read = pool()
             .max_connections(options.connections.max(1))
             .acquire_timeout(options.timeout.saturating_mul(2))
-            .connect_lazy_with(connect.pragma("query_only", "1"));
-        Ok(Self { pools: Pools::Sqlite { write, read }, limit: SQLITE_LIMIT })
+            .connect_lazy_with(connect.pragma("query_only", "1").pragma("cache_size", "-16384"));
+        Ok(Self::new(Pools::Sqlite { write, read }, SQLITE_LIMIT, options))
     }
 
     fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
@@ -126,7 +161,7 @@ impl Database {
             .max_connections(options.connections.max(2))
             .acquire_timeout(options.timeout)
             .connect_lazy_with(connect);
-        Self { pools: Pools::Postgres(pool), limit: options.timeout }
+        Self::new(Pools::Postgres(pool), options.timeout, options)
     }
 
     /// Which database this is.
@@ -167,6 +202,15 @@ impl Database {
         self.read().await?.rows("SELECT 1", Vec::new()).await.map(drop)
     }
 
+    /// Moves the write-ahead log of a SQLite file into the file, as far as nobody reads what it replaces. SQLite does
+    /// that after commits; on a full disk there are none, and the log is what fills it.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        match self.backend() {
+            Backend::Sqlite => self.write().await?.rows("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await.map(drop),
+            Backend::Postgres => Ok(()),
+        }
+    }
+
     /// Closes every connection; waits for those in use, at most a second.
     pub async fn close(&self) {
         let limit = Duration::from_secs(1);
@@ -182,13 +226,13 @@ impl Database {
     }
 
     /// Refuses a damaged file at start rather than in the middle of the night.
-    async fn check(&self, options: &Options) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), StoreError> {
         let mut session = self.write().await?.within(Duration::from_secs(60));
         let size = session
             .row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", Vec::new())
             .await?
             .map_or(Ok(0), |row| row.count(0))?;
-        if size > options.check_max {
+        if size > self.check_max {
             tracing::info!(size, "the database is too large to be checked whole at start");
             return Ok(());
         }

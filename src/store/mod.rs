@@ -14,18 +14,39 @@
 //! Every call ends within `Options::timeout` (of `begin`, each statement, `commit`), whatever the server does.
 
 pub mod audit;
+pub mod changes;
+pub mod contents;
 pub mod database;
+pub mod erasure;
 pub mod error;
+mod insert;
+pub mod issued;
+pub mod keys;
+pub mod ledger;
 pub mod migrate;
 pub mod options;
+pub mod orders;
+pub mod requests;
+pub mod retention;
 pub mod session;
 pub mod value;
+pub mod writer;
 
+pub use changes::{Changed, Changes, touch};
+pub use contents::{Content, ContentMode, Vault};
 pub use database::{Backend, Database};
+pub use erasure::Erased;
 pub use error::StoreError;
-pub use options::Options;
+pub use issued::Issued;
+pub use keys::{KeyFilter, KeyRow};
+pub use ledger::{Bucket, Dimension, Spend, SpendQuery, SpendRow, Sums};
+pub use options::{Options, Overflow};
+pub use orders::StoredOrder;
+pub use requests::{EventFilter, RecordRow, RequestFilter};
+pub use retention::{Retention, Swept};
 pub use session::Session;
 pub use value::{Row, Value};
+pub use writer::{Durable, EventRow, Health, Item, RequestRow, Sink, State, Tokens, Writer};
 
 use std::time::SystemTime;
 

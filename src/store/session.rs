@@ -129,12 +129,11 @@ impl Session {
 
     /// Runs several statements without values: migrations and the words of transactions.
     pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        let done = on_link!(
+        on_link!(
             self,
             |link| async { sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **link).await.map(drop) },
             |link| async { sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **link).await.map(drop) }
-        );
-        done
+        )
     }
 
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
@@ -162,6 +161,23 @@ impl Session {
             self.roll_back().await;
         }
         done
+    }
+
+    /// Marks a place in the transaction to come back to with `roll_back_to_mark`.
+    pub(super) async fn mark(&mut self) -> Result<(), StoreError> {
+        self.script("SAVEPOINT mark").await
+    }
+
+    /// Forgets the mark and keeps what was done since.
+    pub(super) async fn keep_since_mark(&mut self) -> Result<(), StoreError> {
+        self.script("RELEASE SAVEPOINT mark").await
+    }
+
+    /// Undoes what was done since the mark, a failed statement included.
+    pub(super) async fn roll_back_to_mark(&mut self) -> Result<(), StoreError> {
+        self.script("ROLLBACK TO SAVEPOINT mark").await?;
+        self.failed = false;
+        self.keep_since_mark().await
     }
 
     /// Gives the transaction up and the connection back: cheaper than dropping it, which closes the connection.

@@ -64,6 +64,15 @@ from!(
     &Arc<str> => |v| Self::Shared(Some(Arc::clone(v))),
     Option<Arc<str>> => |v| Self::Shared(v),
     &Option<Arc<str>> => |v| Self::Shared(v.clone()),
+    Cow<'static, str> => |v| match v {
+        Cow::Borrowed(v) => Self::Static(v),
+        Cow::Owned(v) => Self::Text(Some(v)),
+    },
+    &Cow<'static, str> => |v| match v {
+        Cow::Borrowed(v) => Self::Static(v),
+        Cow::Owned(v) => Self::Text(Some(v.clone())),
+    },
+    Option<f32> => |v| Self::Real(v.map(f64::from)),
     Vec<u8> => |v| Self::Bytes(Some(v)),
     Option<Vec<u8>> => |v| Self::Bytes(v),
 );
@@ -159,21 +168,4 @@ impl Row {
     pub fn yes(&self, column: usize) -> Result<bool, StoreError> {
         Ok(self.int(column)? != 0)
     }
-}
-
-/// `$1, $2, $3` for one row of many values, `($1, $2), ($3, $4)` for more.
-pub(super) fn placeholders(columns: usize, rows: usize) -> Cow<'static, str> {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(rows.saturating_mul(columns).saturating_mul(6));
-    let mut number = 0_usize;
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            number = number.saturating_add(1);
-            // Writing to a String cannot fail.
-            write!(text, "{}${number}", if column == 0 { "" } else { ", " }).unwrap_or_default();
-        }
-        text.push(')');
-    }
-    Cow::Owned(text)
 }

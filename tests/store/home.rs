@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis::store::{Backend, Database, Options, StoreError};
+use portcullis::store::{Backend, Database, Options, State, StoreError, Writer};
 use portcullis::types::Secret;
 use tempfile::TempDir;
 
@@ -62,4 +62,29 @@ impl Home {
     pub async fn open(&self) -> Database {
         self.try_open().await.unwrap()
     }
+
+    pub fn writer(&self, database: &Database) -> Writer {
+        Writer::start(database.clone(), &self.options, Vec::new()).unwrap()
+    }
+
+    /// Waits until the writer has emptied its spool.
+    pub async fn until_up(&self, writer: &Writer) {
+        until("the spool is empty", || {
+            let health = writer.health();
+            health.state == State::Up && health.spool_bytes == 0
+        })
+        .await;
+    }
+}
+
+/// Waits for a condition, at most half a minute.
+pub async fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    let waiting = async {
+        while !reached() {
+            ticks.tick().await;
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    assert!(done.is_ok(), "still waiting: {what}");
 }

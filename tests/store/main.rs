@@ -9,7 +9,14 @@
     reason = "a test says what it expects and fails loudly"
 )]
 
+mod content;
 mod database;
 #[path = "../support/databases.rs"]
 mod databases;
+mod faults;
 mod home;
+mod kill;
+mod ledger;
+mod owners;
+mod rows;
+mod writer;

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod merkle;
 pub mod ocsf;
 mod parallel;
+pub mod prepare;
 pub mod proof;
 pub mod segment;
 mod spool;

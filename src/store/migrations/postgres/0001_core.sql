@@ -162,3 +162,15 @@ CREATE TABLE issued (
 );
 CREATE INDEX issued_time ON issued (time);
 CREATE INDEX issued_user ON issued (user_) WHERE user_ IS NOT NULL;
+
+-- What is told besides requests: alerts and other events; `body` is JSON.
+CREATE TABLE events (
+    id TEXT PRIMARY KEY,
+    time BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    request TEXT,
+    user_ TEXT,
+    body TEXT NOT NULL
+);
+CREATE INDEX events_time ON events (time);
+CREATE INDEX events_user ON events (user_) WHERE user_ IS NOT NULL;
