@@ -15,6 +15,7 @@ pub mod keys;
 pub mod merkle;
 pub mod ocsf;
 mod parallel;
+pub mod prepare;
 pub mod proof;
 pub mod segment;
 mod spool;
@@ -36,6 +37,7 @@ pub use proof::Proof;
 pub use trail::{Pending, Receipt, Trail};
 pub use verify::{Fault, Finding, Summary};
 
+use crate::config::audit_settings::Audit;
 use crate::store::StoreError;
 
 /// How a trail is kept.
@@ -76,6 +78,24 @@ impl Default for Options {
             retry_every: Duration::from_millis(500),
             checkpoint_file_max: 64 << 20,
             segment_records: 100_000,
+        }
+    }
+}
+
+impl Options {
+    /// As `[audit]` says, for the replica of that name.
+    pub fn of(settings: &Audit, replica: &str) -> Self {
+        Self {
+            directory: settings.directory.clone(),
+            replica: replica.to_owned(),
+            checkpoint_every: settings.checkpoint_every.get(),
+            checkpoint_records: settings.checkpoint_records,
+            queue: settings.queue,
+            batch: settings.batch,
+            spool_max: settings.spool_max.get(),
+            retry_every: settings.retry_every.get(),
+            checkpoint_file_max: settings.checkpoint_file_max.get(),
+            segment_records: settings.segment_records,
         }
     }
 }
@@ -131,5 +151,15 @@ impl AuditError {
             Self::Missing(what) => Self::Missing(what.clone()),
             Self::Damaged(what) => Self::Damaged(what.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_settings_are_those_of_the_options() {
+        assert_eq!(Options::of(&Audit::default(), "portcullis"), Options::default());
     }
 }

@@ -18,7 +18,8 @@ use super::canonical;
 use super::chain::{Hash, hex, integer, unhex};
 use super::checkpoint::Signed;
 use super::parallel;
-use super::verify::{Fault, Finding, Found, Place, Verifier, finding, prepare_all};
+use super::prepare::{Found, prepare_all};
+use super::verify::{Fault, Finding, Place, Verifier, finding};
 use crate::store::audit::{AuditPersonal, AuditRow};
 
 /// Lines read at once.

@@ -1,10 +1,14 @@
 //! The tables of the audit trail. What is hashed, signed and verified is the business of `control::audit`.
 
+mod bulk;
+
 use std::collections::HashSet;
 
 use sqlx::AssertSqlSafe;
 
-use super::value::placeholders;
+pub use self::bulk::{AuditBulk, AuditView};
+
+use super::insert::Insert;
 use super::{Backend, Database, Row, Session, StoreError, Value};
 use crate::values;
 
@@ -100,8 +104,13 @@ const HEAD: &str = "SELECT store, seq, hash, archived, archived_hash, checkpoint
                     FROM audit_head WHERE one = 1";
 const HEAD_LOCKED: &str = "SELECT store, seq, hash, archived, archived_hash, checkpoint, checkpoint_hash, checkpoint_time \
                            FROM audit_head WHERE one = 1 FOR UPDATE";
-/// Rows of one `INSERT`, largest first: few texts of statements, so that each is prepared once.
-const CHUNKS: [usize; 3] = [128, 16, 1];
+static RECORDS: Insert = Insert::new("INSERT INTO audit (seq, id, time, kind, actor, request, body, hash)", 8, "");
+/// What a chain that was cut left behind must not keep the next one from being written.
+static PERSONAL: Insert = Insert::new(
+    "INSERT INTO audit_personal (seq, salt, body, subject)",
+    4,
+    "ON CONFLICT (seq) DO UPDATE SET salt = excluded.salt, body = excluded.body, subject = excluded.subject",
+);
 
 /// A transaction that holds the end of the chain: nobody else adds to it until it is committed or dropped.
 pub struct AuditChain(Session);
@@ -122,11 +131,15 @@ impl AuditChain {
     /// Those of `ids` that are in the chain already.
     pub async fn existing(&mut self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
         let mut found = HashSet::new();
-        for chunk in ids.chunks(128) {
+        for chunk in ids.chunks(64) {
             // The same text each time: what is missing is filled up with the first id.
             let first = chunk.first().cloned().unwrap_or_default();
-            let values = chunk.iter().cloned().chain(std::iter::repeat(first)).take(128).map(Value::from).collect();
-            let sql = format!("SELECT id FROM audit WHERE id IN {}", placeholders(128, 1));
+            let values = chunk.iter().cloned().chain(std::iter::repeat(first)).take(64).map(Value::from).collect();
+            let places: Vec<String> = match self.0.backend() {
+                Backend::Sqlite => vec!["?".to_owned(); 64],
+                Backend::Postgres => (1..=64).map(|number| format!("${number}")).collect(),
+            };
+            let sql = format!("SELECT id FROM audit WHERE id IN ({})", places.join(", "));
             for row in self.0.rows_made(AssertSqlSafe(sql), values).await? {
                 found.insert(row.text(0)?);
             }
@@ -144,25 +157,8 @@ impl AuditChain {
             }
             records.push(values![row.seq, row.id, row.time, row.kind, row.actor, row.request, row.body, row.hash]);
         }
-        self.insert_all("INSERT INTO audit (seq, id, time, kind, actor, request, body, hash) VALUES", records, "")
-            .await?;
-        // What a chain that was cut left behind must not keep the next one from being written.
-        let instead =
-            "ON CONFLICT (seq) DO UPDATE SET salt = excluded.salt, body = excluded.body, subject = excluded.subject";
-        self.insert_all("INSERT INTO audit_personal (seq, salt, body, subject) VALUES", personal, instead).await
-    }
-
-    async fn insert_all(&mut self, into: &str, rows: Vec<Vec<Value>>, instead: &str) -> Result<(), StoreError> {
-        let mut rest = rows.into_iter();
-        for size in CHUNKS {
-            while rest.len() >= size {
-                let chunk: Vec<Vec<Value>> = rest.by_ref().take(size).collect();
-                let columns = chunk.first().map_or(0, Vec::len);
-                let sql = format!("{into} {} {instead}", placeholders(columns, size));
-                self.0.execute_made(AssertSqlSafe(sql), chunk.into_iter().flatten().collect()).await?;
-            }
-        }
-        Ok(())
+        RECORDS.run(&mut self.0, records).await?;
+        PERSONAL.run(&mut self.0, personal).await.map(drop)
     }
 
     /// The hashes of the records after `after` up to `last`, in order.
@@ -253,95 +249,6 @@ const COLUMNS: &str = "SELECT a.seq, a.id, a.time, a.kind, a.actor, a.request, a
 const PAGE: &str = "SELECT a.seq, a.id, a.time, a.kind, a.actor, a.request, a.body, a.hash, p.salt, p.body, p.subject \
                     FROM audit a LEFT JOIN audit_personal p ON p.seq = a.seq WHERE a.seq > $1 ORDER BY a.seq LIMIT $2";
 
-/// Each column with its length before it; `-` where there is nothing. Numbers and hexadecimal digits are told alike.
-macro_rules! bulk {
-    ($aggregate:literal, $hex:literal, $end:literal) => {
-        concat!(
-            "SELECT ", $aggregate, " FROM (SELECT a.seq AS seq, ",
-            bulk!(@text "CAST(a.seq AS TEXT)"), " || ", bulk!(@text "a.id"), " || ",
-            bulk!(@text "CAST(a.time AS TEXT)"), " || ", bulk!(@text "a.kind"), " || ", bulk!(@text "a.actor"), " || ",
-            bulk!(@text "a.request"), " || ", bulk!(@text "a.body"), " || ",
-            bulk!(@hex $hex, "a.hash", $end), " || ", bulk!(@hex $hex, "p.salt", $end), " || ", bulk!(@text "p.body"),
-            " AS line FROM audit a LEFT JOIN audit_personal p ON p.seq = a.seq WHERE a.seq > $1 ORDER BY a.seq LIMIT $2) x"
-        )
-    };
-    (@text $column:literal) => {
-        concat!("coalesce(CAST(octet_length(", $column, ") AS TEXT) || ':' || ", $column, ", '-')")
-    };
-    (@hex $hex:literal, $column:literal, $end:literal) => {
-        concat!("coalesce(CAST(2 * octet_length(", $column, ") AS TEXT) || ':' || ", $hex, $column, $end, ", '-')")
-    };
-}
-
-const BULK_SQLITE: &str = bulk!("group_concat(x.line, '' ORDER BY x.seq)", "lower(hex(", "))");
-const BULK_POSTGRES: &str = bulk!("string_agg(x.line, '' ORDER BY x.seq)", "encode(", ", 'hex')");
-
-/// Many records in one text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditBulk(String);
-
-/// A record in such a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuditView<'a> {
-    /// Its number in the chain.
-    pub seq: i64,
-    /// The entry's id.
-    pub id: &'a str,
-    /// Unix time in microseconds.
-    pub time: i64,
-    /// What kind of thing happened.
-    pub kind: &'a str,
-    /// Who did it.
-    pub actor: &'a str,
-    /// The request it is about.
-    pub request: Option<&'a str>,
-    /// Its canonical JSON.
-    pub body: &'a str,
-    /// Its hash, in hexadecimal digits.
-    pub hash: &'a str,
-    /// Salt in hexadecimal digits and canonical JSON of its personal part.
-    pub personal: Option<(&'a str, &'a str)>,
-}
-
-impl AuditBulk {
-    /// The records, in order.
-    pub fn rows(&self) -> Result<Vec<AuditView<'_>>, StoreError> {
-        let mut rows = Vec::new();
-        let mut rest = self.0.as_str();
-        while !rest.is_empty() {
-            let row = view(&mut rest);
-            rows.push(row.ok_or_else(|| StoreError::Value("an audit record cannot be read".to_owned()))?);
-        }
-        Ok(rows)
-    }
-}
-
-fn view<'a>(rest: &mut &'a str) -> Option<AuditView<'a>> {
-    Some(AuditView {
-        seq: column(rest)??.parse().ok()?,
-        id: column(rest)??,
-        time: column(rest)??.parse().ok()?,
-        kind: column(rest)??,
-        actor: column(rest)??,
-        request: column(rest)?,
-        body: column(rest)??,
-        hash: column(rest)??,
-        personal: column(rest)?.zip(column(rest)?),
-    })
-}
-
-/// The next column; `None` when the text is not made like that.
-fn column<'a>(rest: &mut &'a str) -> Option<Option<&'a str>> {
-    if let Some(after) = rest.strip_prefix('-') {
-        *rest = after;
-        return Some(None);
-    }
-    let (length, after) = rest.split_once(':')?;
-    let (text, after) = after.split_at_checked(length.parse().ok()?)?;
-    *rest = after;
-    Some(Some(text))
-}
-
 /// Queries on the audit trail; the other room adds and verifies.
 impl Database {
     /// Where the audit chain ends.
@@ -410,17 +317,6 @@ impl Database {
         rows.iter()
             .map(|row| Ok(AuditCheckpoint { seq: row.int(0)?, body: row.text(1)?, signature: row.text(2)? }))
             .collect()
-    }
-
-    /// `audit_page` as one text, many times faster: a row of an answer costs more than what is in it.
-    pub async fn audit_bulk(&self, after: i64, limit: u32) -> Result<AuditBulk, StoreError> {
-        let mut session = self.read().await?;
-        let sql = match session.backend() {
-            Backend::Sqlite => BULK_SQLITE,
-            Backend::Postgres => BULK_POSTGRES,
-        };
-        let row = session.row(sql, values![after, limit]).await?;
-        Ok(AuditBulk(row.map_or(Ok(None), |row| row.maybe_text(0))?.unwrap_or_default()))
     }
 
     /// Whether an entry with this id is in the table.
