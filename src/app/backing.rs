@@ -67,9 +67,9 @@ impl Backing {
     }
 
     /// Removes what is older than the settings allow, now and then.
-    pub(super) async fn sweep(self, current: impl Fn() -> Retention) {
+    pub(super) async fn sweep(self, current: impl Fn() -> (Retention, Audit)) {
         loop {
-            let retention = current();
+            let (retention, audit) = current();
             tokio::time::sleep(retention.every.get().max(Duration::from_secs(1))).await;
             match self.database.sweep(store::now(), &limits(&retention), SWEEP).await {
                 Ok(swept) if swept != store::Swept::default() => {
@@ -86,6 +86,25 @@ impl Backing {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "old data could not be removed"),
             }
+            self.sweep_trail(&audit).await;
+        }
+    }
+
+    /// Moves old records of the trail into segment files, and removes segments that are too old.
+    async fn sweep_trail(&self, settings: &Audit) {
+        let before = |age: Time| {
+            let micros = i64::try_from(age.get().as_micros()).unwrap_or(i64::MAX);
+            (!age.is_zero()).then(|| store::now().saturating_sub(micros))
+        };
+        if let Some(limit) = before(settings.archive_after)
+            && let Err(error) = self.trail.archive(limit).await
+        {
+            tracing::warn!(%error, "old audit records could not be moved to a segment");
+        }
+        if let Some(limit) = before(settings.keep)
+            && let Err(error) = self.trail.retire(limit).await
+        {
+            tracing::warn!(%error, "old segments of the audit trail could not be removed");
         }
     }
 }
@@ -129,18 +148,8 @@ pub(super) fn options(settings: &Store) -> Result<store::Options, Error> {
 
 pub(super) fn trail(settings: &Audit) -> audit::Options {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    audit::Options {
-        directory: settings.directory.clone(),
-        replica: settings.replica.clone().or_else(|| host().ok()).unwrap_or_else(|| "portcullis".to_owned()),
-        checkpoint_every: settings.checkpoint_every.get(),
-        checkpoint_records: settings.checkpoint_records,
-        queue: settings.queue,
-        batch: settings.batch,
-        spool_max: settings.spool_max.get(),
-        retry_every: settings.retry_every.get(),
-        checkpoint_file_max: settings.checkpoint_file_max.get(),
-        segment_records: settings.segment_records,
-    }
+    let replica = settings.replica.clone().or_else(|| host().ok()).unwrap_or_else(|| "portcullis".to_owned());
+    audit::Options::of(settings, &replica)
 }
 
 fn limits(settings: &Retention) -> store::Retention {

@@ -301,7 +301,10 @@ impl Gateway {
         }
         tokio::spawn(follower.clone().run(snapshot.settings.store.poll.get(), stop.clone()));
         let handle = Arc::clone(&self.handle);
-        tokio::spawn(backing.sweep(move || handle.load().settings.store.retention.clone()));
+        tokio::spawn(backing.sweep(move || {
+            let settings = &handle.load().settings;
+            (settings.store.retention.clone(), settings.audit.clone())
+        }));
         Some(follower)
     }
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, BufWriter};
 
-use super::Error;
 use super::output::{Out, complain};
+use super::{Error, load};
+use crate::app::store_of;
 use crate::config::Source;
 use crate::control::audit::ocsf::Exporter;
 use crate::control::audit::segment;
@@ -134,12 +135,13 @@ impl Place {
     }
 }
 
-fn configured_store(_: &Source) -> Result<Secret, Error> {
-    Err(Error::Failed("which store? --store URL".to_owned()))
+fn configured_store(source: &Source) -> Result<Secret, Error> {
+    let (url, _) = store_of(&load(source)?.settings).map_err(|error| Error::Failed(error.to_string()))?;
+    url.ok_or_else(|| Error::Failed("there is no store: store.url is empty; name one with --store URL".to_owned()))
 }
 
-fn configured_directory(_: &Source) -> Result<PathBuf, Error> {
-    Err(Error::Failed("which directory? --directory DIRECTORY".to_owned()))
+fn configured_directory(source: &Source) -> Result<PathBuf, Error> {
+    Ok(load(source)?.settings.audit.directory.clone())
 }
 
 fn failed(error: AuditError) -> Error {

@@ -11,6 +11,8 @@ use super::units::{Size, Time};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
+    /// The name of this replica in what it writes; absent: the host's.
+    pub replica: Option<String>,
     /// Where signing key, checkpoint files, spool and segments live. Not on the disk of the store, best.
     pub directory: PathBuf,
     /// The longest time a record waits for a signed checkpoint.
@@ -38,7 +40,8 @@ pub struct Audit {
 impl Default for Audit {
     fn default() -> Self {
         Self {
-            directory: PathBuf::from("audit"),
+            replica: None,
+            directory: PathBuf::from("data/audit"),
             checkpoint_every: Time::from_secs(1),
             checkpoint_records: 1000,
             queue: 8192,

@@ -1,6 +1,7 @@
 //! Files -> raw -> checked -> Snapshot; a reload prepares (may fail), then publishes (cannot).
 
 pub mod admin_settings;
+pub mod audit_settings;
 pub mod identity_settings;
 pub mod issued;
 pub mod policies;

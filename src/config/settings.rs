@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::admin_settings::Admin;
+pub use super::audit_settings::Audit;
 use super::empty_is_none;
 pub use super::fleet_settings::{Fleet, FleetFailure};
 pub use super::history::History;
@@ -16,7 +17,7 @@ pub use super::identity_settings::{GatewayKey, Identity};
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
-pub use super::store_settings::{Audit, Retention, Store};
+pub use super::store_settings::{Retention, Store};
 use super::units::{Size, Time};
 pub use super::upstream_settings::{ApiKey, Upstream, UpstreamKind};
 use crate::detect::{Levels, Thresholds};

@@ -1,4 +1,4 @@
-//! The shape of `[store]` and `[audit]`: what is remembered, where, for how long, and how it is proven.
+//! The shape of `[store]`: what is remembered, where, and for how long.
 
 use std::path::PathBuf;
 
@@ -72,32 +72,6 @@ pub struct Retention {
     pub orders: Time,
 }
 
-/// The audit trail. Not reloaded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Audit {
-    /// Where the signing key, the checkpoints and the spool live: best on another disk than the store.
-    pub directory: PathBuf,
-    /// The name of this replica in what it writes; absent: the host's.
-    pub replica: Option<String>,
-    /// A checkpoint is signed at the latest so long after a record…
-    pub checkpoint_every: Time,
-    /// … and after so many records.
-    pub checkpoint_records: u32,
-    /// Entries that may wait for the writer.
-    pub queue: usize,
-    /// Entries of one transaction.
-    pub batch: usize,
-    /// Bytes of entries that may wait on the disk while the database is away.
-    pub spool_max: Size,
-    /// How often a database that is away is tried again.
-    pub retry_every: Time,
-    /// A checkpoint file is set aside when it has so many bytes.
-    pub checkpoint_file_max: Size,
-    /// Records of one archived segment.
-    pub segment_records: u32,
-}
-
 const DAY: u64 = 86_400;
 
 impl Default for Store {
@@ -133,26 +107,9 @@ impl Default for Retention {
             findings: days(90),
             content: days(30),
             events: days(365),
-            ledger: days(400),
+            ledger: days(366),
             issued: days(90),
             orders: days(365),
-        }
-    }
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self {
-            directory: PathBuf::from("data/audit"),
-            replica: None,
-            checkpoint_every: Time::from_secs(1),
-            checkpoint_records: 1_000,
-            queue: 8_192,
-            batch: 512,
-            spool_max: Size::bytes(256 << 20),
-            retry_every: Time::from_millis(500),
-            checkpoint_file_max: Size::bytes(64 << 20),
-            segment_records: 100_000,
         }
     }
 }
