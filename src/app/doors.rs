@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::backing::Backing;
+use super::fleet::Word;
 use crate::config::issued::generate_key;
 use crate::config::{Asking, Environment, Handle, Policy, Reloader, Source, hex};
 use crate::control::Follower;
@@ -29,6 +30,7 @@ pub(super) struct Running {
     pub(super) counting: Arc<Counting>,
     pub(super) reloader: Reloader,
     pub(super) follower: Follower,
+    pub(super) word: Word,
     pub(super) backing: Backing,
     pub(super) environment: Environment,
     pub(super) started: Instant,
@@ -160,7 +162,11 @@ impl Gateway for Running {
     }
 
     fn refresh(&self, _: Refresh) -> Reply<'_, ()> {
-        Box::pin(async { self.follower.look().await.map_err(|error| away(&error)) })
+        Box::pin(async {
+            self.follower.look().await.map_err(|error| away(&error))?;
+            self.word.spread().await;
+            Ok(())
+        })
     }
 }
 

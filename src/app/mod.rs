@@ -300,6 +300,12 @@ impl Gateway {
             tracing::warn!(%error, "what was spent cannot be read: budgets begin anew");
         }
         tokio::spawn(follower.clone().run(snapshot.settings.store.poll.get(), stop.clone()));
+        match fleet::Word::new(&snapshot.settings.fleet) {
+            Ok(word) => {
+                drop(tokio::spawn(word.listen(follower.clone(), snapshot.settings.fleet.notices, stop.clone())));
+            }
+            Err(error) => tracing::warn!(%error, "other replicas are not heard; changes are found by polling"),
+        }
         let handle = Arc::clone(&self.handle);
         tokio::spawn(backing.sweep(move || {
             let settings = &handle.load().settings;
@@ -320,6 +326,7 @@ impl Gateway {
             counting: Arc::clone(&self.shared.counting),
             reloader: self.reloader.clone(),
             follower,
+            word: fleet::Word::new(&self.handle.load().settings.fleet)?,
             backing,
             environment: self.environment.clone(),
             started: self.started,

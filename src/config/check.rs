@@ -79,6 +79,9 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
     inspect(check, settings);
     rules(check, &settings.rules, &settings.inspect);
     operation(check, settings);
+    for (key, message) in settings.fleet.problems() {
+        check.problem(&KeyPath::of(&["fleet", key]), message);
+    }
     for (key, message) in settings.admin.problems() {
         check.problem(&KeyPath::of(&["admin"]).key(&key), message);
     }

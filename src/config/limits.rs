@@ -7,7 +7,7 @@ use crate::quota::{Plan, Prices};
 
 /// What requests are charged to, whatever their policy.
 pub(super) fn charges(check: &mut Check<'_>, settings: &Settings) -> Plan {
-    let spec = settings.limits.spec(settings.fleet.redis.is_some() || settings.fleet.redis_env.is_some());
+    let spec = settings.limits.spec(settings.fleet.is_on());
     Plan::new("", &spec, &settings.budgets).unwrap_or_else(|problems| {
         for problem in problems {
             let table = if problem.place.starts_with("budget") { "budgets" } else { "limits" };

@@ -22,7 +22,7 @@ mod check;
 mod claims;
 mod empty_is_none;
 mod env;
-mod fleet_settings;
+mod fleet;
 mod glob;
 mod history;
 mod keys;

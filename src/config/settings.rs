@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use super::admin_settings::Admin;
 pub use super::audit_settings::Audit;
 use super::empty_is_none;
-pub use super::fleet_settings::{Fleet, FleetFailure};
+pub use super::fleet::Fleet;
 pub use super::history::History;
 pub use super::identity_settings::{GatewayKey, Identity};
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};

@@ -84,7 +84,7 @@ impl Default for Store {
             queue: 20_000,
             important_queue: 1_000,
             on_full: QueueFull::Serve,
-            batch: 1_000,
+            batch: 2_000,
             flush_every: Time::from_millis(50),
             spool: PathBuf::from("data/spool"),
             spool_max: Size::bytes(1 << 30),

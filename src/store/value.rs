@@ -169,20 +169,3 @@ impl Row {
         Ok(self.int(column)? != 0)
     }
 }
-
-/// `($1, $2, $3)` for one row of many values, `($1, $2), ($3, $4)` for more.
-pub(super) fn placeholders(columns: usize, rows: usize) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(rows.saturating_mul(columns).saturating_mul(6));
-    let mut number = 0_usize;
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            number = number.saturating_add(1);
-            // Writing to a String cannot fail.
-            write!(text, "{}${number}", if column == 0 { "" } else { ", " }).unwrap_or_default();
-        }
-        text.push(')');
-    }
-    text
-}
