@@ -3,6 +3,7 @@
 mod backing;
 mod doors;
 mod fleet;
+mod side;
 mod spent;
 mod watch;
 mod welcome;
@@ -12,26 +13,22 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{LogFormat, Protocol, Settings};
 use crate::config::{self, Environment, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
-use crate::control::api::Api;
 use crate::control::audit;
-use crate::control::sync::CarryOut;
-use crate::control::{self, EventLoop, Follower, Health, Ops, Reader, RecordWriter, jwks};
+use crate::control::{self, EventLoop, Follower, Health, Reader, RecordWriter};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Callers, Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::store;
-use crate::telemetry::{self, Metrics, QueueDepth};
-use crate::types::{Event, Secret};
+use crate::telemetry::{self, Metrics};
+use crate::types::Secret;
 use backing::Backing;
-use doors::Running;
-use watch::Watch;
+use watch::{Watch, watch_queue};
 use welcome::{welcome, write_addresses};
 
 /// How often what callers have used up long ago is forgotten.
@@ -110,10 +107,7 @@ pub fn serve(loaded: Loaded) -> Result<(), Error> {
         .build()
         .map_err(io_error("cannot start the control side"))?;
     let backing = control.block_on(Backing::open(&loaded.settings))?;
-    let gateway = {
-        let _context = control.enter();
-        Gateway::start(loaded, handle, backing, &telemetry)?
-    };
+    let gateway = control.block_on(Gateway::start(loaded, handle, backing, &telemetry))?;
     let ended = control.block_on(gateway.run());
     // A collector that is away is no reason to end badly.
     if let Err(error) = telemetry.shutdown() {
@@ -133,17 +127,18 @@ struct Gateway {
     tls: Option<Arc<TlsState>>,
     health: Arc<Health>,
     reloader: Reloader,
-    reloads: ReloadTask,
+    reloads: Option<ReloadTask>,
     ops: Option<tokio::net::TcpListener>,
     metrics: Metrics,
     source: String,
     environment: Environment,
     backing: Option<Backing>,
+    follower: Option<Follower>,
     started: Instant,
 }
 
 impl Gateway {
-    fn start(
+    async fn start(
         loaded: Loaded,
         handle: Arc<Handle>,
         backing: Option<Backing>,
@@ -181,6 +176,10 @@ impl Gateway {
         let history = Arc::clone(&shared);
         metrics.watch_history(move || history.history.len());
 
+        let follower = match &backing {
+            Some(backing) => Some(side::catch_up(backing, &handle, &shared).await),
+            None => None,
+        };
         let shutdown = Shutdown::new();
         let tuning = bound.tuning();
         write_addresses(&bound, &settings, ops.as_ref()).map_err(io_error("cannot write the addresses file"))?;
@@ -206,12 +205,13 @@ impl Gateway {
             tls,
             health: Arc::default(),
             reloader,
-            reloads,
+            reloads: Some(reloads),
             ops,
             metrics,
             source,
             environment,
             backing,
+            follower,
             started: Instant::now(),
         })
     }
@@ -221,11 +221,13 @@ impl Gateway {
         let mut terminate = signal(SignalKind::terminate()).map_err(io_error("cannot listen for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("cannot listen for SIGINT"))?;
         let stop = CancellationToken::new();
-        let follower = self.follow_store(&stop).await;
-        let admin = self.admin(follower).await?;
+        // First of all, so that a SIGHUP that comes early is heard.
+        if let Some(reloads) = self.reloads.take() {
+            tokio::spawn(reloads.run(stop.clone()));
+        }
+        self.keep_up(&stop);
+        let admin = self.admin().await?;
         self.serve_ops(admin, &stop);
-        tokio::spawn(self.reloads.run(stop.clone()));
-        tokio::spawn(jwks::keep_fresh(issuers(&self.handle), stop.clone()));
         tokio::spawn(follow(
             Arc::clone(&self.handle),
             Arc::clone(&self.shared),
@@ -285,77 +287,6 @@ impl Gateway {
         tracing::info!("ended");
         Ok(())
     }
-
-    /// Keys and orders of the store, from now on; budgets stand where the ledger says.
-    async fn follow_store(&self, stop: &CancellationToken) -> Option<Follower> {
-        let backing = self.backing.clone()?;
-        let live = Arc::clone(&self.shared.live);
-        let carry_out: CarryOut = Arc::new(move |order| live.carry_out(order));
-        let follower = Follower::new(backing.database.clone(), Arc::clone(&self.handle), carry_out);
-        if let Err(error) = follower.look().await {
-            tracing::warn!(%error, "keys and orders cannot be read yet");
-        }
-        let snapshot = self.handle.load_full();
-        if let Err(error) = spent::preload(&backing.database, &snapshot, self.shared.counting.meter()).await {
-            tracing::warn!(%error, "what was spent cannot be read: budgets begin anew");
-        }
-        tokio::spawn(follower.clone().run(snapshot.settings.store.poll.get(), stop.clone()));
-        match fleet::Word::new(&snapshot.settings.fleet) {
-            Ok(word) => {
-                drop(tokio::spawn(word.listen(follower.clone(), snapshot.settings.fleet.notices, stop.clone())));
-            }
-            Err(error) => tracing::warn!(%error, "other replicas are not heard; changes are found by polling"),
-        }
-        let handle = Arc::clone(&self.handle);
-        tokio::spawn(backing.sweep(move || {
-            let settings = &handle.load().settings;
-            (settings.store.retention.clone(), settings.audit.clone())
-        }));
-        Some(follower)
-    }
-
-    /// The admin API, where there is a store for it.
-    async fn admin(&self, follower: Option<Follower>) -> Result<Option<Router>, Error> {
-        let settings = self.handle.load().settings.admin.clone();
-        let (Some(backing), Some(follower), true) = (self.backing.clone(), follower, settings.enabled) else {
-            return Ok(None);
-        };
-        let database = backing.database.clone();
-        let doors = doors::doors(Running {
-            config: Arc::clone(&self.handle),
-            counting: Arc::clone(&self.shared.counting),
-            reloader: self.reloader.clone(),
-            follower,
-            word: fleet::Word::new(&self.handle.load().settings.fleet)?,
-            backing,
-            environment: self.environment.clone(),
-            started: self.started,
-        });
-        let api = Api::new(settings, database, doors).map_err(|error| Error::Admin(error.to_string()))?;
-        match api.setup_token().await {
-            Ok(Some(token)) => welcome::setup(&token, self.ops.as_ref()),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "whether there is an administrator cannot be told yet"),
-        }
-        Ok(Some(api.router()))
-    }
-
-    fn serve_ops(&mut self, admin: Option<Router>, stop: &CancellationToken) {
-        let Some(listener) = self.ops.take() else { return };
-        let reloader = self.reloader.clone();
-        let ops = Ops {
-            metrics: self.metrics.clone(),
-            health: Arc::clone(&self.health),
-            reload: Arc::new(move || {
-                let reloader = reloader.clone();
-                Box::pin(async move { reloader.request().await })
-            }),
-            header_timeout: self.handle.load().settings.http.header_timeout.get(),
-            admin,
-        };
-        let max = self.handle.load().settings.ops.max_connections;
-        tokio::spawn(ops.serve(listener, max, stop.clone()));
-    }
 }
 
 /// Follows publications: parts that are rebuilt rather than read per request.
@@ -396,25 +327,6 @@ async fn join(workers: Vec<JoinHandle<()>>) -> bool {
     joined.await.unwrap_or(false)
 }
 
-/// How the keys of token issuers are fetched, and put in force.
-fn issuers(handle: &Arc<Handle>) -> jwks::Doors {
-    let (current, publish) = (Arc::clone(handle), Arc::clone(handle));
-    jwks::Doors {
-        current: Arc::new(move || {
-            let snapshot = current.load_full();
-            (Arc::clone(&snapshot.tokens), snapshot.settings.identity.jwks.clone())
-        }),
-        publish: Arc::new(move |issuer, keys| {
-            publish.amend(|snapshot| {
-                if let Some(tokens) = snapshot.tokens.with_keys(issuer, keys) {
-                    snapshot.tokens = Arc::new(tokens);
-                }
-            });
-        }),
-        tls: Arc::new(|ca| config::towards(ca).map_err(|error| error.to_string())),
-    }
-}
-
 fn readers(settings: &Settings, telemetry: &telemetry::Guard, backing: Option<&Backing>) -> Vec<Box<dyn Reader>> {
     let mut readers: Vec<Box<dyn Reader>> =
         vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
@@ -427,14 +339,6 @@ fn readers(settings: &Settings, telemetry: &telemetry::Guard, backing: Option<&B
         readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail.clone(), runtime)));
     }
     readers
-}
-
-fn watch_queue(metrics: &Metrics, sender: &mpsc::Sender<Event>) {
-    let sender = sender.downgrade();
-    metrics.watch_event_queue(move || {
-        let (capacity, free) = sender.upgrade().map_or((0, 0), |sender| (sender.max_capacity(), sender.capacity()));
-        QueueDepth { waiting: capacity.saturating_sub(free) as u64, capacity: capacity as u64 }
-    });
 }
 
 fn bind_ops(settings: &Settings) -> Result<Option<tokio::net::TcpListener>, Error> {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use crate::config::Handle;
 use crate::config::settings::Protocol;
 use crate::proxy::Recorder;
 use crate::proxy::listen::{self, Observer, Peer, Refuse, Refused};
-use crate::telemetry::{ConnectionRefused, Handshake, ListenerKind, Metrics};
+use crate::telemetry::{ConnectionRefused, Handshake, ListenerKind, Metrics, QueueDepth};
+use crate::types::Event;
 
 /// What the listener tells, as metrics and records.
 pub(super) struct Watch {
@@ -50,4 +53,13 @@ fn listener_kind(protocol: Protocol) -> ListenerKind {
         Protocol::Http => ListenerKind::Http,
         Protocol::Unix => ListenerKind::Unix,
     }
+}
+
+/// How full the queue of events is, as a metric.
+pub(super) fn watch_queue(metrics: &Metrics, sender: &mpsc::Sender<Event>) {
+    let sender = sender.downgrade();
+    metrics.watch_event_queue(move || {
+        let (capacity, free) = sender.upgrade().map_or((0, 0), |sender| (sender.max_capacity(), sender.capacity()));
+        QueueDepth { waiting: capacity.saturating_sub(free) as u64, capacity: capacity as u64 }
+    });
 }

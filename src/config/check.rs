@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use hyper::Uri;
-use hyper::header::HeaderName;
 use tracing_subscriber::EnvFilter;
 
+use super::identity_check;
 use super::problem::{KeyPath, Problem};
 use super::read::Reader;
-use super::settings::{Body, Http, Identity, Inspect, Listener, Mode, Protocol, Rules, SecurityMode, Settings};
+use super::settings::{Body, ClientAuth, Http, Inspect, Listener, Mode, Protocol, Rules, SecurityMode, Settings};
 use super::tree::Origins;
 use super::units::{Size, Time};
 
@@ -75,7 +75,7 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
     server(check, settings);
     http(check, &settings.http);
     body(check, &settings.body);
-    identity(check, &settings.identity);
+    identity(check, settings);
     inspect(check, settings);
     rules(check, &settings.rules, &settings.inspect);
     operation(check, settings);
@@ -205,24 +205,29 @@ fn body(check: &mut Check<'_>, body: &Body) {
     check.require(body.max_nodes > 0, &at("max_nodes"), "must be more than 0");
 }
 
-fn identity(check: &mut Check<'_>, identity: &Identity) {
-    let at = KeyPath::of(&["identity", "user_header"]);
-    if let Some(name) = &identity.user_header {
-        match HeaderName::from_bytes(name.as_bytes()) {
-            Err(_) => check.problem(&at, format!("`{name}` is not a header's name")),
-            Ok(header) => {
-                let reserved = ["authorization", "x-api-key", "cookie", "host", "content-length", "transfer-encoding"];
-                if reserved.contains(&header.as_str()) {
-                    check.problem(&at, format!("`{name}` has a meaning of its own and cannot name the user"));
-                }
-            }
-        }
+fn identity(check: &mut Check<'_>, settings: &Settings) {
+    let identity = &settings.identity;
+    for (key, message) in identity_check::problems(identity) {
+        let at = key.split('.').fold(KeyPath::of(&["identity"]), |at, step| at.key(step));
+        check.problem(&at, message);
     }
-    let somebody = !identity.require_key || !identity.keys.is_empty() || identity.user_header.is_some();
+    let has_store = !settings.store.url.is_empty() || settings.store.url_env.is_some();
+    let has_certificates = settings.tls.client_auth != ClientAuth::None;
+    let somebody = !identity.require_key
+        || !identity.keys.is_empty()
+        || !identity.tokens.is_empty()
+        || identity.user_header.is_some()
+        || has_store
+        || has_certificates;
     let at = KeyPath::of(&["identity", "require_key"]);
     // Keys that could not be read are reported already, and are why the list may be empty.
     if !check.doubtful(&KeyPath::of(&["identity", "keys"])) {
-        check.require(somebody, &at, "nobody could get in: there are no identity.keys and no identity.user_header");
+        check.require(
+            somebody,
+            &at,
+            "nobody could get in: there are no identity.keys, identity.tokens, identity.user_header, client certificates, \
+             and no store for virtual keys",
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod admin_settings;
 pub mod audit_settings;
+pub mod identity_check;
 pub mod identity_settings;
 pub mod issued;
 pub mod policies;

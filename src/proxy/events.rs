@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::answer::BLOCKED_NOTICE;
 use super::charge::roughly;
+use super::hold::HoldClock;
 use super::inspector::{Fed, Inspector};
 use super::record::Flight;
-use super::relay::HoldClock;
 use super::route::Plan;
 use crate::config::settings::Body;
 use crate::types::{Accounted, Channel, Decision, Dialect, FinishReason, Uninspected, Usage, Verdict};

@@ -13,6 +13,7 @@ mod events;
 mod forward;
 mod headers;
 mod history;
+mod hold;
 pub mod identify;
 mod inspect;
 mod inspector;

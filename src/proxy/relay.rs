@@ -18,7 +18,7 @@ use super::events::{Events, Fault};
 use super::inspector::Inspector;
 use super::keys::Scrub;
 use super::live::Cancel;
-use super::record::{Flight, micros_since};
+use super::record::Flight;
 use super::route::Plan;
 use super::upstream::AnswerBody;
 use crate::config::Snapshot;
@@ -395,31 +395,5 @@ impl Drop for Relay {
     /// upstream.
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Keeps the longest time something was held.
-#[derive(Default)]
-pub(super) struct HoldClock {
-    since: Option<Instant>,
-    longest: u64,
-}
-
-impl HoldClock {
-    /// At `now`, something is held or nothing is.
-    pub(super) fn mark(&mut self, held: bool, now: Instant) {
-        match (held, self.since) {
-            (true, None) => self.since = Some(now),
-            (false, Some(since)) => {
-                self.longest = self.longest.max(micros_since(since));
-                self.since = None;
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
-    }
-
-    /// The longest so far, in microseconds.
-    pub(super) fn longest(&self) -> u64 {
-        self.since.map_or(self.longest, |since| self.longest.max(micros_since(since)))
     }
 }

@@ -219,3 +219,10 @@ pub struct Exceeded {
     /// Until the charge may fit; `None` when it is larger than the whole limit.
     pub retry_after: Option<Duration>,
 }
+
+impl Exceeded {
+    /// Whether it is a budget that is spent (`insufficient_quota`) and not a rate that passes (`rate_limit_exceeded`).
+    pub fn is_budget(&self) -> bool {
+        matches!(self.bucket.rule.kind, Kind::Budget { .. })
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Bucket, Charge, Exceeded, Kind, Rule, Scope, Unit};
+use super::bucket::{Bucket, Charge, Kind, Rule, Scope, Unit};
 use super::calendar::{Calendar, Period};
 use super::prices::{Price, Usd};
 use crate::types::Caller;
@@ -321,13 +321,6 @@ impl LimitSpec {
             (ScopeKind::Tenant, "per_tenant", &self.per_tenant),
             (ScopeKind::Model, "per_model", &self.per_model),
         ]
-    }
-}
-
-impl Exceeded {
-    /// Whether it is a budget that is spent (`insufficient_quota`) and not a rate that passes (`rate_limit_exceeded`).
-    pub fn is_budget(&self) -> bool {
-        matches!(self.bucket.rule.kind, Kind::Budget { .. })
     }
 }
 

@@ -337,8 +337,8 @@ mod tests {
     use crate::telemetry::labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part};
     use crate::telemetry::names::{self, Kind};
     use crate::types::{
-        Accounted, Action, Decision, Dialect, Direction, Evidence, Family, Finding, Generation, Outcome, Record,
-        ReloadOutcome, RequestId, RuleId, RuleSetHash, Severity, SpanIndex, Uninspected, Usage, Verdict,
+        Accounted, Action, AlarmKind, Decision, Dialect, Direction, Evidence, Family, Finding, Generation, Outcome,
+        Record, ReloadOutcome, RequestId, RuleId, RuleSetHash, Severity, SpanIndex, Uninspected, Usage, Verdict,
     };
 
     fn verdict(decision: Decision, rules: &[&str]) -> Verdict {

@@ -98,7 +98,7 @@ async fn guessing_keys_and_paths_uses_up_the_rate_of_the_address() {
         "0".repeat(64)
     );
     let gateway = Setup::before(mock.address).section(&sections).start().await;
-    gateway.send(ask("hello")).await.assert_error(401, "invalid_api_key");
+    gateway.send(ask("hello")).await.assert_error(401, "missing_api_key");
     gateway.send(post("/v1/files", "{}")).await.assert_error(403, "endpoint_not_allowed");
     gateway.send(post("/v1//chat/../completions", "{}")).await.assert_error(400, "invalid_path");
     let got = gateway.send(ask("hello")).await;

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod bodies;
 mod budgets;
 mod chaos;

@@ -275,7 +275,7 @@ async fn gateway_keys_are_asked_for_when_configured() {
     assert_eq!(gateway.send(ask("hello")).await.status, 200);
     let mut wrong = ask("hello");
     wrong.headers_mut().insert("authorization", "Bearer client-kez".parse().unwrap());
-    gateway.send(wrong).await.assert_error(401, "invalid_api_key");
+    gateway.send(wrong).await.assert_error(401, "missing_api_key");
     let mut none = ask("hello");
     none.headers_mut().remove("authorization");
     gateway.send(none).await.assert_error(401, "invalid_api_key");

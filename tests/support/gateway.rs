@@ -159,35 +159,40 @@ impl Setup {
         fs::create_dir(path.join("rules")).expect("rules directory");
         fs::write(path.join("rules/test.yaml"), &self.rules).expect("rules");
         fs::write(path.join("gateway.toml"), self.toml(path)).expect("gateway.toml");
-        let log = fs::File::create(path.join("log")).expect("log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().into_owned();
-            if name.starts_with("PORTCULLIS")
-                || name.ends_with("_API_KEY")
-                || name.starts_with("OTEL_")
-                || name == "RUST_LOG"
-            {
-                command.env_remove(name);
-            }
-        }
-        let child = command
-            .args(["serve", "--config"])
-            .arg(path.join("gateway.toml"))
-            .env("PORTCULLIS_ADDRESSES_FILE", path.join("addresses.json"))
-            .env("RUST_BACKTRACE", "1")
-            .current_dir(path)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("log"))
-            .stderr(log)
-            .spawn()
-            .expect("the gateway starts");
+        let child = spawn(path);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway = Gateway { child, directory, address: unknown, ops: unknown, setup: self };
         let addresses = until(90, "the gateway's addresses", || gateway.addresses()).await;
         (gateway.address, gateway.ops) = addresses;
         gateway
     }
+}
+
+/// The binary, in its directory. What it says is added to its log.
+fn spawn(path: &Path) -> Child {
+    let log = fs::File::options().append(true).create(true).open(path.join("log")).expect("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("PORTCULLIS")
+            || name.ends_with("_API_KEY")
+            || name.starts_with("OTEL_")
+            || name == "RUST_LOG"
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["serve", "--config"])
+        .arg(path.join("gateway.toml"))
+        .env("PORTCULLIS_ADDRESSES_FILE", path.join("addresses.json"))
+        .env("RUST_BACKTRACE", "1")
+        .current_dir(path)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("log"))
+        .stderr(log)
+        .spawn()
+        .expect("the gateway starts")
 }
 
 /// A running gateway.
@@ -274,6 +279,15 @@ impl Gateway {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.expect("kill").success());
+    }
+
+    /// Kills it (-9) and starts it again with what it left behind.
+    pub async fn restart(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        fs::remove_file(self.path("addresses.json")).expect("it had started");
+        self.child = spawn(self.directory.path());
+        (self.address, self.ops) = until(90, "the gateway's addresses", || self.addresses()).await;
     }
 
     /// Waits for the process to end; its exit code.

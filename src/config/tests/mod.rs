@@ -256,7 +256,7 @@ fn keys_routes_and_thresholds_are_checked() {
         |name: &str, digit: &str| format!("[[identity.keys]]\nname = \"{name}\"\nsha256 = \"{}\"\n", digit.repeat(64));
     only(&format!("{}{}", key("a", "1"), key("a", "2")), "`a` is also the name of key 1");
     only(&format!("{}{}", key("a", "1"), key("b", "1")), "another key has the same digest");
-    only("[identity]\nrequire_key = true\n", "nobody could get in");
+    only("[identity]\nrequire_key = true\n[store]\nurl = \"\"\n", "nobody could get in");
     only("[identity]\nuser_header = \"no good\"\n", "is not a header's name");
     only("[identity]\nuser_header = \"Authorization\"\n", "has a meaning of its own");
     only("[[routes]]\npath = \"chat\"\n", "routes[0].path: must begin with a slash");

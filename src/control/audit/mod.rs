@@ -68,7 +68,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            directory: PathBuf::from("audit"),
+            directory: PathBuf::from("data/audit"),
             replica: "portcullis".to_owned(),
             checkpoint_every: Duration::from_secs(1),
             checkpoint_records: 1000,

@@ -1,5 +1,7 @@
 //! Every way to say no, and the only place where one becomes HTTP, in the caller's dialect.
 
+mod access;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -9,7 +11,6 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
 use super::body::Body;
-use super::identify::{ErrorClass, IdentityError};
 use super::listen::Refuse;
 use crate::types::{ApiFamily, Outcome, RequestId, Verdict};
 use crate::wire::{BadBody, BadBodyKind, errors};
@@ -139,120 +140,6 @@ impl Refusal {
     /// No upstream is configured for this dialect.
     pub(super) fn no_upstream() -> Self {
         Self::server(StatusCode::SERVICE_UNAVAILABLE, "no_upstream", "No upstream is configured for this endpoint.")
-    }
-
-    // The caller.
-
-    /// Nobody we know, or somebody who contradicts themselves.
-    pub(super) fn unidentified(error: &IdentityError) -> Self {
-        let message = format!("{}.", sentence(&error.to_string()));
-        match error.class() {
-            ErrorClass::BadRequest => Self::invalid(StatusCode::BAD_REQUEST, error.code(), message),
-            ErrorClass::Unauthorized => {
-                Self::new(StatusCode::UNAUTHORIZED, error.code(), "authentication_error", message)
-            }
-            ErrorClass::Forbidden => {
-                Self::new(StatusCode::FORBIDDEN, error.code(), "permission_denied", message).final_word()
-            }
-            ErrorClass::Unavailable => {
-                Self::server(StatusCode::SERVICE_UNAVAILABLE, error.code(), message).retry_after(Duration::from_secs(1))
-            }
-        }
-    }
-
-    /// An id that a provider issued to somebody else, or to nobody known. It looks the same as one that does not exist.
-    pub(super) fn not_yours() -> Self {
-        Self::invalid(StatusCode::NOT_FOUND, "not_found", "There is no such object.").final_word()
-    }
-
-    /// A standing order blocks the caller.
-    pub(super) fn ordered() -> Self {
-        Self::forbidden("blocked_by_order", "Access is suspended by an order of the operator.")
-    }
-
-    /// A standing order quarantines the caller.
-    pub(super) fn quarantined() -> Self {
-        Self::forbidden(
-            "quarantined",
-            "Access is suspended by an order of the operator: requests are read, not answered.",
-        )
-    }
-
-    /// The policy does not let this caller ask for this model.
-    pub(super) fn model_not_allowed() -> Self {
-        let mut refusal = Self::forbidden("model_not_allowed", "The gateway's policy does not allow this model.");
-        refusal.0.param = Some("model".to_owned());
-        refusal
-    }
-
-    /// The policy does not let this caller offer this tool or server to a model.
-    pub(super) fn tool_not_allowed() -> Self {
-        let message = "The gateway's policy does not allow a tool or MCP server of this request.";
-        let mut refusal = Self::forbidden("tool_not_allowed", message);
-        refusal.0.param = Some("tools".to_owned());
-        refusal
-    }
-
-    /// A rate was exceeded.
-    pub(super) fn rate_limited(wait: Duration) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "requests", "Rate limit exceeded.")
-            .retry_after(wait)
-    }
-
-    /// A rate of tokens or money was exceeded.
-    pub(super) fn tokens_limited(wait: Duration) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "tokens", "Token rate limit exceeded.")
-            .retry_after(wait)
-    }
-
-    /// The request alone needs more than a whole limit.
-    pub(super) fn over_limit() -> Self {
-        let message =
-            "The request needs more tokens than a limit ever allows: shorten it, or ask for a shorter answer.";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "tokens", message).final_word()
-    }
-
-    /// A budget is spent.
-    pub(super) fn insufficient_quota() -> Self {
-        let message = "A budget of the gateway is spent: it begins again with its next period.";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota", message).final_word()
-    }
-
-    /// A budget in dollars applies, and the model has no price.
-    pub(super) fn unpriced() -> Self {
-        let message = "A budget applies, and the gateway knows no price for this model.";
-        let mut refusal = Self::forbidden("model_without_price", message);
-        refusal.0.param = Some("model".to_owned());
-        refusal
-    }
-
-    /// What the fleet has used cannot be told, and limits fail closed.
-    pub(super) fn limits_unavailable() -> Self {
-        Self::server(StatusCode::SERVICE_UNAVAILABLE, "limits_unavailable", "Limits cannot be checked just now.")
-            .retry_after(Duration::from_secs(1))
-    }
-
-    /// Too many requests of one caller are running.
-    pub(super) fn too_many_concurrent() -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "concurrency_limit_exceeded",
-            "requests",
-            "Too many requests of this caller are in flight.",
-        )
-        .retry_after(Duration::from_secs(1))
-    }
-
-    /// The whole gateway is full.
-    pub(super) fn overloaded() -> Self {
-        Self::server(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The gateway has as much work as it may take.")
-            .retry_after(Duration::from_secs(1))
-    }
-
-    /// The event queue is full and the configuration says to refuse then.
-    pub(super) fn unrecordable() -> Self {
-        Self::server(StatusCode::SERVICE_UNAVAILABLE, "record_queue_full", "Requests cannot be recorded just now.")
-            .retry_after(Duration::from_secs(1))
     }
 
     // The body.
@@ -433,12 +320,6 @@ pub(super) fn identify(response: &mut Response<Body>, family: ApiFamily, id: &Re
         response.headers_mut().insert(HeaderName::from_static("request-id"), value.clone());
     }
     response.headers_mut().insert(REQUEST_ID, value);
-}
-
-/// With a capital.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn rule_details(verdict: &Verdict) -> serde_json::Value {

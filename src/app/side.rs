@@ -1,0 +1,112 @@
+//! What runs beside the workers: keys and orders of the store, the admin API, the keys of token issuers, the sweeper.
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use super::backing::Backing;
+use super::doors::{self, Running};
+use super::{Error, Gateway, fleet, spent, welcome};
+use crate::config::{self, Handle};
+use crate::control::api::Api;
+use crate::control::sync::CarryOut;
+use crate::control::{Follower, Ops, jwks};
+use crate::proxy::Shared;
+
+/// Keys and orders of the store put in force, and budgets where the ledger says: before the first request comes in.
+pub(super) async fn catch_up(backing: &Backing, handle: &Arc<Handle>, shared: &Arc<Shared>) -> Follower {
+    let live = Arc::clone(&shared.live);
+    let carry_out: CarryOut = Arc::new(move |order| live.carry_out(order));
+    let follower = Follower::new(backing.database.clone(), Arc::clone(handle), carry_out);
+    if let Err(error) = follower.look().await {
+        tracing::warn!(%error, "keys and orders cannot be read yet");
+    }
+    if let Err(error) = spent::preload(&backing.database, &handle.load_full(), shared.counting.meter()).await {
+        tracing::warn!(%error, "what was spent cannot be read: budgets begin anew");
+    }
+    follower
+}
+
+impl Gateway {
+    /// Keeps up with the store, with the other replicas and with token issuers, until `stop`.
+    pub(super) fn keep_up(&self, stop: &CancellationToken) {
+        tokio::spawn(jwks::keep_fresh(issuers(&self.handle), stop.clone()));
+        let Some((backing, follower)) = self.backing.clone().zip(self.follower.clone()) else { return };
+        let settings = Arc::clone(&self.handle.load().settings);
+        tokio::spawn(follower.clone().run(settings.store.poll.get(), stop.clone()));
+        match fleet::Word::new(&settings.fleet) {
+            Ok(word) => drop(tokio::spawn(word.listen(follower, settings.fleet.notices, stop.clone()))),
+            Err(error) => tracing::warn!(%error, "other replicas are not heard; changes are found by polling"),
+        }
+        let handle = Arc::clone(&self.handle);
+        tokio::spawn(backing.sweep(move || {
+            let settings = &handle.load().settings;
+            (settings.store.retention.clone(), settings.audit.clone())
+        }));
+    }
+
+    /// The admin API, where there is a store for it.
+    pub(super) async fn admin(&self) -> Result<Option<Router>, Error> {
+        let settings = self.handle.load().settings.admin.clone();
+        let both = self.backing.clone().zip(self.follower.clone());
+        let Some((backing, follower)) = both.filter(|_| settings.enabled) else {
+            return Ok(None);
+        };
+        let database = backing.database.clone();
+        let doors = doors::doors(Running {
+            config: Arc::clone(&self.handle),
+            counting: Arc::clone(&self.shared.counting),
+            reloader: self.reloader.clone(),
+            follower,
+            word: fleet::Word::new(&self.handle.load().settings.fleet)?,
+            backing,
+            environment: self.environment.clone(),
+            started: self.started,
+        });
+        let api = Api::new(settings, database, doors).map_err(|error| Error::Admin(error.to_string()))?;
+        match api.setup_token().await {
+            Ok(Some(token)) => welcome::setup(&token, self.ops.as_ref()),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whether there is an administrator cannot be told yet"),
+        }
+        Ok(Some(api.router()))
+    }
+
+    /// Metrics, probes and the admin API.
+    pub(super) fn serve_ops(&mut self, admin: Option<Router>, stop: &CancellationToken) {
+        let Some(listener) = self.ops.take() else { return };
+        let reloader = self.reloader.clone();
+        let ops = Ops {
+            metrics: self.metrics.clone(),
+            health: Arc::clone(&self.health),
+            reload: Arc::new(move || {
+                let reloader = reloader.clone();
+                Box::pin(async move { reloader.request().await })
+            }),
+            header_timeout: self.handle.load().settings.http.header_timeout.get(),
+            admin,
+        };
+        let max = self.handle.load().settings.ops.max_connections;
+        tokio::spawn(ops.serve(listener, max, stop.clone()));
+    }
+}
+
+/// How the keys of token issuers are fetched, and put in force.
+fn issuers(handle: &Arc<Handle>) -> jwks::Doors {
+    let (current, publish) = (Arc::clone(handle), Arc::clone(handle));
+    jwks::Doors {
+        current: Arc::new(move || {
+            let snapshot = current.load_full();
+            (Arc::clone(&snapshot.tokens), snapshot.settings.identity.jwks.clone())
+        }),
+        publish: Arc::new(move |issuer, keys| {
+            publish.amend(|snapshot| {
+                if let Some(tokens) = snapshot.tokens.with_keys(issuer, keys) {
+                    snapshot.tokens = Arc::new(tokens);
+                }
+            });
+        }),
+        tls: Arc::new(|ca| config::towards(ca).map_err(|error| error.to_string())),
+    }
+}
