@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{LogFormat, Protocol, Settings};
-use crate::config::{self, Environment, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
+use crate::config::{self, Environment, Handle, Loaded, Problem, Reloader, Snapshot};
 use crate::control::audit;
 use crate::control::surge::{Raise, Surges};
 use crate::control::{self, EventLoop, Follower, Health, Reader, RecordWriter};
@@ -126,7 +126,7 @@ struct Gateway {
     tls: Option<Arc<TlsState>>,
     health: Arc<Health>,
     reloader: Reloader,
-    reloads: Option<ReloadTask>,
+    stop: CancellationToken,
     ops: Option<tokio::net::TcpListener>,
     metrics: Metrics,
     source: String,
@@ -148,7 +148,7 @@ impl Gateway {
         let settings = Arc::clone(&loaded.settings);
         let metrics = telemetry.metrics();
         let bound = listen::bind(&settings)?;
-        let ops = bind_ops(&settings)?;
+        let ops = side::bind_ops(&settings)?;
         let tls = tls_state(&handle.load_full())?;
 
         let (sender, receiver) = mpsc::channel(settings.server.event_queue.max(1));
@@ -184,6 +184,11 @@ impl Gateway {
         };
         let shutdown = Shutdown::new();
         let tuning = bound.tuning();
+        let stop = CancellationToken::new();
+        let (reloader, reloads) = Reloader::new(Arc::clone(&handle), &loaded, sender);
+        // From here on a SIGHUP is heard, before anybody can know this process.
+        tokio::spawn(reloads.run(stop.clone()));
+        tokio::task::yield_now().await;
         write_addresses(&bound, &settings, ops.as_ref()).map_err(io_error("cannot write the addresses file"))?;
         welcome(&loaded, &bound);
         let (config, data) = (Arc::clone(&handle), Arc::clone(&shared));
@@ -196,7 +201,6 @@ impl Gateway {
         let workers = bound.spawn_workers(make, tls.clone(), observer, &shutdown)?;
         let source = loaded.source.name();
         let environment = loaded.source.environment().clone();
-        let (reloader, reloads) = Reloader::new(Arc::clone(&handle), &loaded, sender);
         Ok(Self {
             handle,
             shared,
@@ -207,7 +211,7 @@ impl Gateway {
             tls,
             health: Arc::default(),
             reloader,
-            reloads: Some(reloads),
+            stop,
             ops,
             metrics,
             source,
@@ -223,11 +227,7 @@ impl Gateway {
     async fn run(mut self) -> Result<(), Error> {
         let mut terminate = signal(SignalKind::terminate()).map_err(io_error("cannot listen for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("cannot listen for SIGINT"))?;
-        let stop = CancellationToken::new();
-        // First of all, so that a SIGHUP that comes early is heard.
-        if let Some(reloads) = self.reloads.take() {
-            tokio::spawn(reloads.run(stop.clone()));
-        }
+        let stop = self.stop.clone();
         self.keep_up(&stop);
         let admin = self.admin().await?;
         self.serve_ops(admin, &stop);
@@ -348,16 +348,6 @@ fn readers(
         )));
     }
     readers
-}
-
-fn bind_ops(settings: &Settings) -> Result<Option<tokio::net::TcpListener>, Error> {
-    let Some(address) = settings.ops.address else { return Ok(None) };
-    let bind = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)
-    };
-    bind().map(Some).map_err(|source| Error::Io { what: "cannot open the ops listener", source })
 }
 
 fn tls_state(snapshot: &Snapshot) -> Result<Option<Arc<TlsState>>, Error> {

@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::backing::Backing;
 use super::doors::{self, Running};
 use super::{Error, Gateway, fleet, random_key, spent, welcome};
+use crate::config::settings::Settings;
 use crate::config::{self, Handle, Orders};
 use crate::control::api::Api;
 use crate::control::sync::CarryOut;
 use crate::control::{Follower, Ops, jwks};
 use crate::proxy::Shared;
-use crate::store::{self, Database, State};
+use crate::store::{self, Database, State, StoreError};
 
 /// How often what callers have used up long ago is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -36,7 +37,17 @@ pub(super) async fn catch_up(backing: &Backing, handle: &Arc<Handle>, shared: &A
     if let Err(error) = spent::preload(&backing.database, &handle.load_full(), shared.counting.meter()).await {
         tracing::warn!(%error, "what was spent cannot be read yet");
     }
+    if let Err(error) = learn(&backing.database, shared, i64::MIN).await {
+        tracing::warn!(%error, "owners of ids cannot be read yet");
+    }
     follower
+}
+
+async fn learn(database: &Database, shared: &Arc<Shared>, since: i64) -> Result<(), StoreError> {
+    for row in database.issued_since(since).await? {
+        shared.callers.learn_owner(&row.hash, &row.owner);
+    }
+    Ok(())
 }
 
 /// Tells the meter what was spent until the store has said so, and again after each reload: it may bring new budgets.
@@ -182,14 +193,9 @@ async fn learn_owners(database: Database, shared: Arc<Shared>, every: Duration, 
     let mut since = i64::MIN;
     loop {
         let from = store::now();
-        match database.issued_since(since).await {
-            Ok(rows) => {
-                for row in &rows {
-                    shared.callers.learn_owner(&row.hash, &row.owner);
-                }
-                // Whoever writes may be behind by as much as the writer's queue.
-                since = from.saturating_sub(OVERLAP);
-            }
+        match learn(&database, &shared, since).await {
+            // Whoever writes may be behind by as much as the writer's queue.
+            Ok(()) => since = from.saturating_sub(OVERLAP),
             Err(error) => tracing::debug!(%error, "owners of ids cannot be read yet"),
         }
         tokio::select! {
@@ -197,4 +203,15 @@ async fn learn_owners(database: Database, shared: Arc<Shared>, every: Duration, 
             () = tokio::time::sleep(every) => {}
         }
     }
+}
+
+/// The ops listener's socket.
+pub(super) fn bind_ops(settings: &Settings) -> Result<Option<tokio::net::TcpListener>, Error> {
+    let Some(address) = settings.ops.address else { return Ok(None) };
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    bind().map(Some).map_err(|source| Error::Io { what: "cannot open the ops listener", source })
 }

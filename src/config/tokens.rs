@@ -393,9 +393,6 @@ impl Issuer {
 
 /// Media types are compared without case, and `application/` may be left out (RFC 7515, 4.1.9).
 fn same_type(accepted: &str, found: &str) -> bool {
-    let short = |name: &str| {
-        let lower = name.to_ascii_lowercase();
-        lower.strip_prefix("application/").map_or(lower.clone(), str::to_owned)
-    };
+    let short = |name: &str| name.to_ascii_lowercase().trim_start_matches("application/").to_owned();
     short(accepted) == short(found)
 }

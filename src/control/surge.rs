@@ -92,12 +92,10 @@ mod tests {
         assert_eq!(alarms[0].kind, AlarmKind::RunawayLoop);
         assert!(watched((0..40).map(|second| Record { retry: 1, ..round(second) })).is_empty());
         assert!(
-            watched(
-                (0..40).map(|second| Record {
-                    print: Some(second as u64 * 0x9E37_79B9_7F4A_7C15),
-                    ..record("ann", second)
-                })
-            )
+            watched((0..40).map(|second| Record {
+                print: Some((second as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+                ..record("ann", second)
+            }))
             .is_empty()
         );
     }

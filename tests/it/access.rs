@@ -235,7 +235,63 @@ async fn what_was_asked_blocked_and_spent_can_be_looked_up_and_the_trail_verifie
     assert_eq!(code, 0, "{text}");
 }
 
+#[tokio::test]
+async fn an_id_that_a_provider_issued_is_honoured_for_its_caller_only_also_after_a_restart() {
+    let mock = Mock::start(answers::json_body(200, &answers::response("ok", "completed"))).await;
+    let mut gateway = setup(&mock).start().await;
+    let (ann, bob) = {
+        let admin = Admin::first(&gateway).await;
+        let (ann, _) = admin.key(json!({"user": "ann"})).await;
+        let (bob, _) = admin.key(json!({"user": "bob"})).await;
+        (ann, bob)
+    };
+    let asking = |more: Value| {
+        let mut body = json!({"model": "m", "input": "hi"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        post("/v1/responses", body.to_string())
+    };
+    let first = gateway.send(with(&ann, asking(json!({})))).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    gateway.exactly(1).await;
+    let on = || asking(json!({"previous_response_id": id}));
+    gateway.send(with(&bob, on())).await.assert_error(404, "not_found");
+    assert_eq!(gateway.send(with(&ann, on())).await.status, 200);
+    gateway.terminate_and_restart().await;
+    gateway.send(with(&bob, on())).await.assert_error(404, "not_found");
+    assert_eq!(gateway.send(with(&ann, on())).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_person_is_erased_and_the_trail_still_verifies() {
+    let mock = Mock::start(answers::json_body(200, &answers::chat("ok"))).await;
+    let gateway = setup(&mock).start().await;
+    let admin = Admin::first(&gateway).await;
+    let (key, _) = admin.key(json!({"user": "carol.person"})).await;
+    gateway.send(with(&key, ask("attack-marker"))).await.assert_error(400, "content_filter");
+    gateway.exactly(1).await;
+    loop {
+        if admin.get("/audit?kind=block").await.to_string().contains("carol.person") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let erased = admin.send("POST", "/erasures", Some(json!({"user": "carol.person"}))).await.json();
+    assert_eq!(erased["audit"], 1, "{erased}");
+    assert!(!admin.get("/audit?kind=block").await.to_string().contains("carol.person"));
+    assert!(!admin.get("/events").await.to_string().contains("carol.person"));
+    let (code, text) = gateway.run(&["audit", "verify"]);
+    assert_eq!(code, 0, "{text}");
+}
+
 impl Gateway {
+    /// Ends it in peace and starts it again.
+    async fn terminate_and_restart(&mut self) {
+        self.signal("TERM");
+        assert_eq!(self.exit_code(20).await, Some(0));
+        self.restart().await;
+    }
+
     /// Runs a command of the binary in its directory, with its configuration.
     fn run(&self, arguments: &[&str]) -> (i32, String) {
         let out = Command::new(env!("CARGO_BIN_EXE_portcullis"))

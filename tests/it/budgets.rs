@@ -1,11 +1,12 @@
 //! Tokens and money: set aside before the call, put right after it, cut when they run out.
 
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::support::answers;
-use crate::support::client::{ask, post};
+use crate::support::client::{ask, open, post};
 use crate::support::gateway::Setup;
 use crate::support::mock::{Act, Mock};
+use crate::support::{answers, within};
 
 fn used(input: u64, output: u64) -> Value {
     let mut answer = answers::chat("ok");
@@ -92,4 +93,86 @@ async fn a_stream_that_says_not_how_long_it_may_be_is_cut_at_the_limit() {
     assert_eq!(record["reason"], "limit_reached");
     assert_eq!(record["estimated"], true);
     assert!(record["usage"]["output"].as_u64().unwrap() >= words as u64);
+}
+
+/// A stream of Claude's that breaks off before it says what it used.
+fn unfinished_message(words: usize) -> Vec<Act> {
+    let whole = answers::message_stream(&vec!["word "; words]);
+    let end = whole.find("event: message_delta").unwrap_or(whole.len());
+    let mut acts = vec![answers::stream_head()];
+    for event in whole[..end].split_inclusive("\n\n") {
+        acts.push(answers::chunk(event.as_bytes()));
+    }
+    acts.push(Act::Hang);
+    acts
+}
+
+fn message(most: u64) -> hyper::Request<http_body_util::Full<bytes::Bytes>> {
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": most, "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    post("/v1/messages", body.to_string())
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_is_charged_for_what_it_gave_whatever_it_said_at_its_beginning() {
+    let mock = Mock::start(unfinished_message(400)).await;
+    let limits = "[limits.per_address]\ntokens_per_day = 200";
+    let gateway = Setup::before(mock.address).section(limits).start().await;
+    let got = gateway.send(message(100)).await;
+    let words = got.text().matches("word ").count();
+    assert!((60..=250).contains(&words), "{words}");
+    let record = gateway.only_record().await;
+    assert!(record["usage"]["output"].as_u64().unwrap() >= words as u64, "{record}");
+    assert_eq!(record["estimated"], true, "{record}");
+    let got = gateway.send(message(150)).await;
+    assert_eq!(got.status, 429, "the limit is used up, not refilled: {}", got.text());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_pays_for_what_it_got() {
+    let mock = Mock::start(unfinished_message(50)).await;
+    let gateway = Setup::before(mock.address).section("[limits.per_address]\ntokens_per_day = 100000").start().await;
+    let mut stream = open(gateway.address, message(1000)).await.unwrap();
+    let mut text = String::new();
+    while text.matches("word ").count() < 50 {
+        let frame = within(5, stream.body_mut().frame()).await.unwrap().unwrap();
+        text.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+    }
+    drop(stream);
+    let record = gateway.only_record().await;
+    assert_eq!(record["outcome"], "abandoned", "{record}");
+    assert!(record["usage"]["output"].as_u64().unwrap() >= 50, "{record}");
+    assert!(record["cost"].as_u64().unwrap() > 0, "{record}");
+}
+
+#[tokio::test]
+async fn what_is_not_inspected_is_counted_all_the_same() {
+    let mut acts = vec![answers::stream_head()];
+    for _ in 0..400 {
+        let event = format!("data: {}\n\n", answers::chat_chunk(0, json!({"content": "word "}), None));
+        acts.push(answers::chunk(event.as_bytes()));
+    }
+    acts.push(Act::Hang);
+    let mock = Mock::start(acts).await;
+    let limits = "[limits]\ndefault_max_output = 1000\n[limits.per_address]\ntokens_per_day = 2000";
+    let gateway = Setup::before(mock.address).inspect("mode = \"off\"").section(limits).start().await;
+    let body = json!({"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    let mut stream = open(gateway.address, post("/v1/chat/completions", body.clone())).await.unwrap();
+    let mut text = String::new();
+    // It is cut as a stream is that nobody reads: it breaks off.
+    while let Some(Ok(frame)) = within(10, stream.body_mut().frame()).await {
+        text.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+    }
+    assert!((1..400).contains(&text.matches("word ").count()), "it is cut somewhere");
+    assert_eq!(mock.last().body, body.into_bytes(), "what is not inspected is not changed");
+}
+
+#[tokio::test]
+async fn a_request_that_leaves_its_model_to_others_is_held_to_no_list_and_no_price() {
+    let mock = Mock::start(answers::json_body(200, &answers::response("ok", "completed"))).await;
+    let sections = "[[policies]]\nname = \"all\"\nmatch = {}\nmodels = [\"gpt-4o*\"]";
+    let gateway = Setup::before(mock.address).section(sections).start().await;
+    let body = json!({"prompt": {"id": "pmpt_1"}, "input": "hi"}).to_string();
+    gateway.send(post("/v1/responses", body)).await.assert_error(403, "model_not_allowed");
+    assert_eq!(mock.count(), 0);
 }

@@ -278,7 +278,7 @@ async fn gateway_keys_are_asked_for_when_configured() {
     gateway.send(wrong).await.assert_error(401, "missing_api_key");
     let mut none = ask("hello");
     none.headers_mut().remove("authorization");
-    gateway.send(none).await.assert_error(401, "invalid_api_key");
+    gateway.send(none).await.assert_error(401, "missing_api_key");
     assert_eq!(mock.count(), 1);
     let records = gateway.exactly(3).await;
     assert_eq!(records[0]["caller"]["key"], "team-a");
