@@ -334,9 +334,10 @@ fn readers(settings: &Settings, telemetry: &telemetry::Guard, backing: Option<&B
         let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
         readers.push(Box::new(writer));
     }
-    if let Some(Backing { writer, trail, overflow, .. }) = backing {
+    if let Some(Backing { writer, trail, vault, overflow, .. }) = backing {
         let runtime = tokio::runtime::Handle::current();
-        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail.clone(), runtime)));
+        let (trail, vault) = (trail.clone(), Arc::clone(vault));
+        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail, vault, runtime)));
     }
     readers
 }

@@ -1,14 +1,15 @@
-//! What events tell, kept: requests, findings, spending and alarms go into the store, what must be provable into the trail.
+//! What events tell, kept: requests, findings, content, spending and alarms go into the store, what must be provable into the trail.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::audit::{Entry, Kind, Outcome, Trail, entry_for_block};
 use super::events::Reader;
-use crate::store::{EventRow, Item, Overflow, Writer};
-use crate::types::{Alarm, Decision, Event, Record, ReloadOutcome};
+use crate::store::{ContentMode, EventRow, Item, Overflow, Vault, Writer};
+use crate::types::{Alarm, Decision, Event, Kept, Privacy, Record, ReloadOutcome};
 
 /// How long the reader of events rests when a queue behind it is full.
 const REST: Duration = Duration::from_millis(2);
@@ -22,14 +23,15 @@ pub struct Keeper {
     writer: Writer,
     overflow: Overflow,
     trail: Trail,
+    vault: Arc<Vault>,
     backlog: VecDeque<Entry>,
     runtime: Handle,
 }
 
 impl Keeper {
-    /// Keeps in these. `runtime` is where they run.
-    pub fn new(writer: Writer, overflow: Overflow, trail: Trail, runtime: Handle) -> Self {
-        Self { writer, overflow, trail, backlog: VecDeque::new(), runtime }
+    /// Keeps in these; `vault` seals content. `runtime` is where they run.
+    pub fn new(writer: Writer, overflow: Overflow, trail: Trail, vault: Arc<Vault>, runtime: Handle) -> Self {
+        Self { writer, overflow, trail, vault, backlog: VecDeque::new(), runtime }
     }
 
     fn request(&mut self, record: &Record) {
@@ -46,6 +48,21 @@ impl Keeper {
         }
         // What finds no room is counted by the writer.
         let _taken: bool = self.writer.offer(item);
+    }
+
+    fn content(&self, kept: &Kept) {
+        let mode = match kept.mode {
+            Privacy::None => return,
+            Privacy::HashOnly => ContentMode::Hash,
+            Privacy::Masked => ContentMode::Masked,
+            Privacy::Full => ContentMode::Full,
+        };
+        let (id, user) = (kept.request.0.as_str(), kept.user.as_deref());
+        match self.vault.seal((id, kept.direction), kept.time, user, mode, &kept.text) {
+            Ok(content) => self.offer(Item::Content(Box::new(content))),
+            // Never in clear instead.
+            Err(error) => tracing::error!(%error, request = id, "content was not kept"),
+        }
     }
 
     fn alarm(&self, alarm: &Alarm) {
@@ -105,6 +122,7 @@ impl Reader for Keeper {
             Event::Request(record) => self.request(record),
             Event::Reload(outcome) => self.reload(outcome),
             Event::Alarm(alarm) => self.alarm(alarm),
+            Event::Content(kept) => self.content(kept),
         }
     }
 
