@@ -92,7 +92,8 @@ pub(super) async fn prompt(
         account(snapshot, plan, flight, prompt, body.len())?;
         let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, shared, flight, prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
-        let findings = verdict.as_ref().ok().and_then(|verdict| verdict.as_ref().ok()).map(|verdict| &*verdict.findings);
+        let findings =
+            verdict.as_ref().ok().and_then(|verdict| verdict.as_ref().ok()).map(|verdict| &*verdict.findings);
         // What is blocked is kept too: it is evidence.
         content::keep_prompt(snapshot, flight, prompt, findings.unwrap_or_default());
         match verdict {
