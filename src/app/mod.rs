@@ -10,6 +10,7 @@ mod welcome;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{LogFormat, Protocol, Settings};
 use crate::config::{self, Environment, Handle, Loaded, Problem, ReloadTask, Reloader, Snapshot};
 use crate::control::audit;
+use crate::control::surge::{Raise, Surges};
 use crate::control::{self, EventLoop, Follower, Health, Reader, RecordWriter};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
 use crate::proxy::upstream::TlsConfigs;
@@ -28,11 +30,8 @@ use crate::store;
 use crate::telemetry::{self, Metrics};
 use crate::types::Secret;
 use backing::Backing;
-use watch::{Watch, watch_queue};
+use watch::{Watch, raise, watch_queue};
 use welcome::{welcome, write_addresses};
-
-/// How often what callers have used up long ago is forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// How long the fleet may take to hear the last.
 const LEAVE_FLEET: Duration = Duration::from_secs(2);
@@ -134,6 +133,8 @@ struct Gateway {
     environment: Environment,
     backing: Option<Backing>,
     follower: Option<Follower>,
+    /// The reader of events waits for nobody any more.
+    ending: Arc<AtomicBool>,
     started: Instant,
 }
 
@@ -152,14 +153,15 @@ impl Gateway {
 
         let (sender, receiver) = mpsc::channel(settings.server.event_queue.max(1));
         watch_queue(&metrics, &sender);
+        let ending = Arc::new(AtomicBool::new(false));
         let events = EventLoop::spawn(
             receiver,
-            readers(&settings, telemetry, backing.as_ref()),
+            readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender, &metrics)),
             settings.record.flush_every.get(),
         )
         .map_err(io_error("cannot start the event readers"))?;
 
-        let secret = random_key();
+        let secret = side::secret(backing.as_ref()).await;
         let shared = Arc::new(Shared {
             recorder: Recorder::new(sender.clone(), metrics.clone()),
             gate: Gate::new(&settings.limits, metrics.clone()),
@@ -212,6 +214,7 @@ impl Gateway {
             environment,
             backing,
             follower,
+            ending,
             started: Instant::now(),
         })
     }
@@ -235,7 +238,7 @@ impl Gateway {
             self.tls.clone(),
             self.metrics.clone(),
         ));
-        tokio::spawn(forget(Arc::clone(&self.shared)));
+        tokio::spawn(side::forget(Arc::clone(&self.handle), Arc::clone(&self.shared)));
         self.metrics.rules_loaded(self.handle.load().rules.rules().len());
         self.health.set_started();
         tracing::info!(configuration = %self.source, "ready");
@@ -275,6 +278,7 @@ impl Gateway {
             Err(_) => tracing::error!("a worker does not end: what it was doing is not recorded"),
         }
         stop.cancel();
+        self.ending.store(true, Ordering::Relaxed);
         let events = self.events;
         tokio::task::spawn_blocking(move || events.finish())
             .await
@@ -311,14 +315,6 @@ async fn follow(
     }
 }
 
-async fn forget(shared: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(FORGET_EVERY).await;
-        shared.gate.forget_idle();
-        shared.counting.meter().forget_idle();
-    }
-}
-
 /// Waits for the workers, off the control side's thread.
 async fn join(workers: Vec<JoinHandle<()>>) -> bool {
     let joined = tokio::task::spawn_blocking(move || {
@@ -327,17 +323,24 @@ async fn join(workers: Vec<JoinHandle<()>>) -> bool {
     joined.await.unwrap_or(false)
 }
 
-fn readers(settings: &Settings, telemetry: &telemetry::Guard, backing: Option<&Backing>) -> Vec<Box<dyn Reader>> {
+fn readers(
+    settings: &Settings,
+    telemetry: &telemetry::Guard,
+    backing: Option<&Backing>,
+    ending: &Arc<AtomicBool>,
+    raise: Raise,
+) -> Vec<Box<dyn Reader>> {
     let mut readers: Vec<Box<dyn Reader>> =
         vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
+    readers.push(Box::new(Surges::new(settings.alarms.spend(), settings.alarms.loops(), raise)));
     if let Some(path) = &settings.record.path {
         let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
         readers.push(Box::new(writer));
     }
     if let Some(Backing { writer, trail, vault, overflow, .. }) = backing {
         let runtime = tokio::runtime::Handle::current();
-        let (trail, vault) = (trail.clone(), Arc::clone(vault));
-        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail, vault, runtime)));
+        let (trail, vault, ending) = (trail.clone(), Arc::clone(vault), Arc::clone(ending));
+        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail, vault, runtime, ending)));
     }
     readers
 }

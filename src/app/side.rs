@@ -1,18 +1,29 @@
 //! What runs beside the workers: keys and orders of the store, the admin API, the keys of token issuers, the sweeper.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::backing::Backing;
 use super::doors::{self, Running};
-use super::{Error, Gateway, fleet, spent, welcome};
-use crate::config::{self, Handle};
+use super::{Error, Gateway, fleet, random_key, spent, welcome};
+use crate::config::{self, Handle, Orders};
 use crate::control::api::Api;
 use crate::control::sync::CarryOut;
 use crate::control::{Follower, Ops, jwks};
 use crate::proxy::Shared;
+use crate::store::{self, Database, State};
+
+/// How often what callers have used up long ago is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How long something written may be on its way to the store, in microseconds.
+const OVERLAP: i64 = 60_000_000;
+
+/// How often a store that did not say what was spent is asked again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Keys and orders of the store put in force, and budgets where the ledger says: before the first request comes in.
 pub(super) async fn catch_up(backing: &Backing, handle: &Arc<Handle>, shared: &Arc<Shared>) -> Follower {
@@ -23,9 +34,27 @@ pub(super) async fn catch_up(backing: &Backing, handle: &Arc<Handle>, shared: &A
         tracing::warn!(%error, "keys and orders cannot be read yet");
     }
     if let Err(error) = spent::preload(&backing.database, &handle.load_full(), shared.counting.meter()).await {
-        tracing::warn!(%error, "what was spent cannot be read: budgets begin anew");
+        tracing::warn!(%error, "what was spent cannot be read yet");
     }
     follower
+}
+
+/// Tells the meter what was spent until the store has said so, and again after each reload: it may bring new budgets.
+async fn tell_spent(backing: Backing, handle: Arc<Handle>, shared: Arc<Shared>, stop: CancellationToken) {
+    let mut published = handle.subscribe();
+    loop {
+        let told = spent::preload(&backing.database, &handle.load_full(), shared.counting.meter()).await;
+        let again = async {
+            match &told {
+                Ok(()) => drop(published.changed().await),
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = again => {}
+        }
+    }
 }
 
 impl Gateway {
@@ -39,6 +68,10 @@ impl Gateway {
             Ok(word) => drop(tokio::spawn(word.listen(follower, settings.fleet.notices, stop.clone()))),
             Err(error) => tracing::warn!(%error, "other replicas are not heard; changes are found by polling"),
         }
+        let (handle, shared) = (Arc::clone(&self.handle), Arc::clone(&self.shared));
+        tokio::spawn(tell_spent(backing.clone(), handle, shared, stop.clone()));
+        let every = settings.store.poll.get().saturating_mul(4);
+        tokio::spawn(learn_owners(backing.database.clone(), Arc::clone(&self.shared), every, stop.clone()));
         let handle = Arc::clone(&self.handle);
         tokio::spawn(backing.sweep(move || {
             let settings = &handle.load().settings;
@@ -73,6 +106,12 @@ impl Gateway {
         Ok(Some(api.router()))
     }
 
+    /// Whether the store answers, where `store.ready_without` says that it must for this replica to be ready.
+    fn store_counts(&self) -> Option<Arc<dyn Fn() -> bool + Send + Sync>> {
+        let backing = self.backing.clone().filter(|_| !self.handle.load().settings.store.ready_without)?;
+        Some(Arc::new(move || backing.database.is_ready() && backing.writer.health().state == State::Up))
+    }
+
     /// Metrics, probes and the admin API.
     pub(super) fn serve_ops(&mut self, admin: Option<Router>, stop: &CancellationToken) {
         let Some(listener) = self.ops.take() else { return };
@@ -85,6 +124,7 @@ impl Gateway {
                 Box::pin(async move { reloader.request().await })
             }),
             header_timeout: self.handle.load().settings.http.header_timeout.get(),
+            store: self.store_counts(),
             admin,
         };
         let max = self.handle.load().settings.ops.max_connections;
@@ -108,5 +148,53 @@ fn issuers(handle: &Arc<Handle>) -> jwks::Doors {
             });
         }),
         tls: Arc::new(|ca| config::towards(ca).map_err(|error| error.to_string())),
+    }
+}
+
+/// Forgets what callers have used up long ago, and orders that are over.
+pub(super) async fn forget(handle: Arc<Handle>, shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        shared.gate.forget_idle();
+        shared.counting.meter().forget_idle();
+        let now = store::now();
+        if handle.load().orders.iter().any(|order| !order.in_force(now)) {
+            handle.amend(|snapshot| {
+                let mut orders = Orders::clone(&snapshot.orders);
+                orders.forget_expired(now);
+                snapshot.orders = Arc::new(orders);
+            });
+        }
+    }
+}
+
+/// What ids of sessions and of providers' objects are hashed with: the store's, so that replicas and restarts agree.
+pub(super) async fn secret(backing: Option<&Backing>) -> [u8; 32] {
+    let Some(backing) = backing else { return random_key() };
+    backing.database.secret("ids").await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the store's secret cannot be read: sessions and ids of providers are this process's own");
+        random_key()
+    })
+}
+
+/// Reads whom objects of providers were issued to, by this and the other replicas, before now and from now on.
+async fn learn_owners(database: Database, shared: Arc<Shared>, every: Duration, stop: CancellationToken) {
+    let mut since = i64::MIN;
+    loop {
+        let from = store::now();
+        match database.issued_since(since).await {
+            Ok(rows) => {
+                for row in &rows {
+                    shared.callers.learn_owner(&row.hash, &row.owner);
+                }
+                // Whoever writes may be behind by as much as the writer's queue.
+                since = from.saturating_sub(OVERLAP);
+            }
+            Err(error) => tracing::debug!(%error, "owners of ids cannot be read yet"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Handle;
 use crate::config::settings::Protocol;
+use crate::control::surge::Raise;
 use crate::proxy::Recorder;
 use crate::proxy::listen::{self, Observer, Peer, Refuse, Refused};
 use crate::telemetry::{ConnectionRefused, Handshake, ListenerKind, Metrics, QueueDepth};
@@ -62,4 +63,15 @@ pub(super) fn watch_queue(metrics: &Metrics, sender: &mpsc::Sender<Event>) {
         let (capacity, free) = sender.upgrade().map_or((0, 0), |sender| (sender.max_capacity(), sender.capacity()));
         QueueDepth { waiting: capacity.saturating_sub(free) as u64, capacity: capacity as u64 }
     });
+}
+
+/// Raises alarms into the queue of events; one that finds no room is counted. It does not keep the queue open.
+pub(super) fn raise(sender: &mpsc::Sender<Event>, metrics: &Metrics) -> Raise {
+    let (sender, metrics) = (sender.downgrade(), metrics.clone());
+    Box::new(move |alarm| {
+        let Some(sender) = sender.upgrade() else { return };
+        if sender.try_send(Event::Alarm(Box::new(alarm))).is_err() {
+            metrics.event_dropped();
+        }
+    })
 }

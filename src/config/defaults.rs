@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    Admin, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener, LogFormat,
-    Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile, Reload,
-    Rules, SecurityMode, Server, Settings, Store, Telemetry, Tls, Upstream, UpstreamKind,
+    Admin, Alarms, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener,
+    LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile,
+    Reload, Rules, SecurityMode, Server, Settings, Store, Telemetry, Tls, Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
@@ -34,6 +34,7 @@ impl Default for Settings {
             limits: Limits::default(),
             budgets: Vec::new(),
             prices: PriceFile::default(),
+            alarms: Alarms::default(),
             fleet: Fleet::default(),
             store: Store::default(),
             audit: Audit::default(),

@@ -21,10 +21,10 @@ pub(super) fn charges(check: &mut Check<'_>, settings: &Settings) -> Plan {
 pub(super) fn prices(check: &mut Check<'_>, file: &PriceFile) -> Prices {
     let at = KeyPath::of(&["prices", "path"]);
     let read = match &file.path {
-        None => Prices::shipped().map_err(|error| error.to_string()),
+        None => Prices::shipped().map_err(|error| error.brief()),
         Some(path) => {
             let text = check.reader.text(path);
-            let parsed = text.and_then(|text| Prices::parse(&text).map_err(|error| error.to_string()));
+            let parsed = text.and_then(|text| Prices::parse(&text).map_err(|error| error.brief()));
             parsed.map_err(|message| format!("{}: {message}", path.display()))
         }
     };

@@ -18,6 +18,7 @@ mod reload;
 mod snapshot;
 mod store_settings;
 
+mod alarm_settings;
 mod base64url;
 mod check;
 mod claims;

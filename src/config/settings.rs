@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::admin_settings::Admin;
+pub use super::alarm_settings::Alarms;
 pub use super::audit_settings::Audit;
 use super::empty_is_none;
 pub use super::fleet::Fleet;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub budgets: Vec<BudgetSpec>,
     /// What tokens cost.
     pub prices: PriceFile,
+    /// When spending and repetition are worth somebody's attention.
+    pub alarms: Alarms,
     /// What replicas share.
     pub fleet: Fleet,
     /// The database.

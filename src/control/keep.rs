@@ -2,17 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::audit::{Entry, Kind, Outcome, Trail, entry_for_block};
 use super::events::Reader;
-use crate::store::{ContentMode, EventRow, Item, Overflow, Vault, Writer};
+use crate::store::{ContentMode, EventRow, Issued, Item, Overflow, Vault, Writer};
 use crate::types::{Alarm, Decision, Event, Kept, Privacy, Record, ReloadOutcome};
 
 /// How long the reader of events rests when a queue behind it is full.
 const REST: Duration = Duration::from_millis(2);
+
+/// How often the last entries are tried: two seconds.
+const LAST_TRIES: u32 = 1000;
 
 /// Entries for the trail that may wait here; then the reader of events waits.
 const BACKLOG: usize = 1024;
@@ -26,16 +30,40 @@ pub struct Keeper {
     vault: Arc<Vault>,
     backlog: VecDeque<Entry>,
     runtime: Handle,
+    ending: Arc<AtomicBool>,
 }
 
 impl Keeper {
     /// Keeps in these; `vault` seals content. `runtime` is where they run.
-    pub fn new(writer: Writer, overflow: Overflow, trail: Trail, vault: Arc<Vault>, runtime: Handle) -> Self {
-        Self { writer, overflow, trail, vault, backlog: VecDeque::new(), runtime }
+    /// When `ending` is set nothing is waited for any more.
+    pub fn new(
+        writer: Writer,
+        overflow: Overflow,
+        trail: Trail,
+        vault: Arc<Vault>,
+        runtime: Handle,
+        ending: Arc<AtomicBool>,
+    ) -> Self {
+        Self { writer, overflow, trail, vault, backlog: VecDeque::new(), runtime, ending }
+    }
+
+    /// A short rest before another attempt; whether there is to be one.
+    fn rest(&self) -> bool {
+        std::thread::sleep(REST);
+        !self.ending.load(Ordering::Relaxed)
     }
 
     fn request(&mut self, record: &Record) {
         self.offer(Item::from(record));
+        if let Some((hash, owner)) = &record.issued {
+            self.offer(Item::Issued(Issued {
+                hash: hash.clone(),
+                owner: owner.clone(),
+                user: record.caller.user.as_deref().map(str::to_owned),
+                kind: "response".to_owned(),
+                time: record.time,
+            }));
+        }
         let refused_by_order = record.order.is_some();
         if record.decision == Decision::Block || refused_by_order {
             self.write_down(entry_for_block(record));
@@ -43,9 +71,7 @@ impl Keeper {
     }
 
     fn offer(&self, item: Item) {
-        while self.overflow == Overflow::Refuse && !self.writer.has_room() {
-            std::thread::sleep(REST);
-        }
+        while self.overflow == Overflow::Refuse && !self.writer.has_room() && self.rest() {}
         // What finds no room is counted by the writer.
         let _taken: bool = self.writer.offer(item);
     }
@@ -74,12 +100,16 @@ impl Keeper {
             user: alarm.caller.user.as_deref().map(str::to_owned),
             body: serde_json::to_string(alarm).unwrap_or_default(),
         };
-        let writer = self.writer.clone();
+        let (writer, done) = (self.writer.clone(), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&done);
         drop(self.runtime.spawn(async move {
             if let Err(error) = writer.important(Item::Event(row)).await {
                 tracing::error!(%error, "an alarm was not kept");
             }
+            told.store(true, Ordering::Release);
         }));
+        // One at a time: where the writer has no room, the reader of events waits for it.
+        while !done.load(Ordering::Acquire) && self.rest() {}
     }
 
     fn reload(&mut self, outcome: &ReloadOutcome) {
@@ -95,8 +125,7 @@ impl Keeper {
     fn write_down(&mut self, entry: Entry) {
         self.backlog.push_back(entry);
         self.hand_over();
-        while self.backlog.len() >= BACKLOG {
-            std::thread::sleep(REST);
+        while self.backlog.len() >= BACKLOG && self.rest() {
             self.hand_over();
         }
     }
@@ -128,5 +157,19 @@ impl Reader for Keeper {
 
     fn flush(&mut self) {
         self.hand_over();
+    }
+}
+
+impl Drop for Keeper {
+    /// The last entries: the trail's writer still runs, so there is room soon, or never.
+    fn drop(&mut self) {
+        for _ in 0..LAST_TRIES {
+            self.hand_over();
+            if self.backlog.is_empty() {
+                return;
+            }
+            std::thread::sleep(REST);
+        }
+        tracing::error!(entries = self.backlog.len(), "entries of the audit trail were not written");
     }
 }

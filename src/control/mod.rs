@@ -9,6 +9,7 @@ pub mod observe;
 pub mod ops;
 pub mod record;
 mod rotate;
+pub mod surge;
 pub mod sync;
 
 pub use events::{EventLoop, Reader, run};

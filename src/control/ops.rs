@@ -77,6 +77,8 @@ pub struct Ops {
     pub reload: ReloadAction,
     /// Until the head of a request is complete, and how long a connection may idle.
     pub header_timeout: Duration,
+    /// Whether the store answers, where that counts for being ready.
+    pub store: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
     /// Everything under `/api/`; `None` where there is no store.
     pub admin: Option<Router>,
 }
@@ -169,13 +171,15 @@ impl Ops {
         }
     }
 
-    fn readiness(&self) -> [(&'static str, bool); 3] {
+    fn readiness(&self) -> Vec<(&'static str, bool)> {
         let room = self.metrics.event_queue().is_none_or(|queue| queue.waiting < queue.capacity);
-        [
+        let mut checks = vec![
             ("snapshot_loaded", self.health.started()),
             ("not_draining", !self.health.draining()),
             ("event_queue_has_room", room),
-        ]
+        ];
+        checks.extend(self.store.as_ref().map(|answers| ("store_answers", answers())));
+        checks
     }
 
     fn metrics_page(&self) -> Response<Full<Bytes>> {
@@ -277,6 +281,7 @@ mod tests {
             health: Arc::clone(&health),
             reload,
             header_timeout: HEADER_TIMEOUT,
+            store: None,
             admin: None,
         };
         tokio::spawn(ops.serve(listener, max_connections, stop.clone()));

@@ -37,12 +37,18 @@ impl Treatments {
         self.0.iter().all(|treatment| *treatment == Treatment::default())
     }
 
-    /// Treats what was found in a prompt that is blocked from `block_at` points on.
-    pub fn apply(&self, findings: &mut Vec<Finding>, block_at: u32) {
+    /// Treats what was found in a prompt that is blocked from `block_at` points on; the first `treated` findings were
+    /// treated before.
+    pub fn apply(&self, findings: &mut Vec<Finding>, treated: usize, block_at: u32) {
         if self.is_plain() {
             return;
         }
+        let mut index = 0_usize;
         findings.retain_mut(|finding| {
+            index = index.saturating_add(1);
+            if index <= treated {
+                return true;
+            }
             let treatment = self.of(finding.family);
             finding.action = treatment.action.unwrap_or(finding.action);
             if let Some(own) = treatment.block_at {
@@ -103,7 +109,7 @@ mod tests {
             finding(Family::Secrets, Action::Redact),
             finding(Family::Privacy, Action::Redact),
         ];
-        treatments.apply(&mut findings, 8);
+        treatments.apply(&mut findings, 0, 8);
         let after: Vec<(Family, f32, Action)> =
             findings.iter().map(|finding| (finding.family, finding.score, finding.action)).collect();
         let expected = [

@@ -100,11 +100,12 @@ impl Gate {
     pub(super) fn admit(&self, limits: &Limits, caller: &Caller, entered: Entered) -> Result<Admitted, Refusal> {
         let Entered { address, running, mut standing } = entered;
         let rates = self.rates_for(limits);
-        if let (Some(rate), Some(user)) = (&rates.user, &caller.user) {
+        let name = caller.user_of_tenant();
+        if let (Some(rate), Some(user)) = (&rates.user, &name) {
             let user = self.take("user", rate.take(user))?;
             standing = standing.filter(|address: &Standing| address.remaining < user.remaining).or(Some(user));
         }
-        let user = self.slot("user", limits.per_user.concurrent, caller.user.clone(), &self.users)?;
+        let user = self.slot("user", limits.per_user.concurrent, name, &self.users)?;
         Ok(Admitted {
             _address: address,
             _user: user,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use blake3::Hasher;
 use moka::sync::Cache;
 
-use super::inspect::tenant;
 use crate::telemetry::Metrics;
 use crate::types::{Caller, Finding, Role, RuleSetHash};
 
@@ -70,10 +69,10 @@ impl Scope<'_> {
         }
         let mut hasher = Hasher::new_keyed(&self.cache.secret);
         hasher.update(self.rules.0.as_bytes()).update(&[0]);
-        if let Some(tenant) = tenant(self.caller) {
-            hasher.update(tenant.as_bytes());
+        for name in [&self.caller.tenant, &self.caller.user] {
+            hasher.update(name.as_deref().unwrap_or_default().as_bytes()).update(&[0]);
         }
-        hasher.update(&[0]).update(role.name().as_bytes()).update(&[0]).update(text.as_bytes());
+        hasher.update(role.name().as_bytes()).update(&[0]).update(text.as_bytes());
         Some(hasher.finalize().into())
     }
 

@@ -9,14 +9,15 @@ use hyper::HeaderMap;
 use hyper::http::request::Parts;
 
 use super::identify::{
-    Arrival, Identified, IdentityError, Known, Memory, OwnerIndex, Ownership, Scope, id_in_body, identify, ids_in_path,
+    Arrival, IdHash, Identified, IdentityError, Known, Memory, OwnerIndex, Ownership, Scope, id_in_body, identify,
+    ids_in_path,
 };
 use super::listen::{Peer, client_address};
 use super::record::Flight;
 use super::refuse::Refusal;
 use super::session::{Opening, SessionKey, Signs, session, session_header};
 use crate::config::identity_settings::UnknownIds;
-use crate::config::{Handle, Snapshot};
+use crate::config::{Handle, Snapshot, hex};
 use crate::types::{Caller, Role};
 use crate::wire::Prompt;
 
@@ -59,6 +60,26 @@ impl Callers {
     pub(super) fn content_key(&self) -> &[u8; blake3::KEY_LEN] {
         &self.content
     }
+}
+
+impl Callers {
+    /// Somebody was issued an id, as the store remembers it: both are hashes in hexadecimal digits.
+    pub fn learn_owner(&self, hash: &str, owner: &str) {
+        if let (Some(hash), Some(owner)) = (unhex(hash), unhex(owner)) {
+            self.owners.put(IdHash(hash), Scope::from_bytes(owner), None);
+        }
+    }
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != N * 2 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Where a request comes from, as far as those in between are believed.
@@ -133,8 +154,8 @@ pub(super) fn complete(
 ) -> Result<(), Refusal> {
     let settings = &snapshot.settings.identity;
     let model = prompt.and_then(|prompt| prompt.model.as_deref());
-    if let (Some(key), Some(model)) = (&identified.key, model)
-        && !key.may_ask(model)
+    if let Some(key) = identified.key.as_ref().filter(|key| key.models.is_some() && prompt.is_some())
+        && !model.is_some_and(|model| key.may_ask(model))
     {
         return Err(Refusal::model_not_allowed());
     }
@@ -187,9 +208,12 @@ fn opening<'p>(prompt: &'p Prompt<'_>) -> Option<Opening<'p>> {
 }
 
 impl Owner {
-    /// A provider issued this id to the caller.
-    pub(super) fn issued(&self, id: &str) {
-        self.owners.issued(id, self.scope, self.session.as_ref());
+    /// A provider issued this id to the caller. Where that is news, what the store is to remember: the hashes of the id
+    /// and of the caller.
+    pub(super) fn issued(&self, id: &str) -> Option<(String, String)> {
+        let is_news = self.owners.issued(id, self.scope, self.session.as_ref());
+        let hash = self.owners.hash(id).filter(|_| is_news)?;
+        Some((hex(&hash.0), hex(self.scope.as_bytes())))
     }
 }
 

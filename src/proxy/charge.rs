@@ -16,7 +16,7 @@ use crate::quota::{
     Amounts, Bucket, Charge, Denied, Headroom, Kind, Meter, Need, Plan as Charges, Price, Reservation, Rule, Scope,
     Spent, Tokens, Unit, Usd, tokens,
 };
-use crate::types::{Alarm, AlarmKind, Caller, Dialect, Measure, Order, Record, Role, Uninspected, Usage};
+use crate::types::{Alarm, AlarmKind, Caller, Dialect, Measure, Order, Outcome, Record, Role, Uninspected, Usage};
 use crate::wire::Prompt;
 
 /// Texts whose tokens are remembered.
@@ -65,14 +65,20 @@ pub(super) async fn reserve(
     plan: &Plan,
     caller: &Caller,
     limits: &[Arc<Order>],
-    prompt: Option<&Prompt<'_>>,
+    asked: Asked<'_, '_>,
     flight: &mut Flight,
 ) -> Result<Charged, Refusal> {
+    let Asked { prompt, body } = asked;
     let (general, own) = (&snapshot.charges, &plan.policy.charges);
     let model = prompt.and_then(|prompt| prompt.model.as_deref());
     let price = model.and_then(|model| snapshot.prices.of(model)).cloned();
     let counts = general.counts_tokens() || own.counts_tokens();
-    let input = prompt.map_or(0, |prompt| if counts { counted(&counting.tokens, prompt) } else { guessed(prompt) });
+    let input = match prompt {
+        Some(prompt) if counts => counted(&counting.tokens, prompt),
+        Some(prompt) => guessed(prompt),
+        // Not read: about as many tokens as so many bytes are.
+        None => in_tokens(body as u64),
+    };
     let mut charged = Charged {
         counting: Arc::clone(counting),
         reservation: None,
@@ -84,19 +90,24 @@ pub(super) async fn reserve(
     if general.is_empty() && own.is_empty() && limits.is_empty() {
         return Ok(charged);
     }
-    let output = prompt.map_or(0, |prompt| most_output(snapshot, prompt));
+    let output = match prompt {
+        Some(prompt) => most_output(snapshot, prompt),
+        None if body > 0 => snapshot.settings.limits.default_max_output,
+        None => 0,
+    };
     let nano_usd = charged.price.as_ref().map_or(0, |price| price.at_most(input, output));
     let need = Need { tokens: input.saturating_add(output), nano_usd };
     let mut charges = general.charges(caller, model, need);
     charges.extend(own.charges(caller, model, need));
     charges.extend(limits.iter().filter_map(|order| by_order(order)));
     let in_money = charges.iter().any(|charge| charge.bucket.rule.unit == Unit::NanoUsd);
-    if in_money && charged.price.is_none() && model.is_some() && snapshot.settings.prices.unpriced == Unpriced::Refuse {
+    // A request that does not name its model could be for any.
+    if in_money && charged.price.is_none() && need.tokens > 0 && snapshot.settings.prices.unpriced == Unpriced::Refuse {
         return Err(Refusal::unpriced());
     }
     if !charges.is_empty() {
         let reserved = counting.meter.reserve(&charges).await;
-        charged.reservation = Some(reserved.map_err(|denied| refused(&denied, flight))?);
+        charged.reservation = Some(reserved.map_err(|denied| refused(&denied, limits, flight))?);
     }
     Ok(charged)
 }
@@ -109,11 +120,15 @@ fn by_order(order: &Order) -> Option<Charge> {
     Some(Charge { bucket: Bucket { scope: Scope::new("order", &order.id), rule }, amount: 1 })
 }
 
-fn refused(denied: &Denied, flight: &Flight) -> Refusal {
+fn refused(denied: &Denied, limits: &[Arc<Order>], flight: &mut Flight) -> Refusal {
     let exceeded = match denied {
         Denied::Unavailable => return Refusal::limits_unavailable(),
         Denied::Exceeded(exceeded) => exceeded,
     };
+    let by_order = limits.iter().find(|order| Scope::new("order", &order.id) == exceeded.bucket.scope);
+    if let Some(order) = by_order {
+        flight.note(|record| record.order = Some(Arc::clone(&order.id)));
+    }
     let is_budget = exceeded.is_budget();
     let (scope, refusal) = match (exceeded.bucket.rule.unit, exceeded.retry_after) {
         _ if is_budget => ("budget", Refusal::insufficient_quota()),
@@ -124,6 +139,13 @@ fn refused(denied: &Denied, flight: &Flight) -> Refusal {
     };
     flight.metrics().limited(scope);
     refusal
+}
+
+/// What is asked for: the prompt where it was read, and the bytes of the body.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a, 'b> {
+    pub(super) prompt: Option<&'a Prompt<'b>>,
+    pub(super) body: usize,
 }
 
 /// Tokens of a prompt, by the tokenizer of its model.
@@ -140,6 +162,11 @@ fn guessed(prompt: &Prompt<'_>) -> u64 {
     prompt.spans.iter().map(|span| roughly(&span.text)).sum()
 }
 
+/// About as many tokens as so many bytes of JSON or text are.
+pub(super) fn in_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(4)
+}
+
 /// About as many tokens as a text has: five ASCII characters are one, and so is any other character.
 pub(super) fn roughly(text: &str) -> u64 {
     let other = text.bytes().filter(|byte| *byte >= 0xC0).count() as u64;
@@ -151,8 +178,8 @@ fn most_output(snapshot: &Snapshot, prompt: &Prompt<'_>) -> u64 {
     match prompt.dialect {
         Dialect::Embeddings | Dialect::Models => 0,
         Dialect::Chat | Dialect::Completions | Dialect::Responses | Dialect::Messages | Dialect::Generic => {
-            let most = snapshot.settings.limits.default_max_output.saturating_mul(prompt.choices());
-            prompt.max_output().unwrap_or(most)
+            let each = snapshot.settings.limits.default_max_output;
+            prompt.max_output().unwrap_or_else(|| each.saturating_mul(prompt.choices()))
         }
     }
 }
@@ -181,14 +208,19 @@ impl Charged {
         if short(Unit::Tokens) || short(Unit::NanoUsd) { Err(More) } else { Ok(()) }
     }
 
-    /// Asks for as much as `tokens` more of an answer cost.
-    pub(super) async fn extend(mut self, tokens: u64) -> (Self, bool) {
+    /// Asks for as much as `tokens` more of an answer cost. What it holds is on its way meanwhile: `hold` takes it back.
+    pub(super) fn ask(&mut self, tokens: u64) -> Option<impl Future<Output = (Reservation, bool)> + Send + use<>> {
         let more = self.amounts(&Usage { output: tokens, ..Usage::default() });
-        let granted = match &mut self.reservation {
-            None => true,
-            Some(reservation) => reservation.extend(more).await.is_ok(),
-        };
-        (self, granted)
+        let mut reservation = self.reservation.take()?;
+        Some(async move {
+            let granted = reservation.extend(more).await.is_ok();
+            (reservation, granted)
+        })
+    }
+
+    /// Takes back what it holds.
+    pub(super) fn hold(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
     }
 
     fn amounts(&self, usage: &Usage) -> Amounts {
@@ -198,11 +230,20 @@ impl Charged {
 
     /// Ends it with what the record says was used, and completes the record. Alarms that follow are given back.
     pub(super) fn settle(self, record: &mut Record, output: u64) -> Vec<Alarm> {
-        let sent = record.attempts > 0;
-        let answered = record.usage.is_some() || (sent && (output > 0 || record.status == 200));
-        if record.usage.is_none() && answered {
-            record.usage = Some(Usage { input: self.input, output, ..Usage::default() });
-            record.estimated = true;
+        let is_whole = matches!(record.outcome, Outcome::Served | Outcome::AnswerBlocked) && record.finish.is_some();
+        let was_used = was_used(record, output);
+        match &mut record.usage {
+            // What a provider says before the end of an answer is not all of it.
+            Some(usage) if !is_whole && usage.output < output => {
+                usage.output = output;
+                record.estimated = true;
+            }
+            Some(_) => {}
+            None if was_used => {
+                record.usage = Some(Usage { input: self.input, output, ..Usage::default() });
+                record.estimated = true;
+            }
+            None => {}
         }
         let usage = record.usage.unwrap_or_default();
         record.cost = self.price.as_ref().filter(|_| record.usage.is_some()).map(|price| price.cost(&usage));
@@ -217,6 +258,14 @@ impl Charged {
         };
         spent.iter().filter_map(warned).collect()
     }
+}
+
+/// Whether a provider counts a request of which it does not say what it used: one that it answered, or was at work on
+/// when it was given up. What it refused, or failed to answer, costs nothing.
+fn was_used(record: &Record, output: u64) -> bool {
+    let was_sent = record.attempts > 0;
+    let given_up = matches!(record.outcome, Outcome::Abandoned | Outcome::Cut);
+    was_sent && (output > 0 || record.status == 200 || (given_up && record.status == 0))
 }
 
 fn alarm(record: &Record, warning: &Warning, unit: Unit) -> Alarm {

@@ -244,3 +244,123 @@ fn guarded(mask: impl FnOnce() -> String) -> String {
 fn head(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::detect::{Budget, Source};
+    use crate::types::{ChannelKind, Dialect};
+    use crate::wire::{Limits, read_prompt};
+
+    /// A rule that only reports addresses, once for each text, and one that redacts numbers in answers.
+    fn rules() -> RuleSet {
+        let rule = |id: &str, more: &str| {
+            format!("id: {id}\ntitle: t\nfamily: privacy\ngain: g\nseverity: low\nscore: 1\n{more}\n")
+        };
+        let mail = "direction: both\naction: flag\nmark: '<mail>'\ndetection:\n  sel_a: '[a-z]{1,20}@[a-z]{1,20}\\.test'\n\
+                    examples: { positive: ['ann@shop.test'], negative: ['ann'] }";
+        let number = "direction: output\naction: redact\nmark: '<number>'\ndetection:\n  sel_a: 'no-[0-9]{4}'\n\
+                      examples: { positive: ['no-1234'], negative: ['no'] }";
+        let text = [rule("PC-TST-0001", mail), rule("PC-TST-0002", number)].join("---\n");
+        let source = Source { name: "test.yaml".into(), text };
+        let budget = Budget { max_rule: 1 << 20, max_total: 8 << 20, max_hold: 256 };
+        RuleSet::compile(&[source], None, &BTreeMap::new(), &budget).unwrap()
+    }
+
+    fn kept(privacy: Privacy, max: usize, text: &str) -> Option<String> {
+        let body = serde_json::json!({"model": "m", "messages": [
+            {"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]});
+        let body = body.to_string();
+        let prompt = read_prompt(Dialect::Chat, body.as_bytes(), &Limits::default()).unwrap();
+        Keeping { privacy, max, key: [7; 32] }.prompt(&rules(), &prompt, &[])
+    }
+
+    fn answered(privacy: Privacy, max: usize, pieces: &[(ChannelKind, &str)]) -> Option<String> {
+        let mut collected = Collected::new(Keeping { privacy, max, key: [7; 32] });
+        for (kind, text) in pieces {
+            collected.add(Channel { choice: 0, part: 0, kind: *kind }, text);
+        }
+        collected.close(&rules())
+    }
+
+    #[test]
+    fn a_prompt_is_kept_with_its_roles() {
+        let text = kept(Privacy::Full, 1000, "Hello").unwrap();
+        assert!(text.starts_with("[system] Be brief.\n[user] Hello"), "{text}");
+        assert_eq!(kept(Privacy::None, 1000, "Hello"), None);
+    }
+
+    #[test]
+    fn every_address_is_masked_also_where_its_rule_reports_once() {
+        let text = kept(Privacy::Masked, 1000, "ann@shop.test, bob@shop.test and 'cy@shop.test'").unwrap();
+        assert!(text.contains("[user] <mail>, <mail> and '<mail>'"), "{text}");
+    }
+
+    #[test]
+    fn what_a_verdict_found_is_masked_too() {
+        let mut found = Vec::new();
+        let text = "xx ann@shop.test";
+        rules().scan(SpanIndex(0), Role::User, text, &mut found);
+        // As if a detector beside the rules had found something further to the left.
+        for finding in &mut found {
+            (finding.evidence.start, finding.evidence.end) = (0, 2);
+        }
+        assert_eq!(masked(&rules(), Role::User, text, false, 100, found.iter()), "<mail> <mail>");
+    }
+
+    #[test]
+    fn a_hash_is_the_same_for_the_same_words_and_shows_none() {
+        let hash = kept(Privacy::HashOnly, 1000, "Hello").unwrap();
+        assert_eq!((hash.len(), hash.contains("Hello")), (64, false));
+        assert_eq!(kept(Privacy::HashOnly, 1000, "Hello").as_ref(), Some(&hash));
+        assert_ne!(kept(Privacy::HashOnly, 1000, "Hallo").as_ref(), Some(&hash));
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        let text = kept(Privacy::Full, 29, "äöüäöü").unwrap();
+        assert_eq!(text, "[system] Be brief.\n[user] äö".get(..text.len()).unwrap());
+        assert!(text.len() > 26 && text.len() <= 29, "{text}");
+    }
+
+    #[test]
+    fn half_an_address_is_not_kept() {
+        for pad in 0..40 {
+            let long = format!("{} ann@shop.test {}", "x".repeat(MARGIN + 60 - pad), "y".repeat(3 * MARGIN));
+            for max in [100, 2000, MARGIN + 60, MARGIN + 100] {
+                let text = kept(Privacy::Masked, max, &long).unwrap();
+                assert!(text.len() <= max && !text.contains('@') && !text.contains("ann"), "{pad} {max}");
+            }
+            let pieces = [(ChannelKind::Content, long.as_str()), (ChannelKind::Reasoning, long.as_str())];
+            let text = answered(Privacy::Masked, MARGIN + 60, &pieces).unwrap_or_default();
+            assert!(!text.contains('@') && !text.contains("ann"), "{pad}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_kept_by_channel_and_masked_as_a_whole() {
+        let pieces = [
+            (ChannelKind::Reasoning, "Ask an"),
+            (ChannelKind::Content, "It is no-12"),
+            (ChannelKind::Reasoning, "n@shop.test"),
+            (ChannelKind::Content, "34."),
+        ];
+        let full = answered(Privacy::Full, 1000, &pieces).unwrap();
+        assert_eq!(full, "[reasoning] Ask ann@shop.test\n[content] It is no-1234.");
+        let masked = answered(Privacy::Masked, 1000, &pieces).unwrap();
+        assert_eq!(masked, "[reasoning] Ask <mail>\n[content] It is <number>.");
+        assert_eq!(answered(Privacy::Full, 1000, &[]), None);
+    }
+
+    #[test]
+    fn no_more_of_an_answer_is_held_than_is_kept() {
+        let mut collected = Collected::new(Keeping { privacy: Privacy::Full, max: 10, key: [7; 32] });
+        let channel = Channel { choice: 0, part: 0, kind: ChannelKind::Content };
+        (0..100).for_each(|_| collected.add(channel, "words"));
+        assert_eq!(collected.lanes.iter().map(|lane| lane.text.len()).sum::<usize>(), 10);
+        let text = collected.close(&rules());
+        assert_eq!(text.as_deref(), Some("[content] "));
+    }
+}

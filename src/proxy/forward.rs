@@ -71,6 +71,7 @@ pub(super) async fn send(
     let response = loop {
         let last = attempt >= upstream.retries;
         attempt += 1;
+        flight.note(|record| record.attempts = attempt);
         let patience = || deadline.min(Instant::now() + upstream.first_byte_timeout);
         match until(pin!(client.send(&mut request)), patience).await {
             Some(Ok(response)) => break Ok(response),
@@ -84,7 +85,6 @@ pub(super) async fn send(
         }
     };
     flight.note(|record| {
-        record.attempts = attempt;
         record.micros.upstream += micros_since(started);
     });
     let (head, body) = response?;

@@ -128,7 +128,7 @@ impl History {
     fn owner(&self, caller: &Caller) -> u64 {
         let mut hasher = self.keys.build_hasher();
         match (caller.user.as_deref().or(caller.key.as_deref()), caller.address) {
-            (Some(name), _) => (caller.kind, name).hash(&mut hasher),
+            (Some(name), _) => (caller.kind, caller.tenant.as_deref(), name).hash(&mut hasher),
             (None, Some(address)) => network(address).hash(&mut hasher),
             (None, None) => {}
         }

@@ -17,6 +17,7 @@ use crate::config::Snapshot;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, SecurityMode};
 use crate::detect;
 use crate::detect::leak::Known;
+use crate::quota::anomaly::simhash;
 use crate::telemetry::Part;
 use crate::types::{Accounted, Action, Caller, Decision, Dialect, Finding, Role, SpanIndex, Verdict};
 use crate::wire::{self, Prompt};
@@ -50,6 +51,9 @@ impl Cleared {
     }
 }
 
+/// Bytes of what a user says that its print is made of.
+const PRINTED: usize = 4096;
+
 /// Reads a request body: the one reading there is of it.
 ///
 /// # Errors
@@ -63,7 +67,10 @@ pub(super) fn read<'b>(
     let prompt = wire::read_prompt(plan.dialect, body, &super::json_limits(&snapshot.settings))
         .map_err(|bad| Refusal::bad_body(&bad))?;
     let stream = prompt.stream;
+    let said = prompt.spans.iter().rev().find(|span| span.role == Role::User);
+    let print = said.map(|span| simhash(&clip(&span.text, PRINTED)));
     flight.note(|record| {
+        record.print = print;
         record.model = prompt.model.as_deref().map(|model| clip(model, 128));
         record.stream = stream;
     });
@@ -126,7 +133,11 @@ pub(super) fn query(snapshot: &Snapshot, plan: &Plan, flight: &mut Flight, query
     let text = percent_decoded(query);
     let mut findings = Vec::new();
     snapshot.rules.scan(SpanIndex(0), Role::Parameter, &text, &mut findings);
-    let verdict = detect::judge(findings, &plan.thresholds(snapshot), snapshot.rules.hash());
+    let at = plan.thresholds(snapshot);
+    if let Some(treatments) = &plan.policy.treatments {
+        treatments.apply(&mut findings, 0, at.block_at);
+    }
+    let verdict = detect::judge(findings, &at, snapshot.rules.hash());
     if plan.mode != Mode::Enforce || verdict.decision < Decision::Redact {
         return Ok(());
     }
@@ -244,8 +255,9 @@ async fn verdict(
     drop(turns);
     let at = plan.thresholds(snapshot);
     if let Some(treatments) = &plan.policy.treatments {
-        treatments.apply(&mut findings, at.block_at);
+        treatments.apply(&mut findings, 0, at.block_at);
     }
+    let treated = findings.len();
     let enforced = plan.mode == Mode::Enforce;
     let undecided = || detect::judge(findings.clone(), &at, rules.hash()).decision < Decision::Block;
     if !snapshot.models.is_empty() && undecided() {
@@ -257,6 +269,9 @@ async fn verdict(
             }
             flight.metrics().failed_open(Part::Models);
         }
+    }
+    if let Some(treatments) = &plan.policy.treatments {
+        treatments.apply(&mut findings, treated, at.block_at);
     }
     let verdict = shared.history.judge(&mut track, prompt, findings, &at, flight.is_retry(), enforced);
     flight.follow(track);
@@ -339,9 +354,4 @@ fn redactions(snapshot: &Snapshot, prompt: &Prompt<'_>, findings: &[Finding]) ->
 /// At most `max` bytes of `text`, whole characters.
 fn clip(text: &str, max: usize) -> String {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default().to_owned()
-}
-
-/// The key of the per-tenant part of the verdict cache; until tenants exist, a user is one.
-pub(super) fn tenant(caller: &Caller) -> Option<&Arc<str>> {
-    caller.user.as_ref()
 }

@@ -47,6 +47,7 @@ use self::answer::Relayed;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
 pub use self::caller::Callers;
+use self::charge::Asked;
 pub use self::charge::Counting;
 use self::content::Keeping;
 use self::deadline::unless_cut;
@@ -149,18 +150,20 @@ impl Proxy {
         let mut admitted = self.shared.gate.admit(&snapshot.settings.limits, &known.caller, entered)?;
         let body = self.receive(snapshot, &plan, &head, body, flight, &mut admitted).await?;
         let prompt = self.read(snapshot, &plan, flight, &body)?;
-        plan.asks_usage = plan.upstream.ask_usage && prompt.as_ref().is_some_and(Prompt::hides_usage);
         caller::complete(snapshot, callers, &mut known, &head, &plan.path, prompt.as_ref(), flight)?;
         let caller = known.caller;
         plan.own_key = caller::is_ours(&caller);
         policy::adopt(snapshot, &mut plan, &caller, prompt.as_ref(), flight)?;
+        let reads = plan.inspects_answers(&snapshot.settings);
+        plan.asks_usage = reads && plan.upstream.ask_usage && prompt.as_ref().is_some_and(Prompt::hides_usage);
         flight.keeps(Keeping::under(&plan.policy, snapshot, callers));
         let cut = Cancel::of(&peer.cut);
         let (place, quarantine) = policy::enter(&self.config, &self.shared.live, &caller, &cut, flight)?;
         admitted.take_place(place);
         let limits = policy::limits(snapshot, &caller, flight);
         let counting = &self.shared.counting;
-        let charged = charge::reserve(counting, snapshot, &plan, &caller, &limits, prompt.as_ref(), flight).await?;
+        let asked = Asked { prompt: prompt.as_ref(), body: body.len() };
+        let charged = charge::reserve(counting, snapshot, &plan, &caller, &limits, asked, flight).await?;
         flight.charge(charged);
         inspect::query(snapshot, &plan, flight, head.uri.query())?;
         let cleared = self.inspect(snapshot, &plan, &caller, flight, &body, prompt.as_ref()).await?;
@@ -169,8 +172,14 @@ impl Proxy {
         }
         drop(prompt);
         drop(body);
-        let onward = pin!(self.onward(snapshot, plan, &cut, head, cleared, admitted, flight));
-        unless_cut(cut.token(), onward).await.unwrap_or_else(|| Err(cut.refusal()))
+        if cut.token().is_cancelled() {
+            return Err(policy::ended(&cut, flight));
+        }
+        let done = {
+            let onward = pin!(self.onward(snapshot, plan, &cut, head, cleared, admitted, flight));
+            unless_cut(cut.token(), onward).await
+        };
+        done.unwrap_or_else(|| Err(policy::ended(&cut, flight)))
     }
 
     /// To the upstream and back, as far as the answer's head or, if it is no stream, its end.

@@ -26,8 +26,9 @@ pub(super) fn adopt(
     let policy = snapshot.policies.choose(&asking);
     plan.adopt(policy);
     flight.note(|record| record.policy = Some(Arc::clone(&policy.name)));
-    if let (Some(allowed), Some(model)) = (&policy.models, model)
-        && !allowed.fit(model)
+    // A request that does not name its model leaves the choice to somebody else.
+    if let Some(allowed) = policy.models.as_ref().filter(|_| prompt.is_some())
+        && !model.is_some_and(|model| allowed.fit(model))
     {
         return Err(Refusal::model_not_allowed());
     }
@@ -65,6 +66,14 @@ pub(super) fn obey(snapshot: &Snapshot, caller: &Caller, flight: &mut Flight) ->
         Measure::Block => Err(Refusal::ordered()),
         Measure::Quarantine | Measure::Limit { .. } => Ok(Some(order)),
     }
+}
+
+/// What is said to a caller whose request was ended before it was answered.
+pub(super) fn ended(cut: &Cancel, flight: &mut Flight) -> Refusal {
+    if let Some(order) = cut.order() {
+        flight.note(|record| record.order = Some(Arc::clone(&order.id)));
+    }
+    cut.refusal()
 }
 
 /// The orders that limit `caller`.

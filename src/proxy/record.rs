@@ -233,9 +233,9 @@ impl Flight {
         self.charged = Some(Box::new(charged));
     }
 
-    /// Gives what it holds out of hand, to hold more.
-    pub(super) fn take_charge(&mut self) -> Option<Charged> {
-        self.charged.take().map(|charged| *charged)
+    /// What it may use.
+    pub(super) fn charged(&mut self) -> Option<&mut Charged> {
+        self.charged.as_deref_mut()
     }
 
     /// So many tokens were answered so far, roughly.
@@ -270,7 +270,8 @@ impl Flight {
         }
         // Once: a stream says it with every event.
         if let Some(owner) = self.owner.take() {
-            owner.issued(id);
+            let issued = owner.issued(id);
+            self.note(|record| record.issued = issued);
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::admit::Admitted;
 use super::body::Cut;
-use super::charge::Charged;
+use super::charge::in_tokens;
 use super::events::{Events, Fault};
 use super::inspector::Inspector;
 use super::keys::Scrub;
@@ -22,6 +22,7 @@ use super::record::Flight;
 use super::route::Plan;
 use super::upstream::AnswerBody;
 use crate::config::Snapshot;
+use crate::quota::Reservation;
 use crate::types::{Accounted, Decision, Outcome};
 use crate::wire;
 
@@ -48,11 +49,13 @@ pub(super) struct Relay {
     _admitted: Admitted,
     /// More of a limit that is nearly used up, asked for.
     asking: Option<Asking>,
+    /// Bytes relayed that nobody read.
+    unread: u64,
     sent: u64,
 }
 
 /// What the stream holds, and whether it got more.
-type Asking = Pin<Box<dyn Future<Output = (Charged, bool)> + Send>>;
+type Asking = Pin<Box<dyn Future<Output = (Reservation, bool)> + Send>>;
 
 /// Tokens of an answer asked for at once, beyond what was set aside for it.
 const MORE: u64 = 256;
@@ -123,6 +126,7 @@ impl Relay {
             flight: None,
             _admitted: admitted,
             asking: None,
+            unread: 0,
             sent: 0,
         }
     }
@@ -184,10 +188,10 @@ impl Relay {
         let Some(asking) = &mut self.asking else { return false };
         match asking.as_mut().poll(context) {
             Poll::Pending => !self.waited_too_long(context),
-            Poll::Ready((charged, granted)) => {
+            Poll::Ready((reservation, granted)) => {
                 self.asking = None;
-                if let Some(flight) = &mut self.flight {
-                    flight.charge(charged);
+                if let Some(charged) = self.flight.as_mut().and_then(Flight::charged) {
+                    charged.hold(reservation);
                 }
                 if !granted {
                     self.used_up();
@@ -232,7 +236,8 @@ impl Relay {
         let Some(events) = &mut self.events else {
             self.out.extend_from_slice(piece);
             self.clock.last_piece = now;
-            return;
+            self.unread += piece.len() as u64;
+            return self.count(in_tokens(self.unread));
         };
         let taken = events.take(piece, &mut self.out);
         if let Some(flight) = self.flight.as_mut().filter(|flight| flight.wants_id())
@@ -244,11 +249,17 @@ impl Relay {
         self.clock.last_piece = Instant::now();
         events.scanned(self.clock.last_piece - now, self.clock.last_piece);
         self.settle(taken);
+        self.count(answered);
+    }
+
+    /// So many tokens were answered so far: more is asked for where that is more than is held.
+    fn count(&mut self, answered: u64) {
         if let Some(flight) = &mut self.flight
             && flight.answered(answered).is_err()
             && self.state == State::Open
+            && self.asking.is_none()
         {
-            self.asking = flight.take_charge().map(|charged| Box::pin(charged.extend(MORE)) as Asking);
+            self.asking = flight.charged().and_then(|charged| charged.ask(MORE)).map(|more| Box::pin(more) as Asking);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::inspect::tenant;
 use super::record::Flight;
 use crate::config::Snapshot;
 use crate::detect::Thresholds;
@@ -29,7 +28,8 @@ pub(super) async fn opinions(
     findings: &mut Vec<Finding>,
 ) -> Result<(), Unanswered> {
     let id = flight.id();
-    let who = Who { request: &id.0, tenant: tenant(caller).map(|user| &**user) };
+    let tenant = caller.user_of_tenant();
+    let who = Who { request: &id.0, tenant: tenant.as_deref() };
     let scale = Scale { flag_at: thresholds.flag_at, block_at: thresholds.block_at };
     let started = Instant::now();
     let models: &Models = &snapshot.models;

@@ -69,6 +69,16 @@ pub enum PricesError {
     Empty,
 }
 
+impl PricesError {
+    /// What is wrong, without quoting the file: it may be one that was not meant to be read.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Shape(error) => error.message().to_owned(),
+            Self::Empty => self.to_string(),
+        }
+    }
+}
+
 impl Prices {
     /// Reads a table.
     ///

@@ -39,6 +39,24 @@ impl Database {
         tx.commit().await
     }
 
+    /// What was issued since a moment (Unix time in microseconds), the youngest first, 200,000 at most.
+    pub async fn issued_since(&self, since: i64) -> Result<Vec<Issued>, StoreError> {
+        const MOST: u32 = 200_000;
+        let sql = "SELECT hash, owner, user_, kind, time FROM issued WHERE time >= $1 ORDER BY time DESC LIMIT $2";
+        let rows = self.read().await?.rows(sql, values![since, MOST]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Issued {
+                    hash: row.text(0)?,
+                    owner: row.text(1)?,
+                    user: row.maybe_text(2)?,
+                    kind: row.text(3)?,
+                    time: row.int(4)?,
+                })
+            })
+            .collect()
+    }
+
     /// Whom the object with this hash was issued to.
     pub async fn issued(&self, hash: &str) -> Result<Option<Issued>, StoreError> {
         let sql = "SELECT hash, owner, user_, kind, time FROM issued WHERE hash = $1";

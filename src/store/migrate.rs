@@ -32,8 +32,12 @@ macro_rules! migration {
 }
 
 /// Every step, in order of its number.
-const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_core"), migration!(10, "0010_audit"), migration!(20, "0020_accounts")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_core"),
+    migration!(10, "0010_audit"),
+    migration!(20, "0020_accounts"),
+    migration!(30, "0030_secrets"),
+];
 
 impl Migration {
     const fn sql(&self, backend: Backend) -> &'static str {

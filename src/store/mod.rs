@@ -30,6 +30,7 @@ pub mod orders;
 pub mod redis;
 pub mod requests;
 pub mod retention;
+pub mod secrets;
 pub mod session;
 pub mod value;
 pub mod writer;

@@ -35,6 +35,17 @@ pub struct Caller {
     pub kind: CallerKind,
 }
 
+impl Caller {
+    /// The user, told apart from users of other tenants that have the same name.
+    pub fn user_of_tenant(&self) -> Option<Arc<str>> {
+        let user = self.user.as_ref()?;
+        Some(match &self.tenant {
+            None => Arc::clone(user),
+            Some(tenant) => format!("{tenant}\0{user}").into(),
+        })
+    }
+}
+
 /// How a caller was established.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -197,6 +197,12 @@ pub struct Record {
     pub policy: Option<Arc<str>>,
     /// The standing order that refused or cut it.
     pub order: Option<Arc<str>>,
+    /// A provider issued an id with the answer: hashes of it and of whom it is for, where that is not known yet.
+    #[serde(skip)]
+    pub issued: Option<(String, String)>,
+    /// A print of what the user said last, alike for what is alike; to tell programs that run in circles.
+    #[serde(skip)]
+    pub print: Option<u64>,
     /// Where the time went.
     pub micros: Durations,
     /// The Snapshot that decided.
@@ -237,6 +243,8 @@ impl Record {
             cost: None,
             policy: None,
             order: None,
+            issued: None,
+            print: None,
             micros: Durations::default(),
             generation,
             retry: 0,

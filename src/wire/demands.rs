@@ -20,14 +20,19 @@ impl<'a> Prompt<'a> {
     /// The most tokens that all answers together may have, where the request says so.
     pub fn max_output(&self) -> Option<u64> {
         let doc = self.document();
+        // Of several the largest: which one counts is the provider's to say.
         let most = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-        let tokens = most.into_iter().find_map(|key| doc.get_u64(0, key))?;
+        let tokens = most.into_iter().filter_map(|key| doc.get_u64(0, key)).max()?;
         Some(tokens.saturating_mul(self.choices()))
     }
 
-    /// How many answers are asked for.
+    /// How many answers are made: for each of the prompts in one request, those asked for, or those to choose from.
     pub fn choices(&self) -> u64 {
-        self.document().get_u64(0, "n").unwrap_or(1).clamp(1, 128)
+        let doc = self.document();
+        let each = ["n", "best_of"].into_iter().filter_map(|key| doc.get_u64(0, key)).max().unwrap_or(1).max(1);
+        let texts = |list: u32| doc.elements(list).filter(|one| doc.node(*one).kind != Kind::Number).count() as u64;
+        let prompts = doc.get(0, "prompt").filter(|_| self.dialect == Dialect::Completions).map_or(1, texts);
+        each.saturating_mul(prompts.max(1))
     }
 
     /// The session as the client names it in `metadata.session_id`.
@@ -54,6 +59,9 @@ impl<'a> Prompt<'a> {
             for tool in doc.elements(list) {
                 offer(&doc, tool, &mut offers);
             }
+        }
+        if doc.get(0, "web_search_options").is_some() {
+            offers.push(Offer::Tool(Cow::Borrowed("web_search")));
         }
         for server in doc.get(0, "mcp_servers").into_iter().flat_map(|list| doc.elements(list)) {
             let url = doc.get_str(server, "url").unwrap_or_default();
@@ -108,23 +116,37 @@ fn offer<'a>(doc: &Document<'a, '_>, tool: u32, offers: &mut Vec<Offer<'a>>) {
     let kind = doc.get_str(tool, "type").unwrap_or_default();
     if kind == "mcp" {
         let server = doc.get_str(tool, "server_url").map(|url| host(&url));
-        let connector = || doc.get_str(tool, "connector_id").map(|id| id.to_lowercase());
-        offers.push(Offer::Server(server.or_else(connector).unwrap_or_default()));
+        let connector = doc.get_str(tool, "connector_id").map(|id| id.to_lowercase());
+        if server.is_none() && connector.is_none() {
+            offers.push(Offer::Server(String::new()));
+        }
+        offers.extend(server.into_iter().chain(connector).map(Offer::Server));
         return;
     }
-    let inside = || ["function", "custom"].into_iter().find_map(|inner| doc.get_str(doc.get(tool, inner)?, "name"));
-    let name = doc.get_str(tool, "name").or_else(inside).unwrap_or(kind);
-    offers.push(Offer::Tool(name));
+    // Every name it could go by: which one counts is the provider's to say.
+    let inside = ["function", "custom"].into_iter().filter_map(|inner| doc.get_str(doc.get(tool, inner)?, "name"));
+    let names: Vec<Cow<'a, str>> = doc.get_str(tool, "name").into_iter().chain(inside).collect();
+    let is_own = names.is_empty() || !matches!(&*kind, "" | "function" | "custom");
+    offers.extend(names.into_iter().map(Offer::Tool));
+    if is_own {
+        offers.push(Offer::Tool(kind));
+    }
 }
 
-/// The host of a URL, in lower case, without user, port and trailing dot; of anything else, nothing.
+/// The host of a URL, in lower case, without port and trailing dot; of anything else, nothing.
 fn host(url: &str) -> String {
-    let Some((_, rest)) = url.trim().split_once("://") else { return String::new() };
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let name = match place.strip_prefix('[') {
+    // What two readers could take for two hosts is none.
+    let Some((_, rest)) = url.split_once("://").filter(|_| url.bytes().all(|b| b.is_ascii_graphic() && b != b'\\'))
+    else {
+        return String::new();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains(['@', '%']) {
+        return String::new();
+    }
+    let name = match authority.strip_prefix('[') {
         Some(six) => six.split(']').next().unwrap_or_default(),
-        None => place.split(':').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
     };
     name.trim_end_matches('.').to_lowercase()
 }
@@ -174,13 +196,18 @@ mod tests {
         assert_eq!(prompt(Dialect::Chat, &chat("")).max_output(), None);
         assert_eq!(prompt(Dialect::Chat, &chat(r#","max_tokens":10"#)).max_output(), Some(10));
         assert_eq!(prompt(Dialect::Chat, &chat(r#","max_completion_tokens":7,"n":3"#)).max_output(), Some(21));
+        assert_eq!(prompt(Dialect::Chat, &chat(r#","max_completion_tokens":1,"max_tokens":9"#)).max_output(), Some(9));
+        let many = r#"{"model":"m","prompt":["a","b","c"],"best_of":4,"n":2,"max_tokens":5}"#;
+        assert_eq!(prompt(Dialect::Completions, many).max_output(), Some(60));
     }
 
     #[test]
     fn tools_and_servers_are_named_in_every_way_a_request_can_name_them() {
         let body = chat(
             r#","tools":[{"type":"function","function":{"name":"a"}},{"type":"custom","custom":{"name":"b"}},
-            {"type":"web_search"},{"name":"c","input_schema":{}},{"type":"mcp","server_url":"https://u@MCP.Example.:8443/x"},
+            {"type":"web_search"},{"name":"c","input_schema":{}},{"type":"mcp","server_url":"https://MCP.Example.:8443/x","connector_id":"C"},
+            {"type":"mcp","server_url":"https://u@mcp.example/"},{"type":"mcp","server_url":"https://a.example\\@b.example/"},
+            {"type":"code_interpreter","name":"a"},{"type":"function","name":"x","function":{"name":"y"}},
             {"type":"mcp","connector_id":"connector_Gmail"},{"type":"mcp"}],"functions":[{"name":"d"}],
             "mcp_servers":[{"type":"url","url":"https://[::1]/sse"}]"#,
         );
@@ -192,7 +219,27 @@ mod tests {
                 Offer::Server(host) => format!("@{host}"),
             })
             .collect();
-        assert_eq!(names, ["a", "b", "web_search", "c", "@mcp.example", "@connector_gmail", "@", "d", "@::1"]);
+        assert_eq!(
+            names,
+            [
+                "a",
+                "b",
+                "web_search",
+                "c",
+                "@mcp.example",
+                "@c",
+                "@",
+                "@",
+                "a",
+                "code_interpreter",
+                "x",
+                "y",
+                "@connector_gmail",
+                "@",
+                "d",
+                "@::1"
+            ]
+        );
     }
 
     #[test]

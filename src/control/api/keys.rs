@@ -304,7 +304,7 @@ pub async fn rotate(
         id: new_id("key").into(),
         created_by: who.name.to_string(),
         created: now,
-        rotated_from: Some(id.clone()),
+        rotated_from: Some(old.rotated_from.clone().unwrap_or_else(|| id.clone())),
         ..old.clone()
     };
     let made = insert(&app, &who, new, "key.rotate").await?;

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod change;
 pub mod door;
 pub mod edge;
+pub mod erasures;
 pub mod error;
 pub mod events;
 pub mod extract;

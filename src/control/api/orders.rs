@@ -172,6 +172,14 @@ fn subject(view: SubjectView) -> Result<Subject, ApiError> {
     })
 }
 
+/// An order about a key is about its whole line: the keys it replaced, and those that replace it.
+async fn of_family(app: &App, subject: Subject) -> Result<Subject, ApiError> {
+    let Subject::Key { name } = subject else { return Ok(subject) };
+    let first = app.database.key(&name).await?.and_then(|key| key.rotated_from);
+    // A key of the configuration has a name and no row.
+    Ok(Subject::Key { name: first.map_or(name, Arc::from) })
+}
+
 fn read_network(text: &str) -> Result<Subject, ApiError> {
     let wrong = || ApiError::invalid("invalid_network", "A network is an address, or an address/prefix.");
     let (address, prefix) = match text.split_once('/') {
@@ -273,7 +281,7 @@ pub async fn give(
     let now = app.now();
     let order = Order {
         id: new_id("ord").into(),
-        subject: subject(asked.subject)?,
+        subject: of_family(&app, subject(asked.subject)?).await?,
         measure: measure(asked.measure),
         reason: String::from(asked.reason).into(),
         made_by: Arc::clone(&who.name),

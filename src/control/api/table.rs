@@ -17,7 +17,8 @@ use super::error::ErrorBody;
 use super::guard::guard;
 use super::roles::Permission;
 use super::{
-    App, accounts, audit, events, keys, ledger, login, oidc, orders, policies, sessions, setup, status, tokens,
+    App, accounts, audit, erasures, events, keys, ledger, login, oidc, orders, policies, sessions, setup, status,
+    tokens,
 };
 use crate::config::admin_settings::Admin;
 use crate::types::AccessRole;
@@ -85,6 +86,7 @@ fn table() -> Vec<Entry> {
         (ReadEvents, routes!(events::get)),
         (ReadEvents, routes!(events::alerts)),
         (Reveal, routes!(events::reveal)),
+        (ManageAccounts, routes!(erasures::erase)),
         (ReadAudit, routes!(audit::list)),
         (ReadAudit, routes!(audit::head)),
         (ReadAudit, routes!(audit::checkpoints)),
