@@ -337,15 +337,10 @@ fn readers(
         let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
         readers.push(Box::new(writer));
     }
-    if let Some(Backing { writer, trail, overflow, .. }) = backing {
+    if let Some(Backing { writer, trail, vault, overflow, .. }) = backing {
         let runtime = tokio::runtime::Handle::current();
-        readers.push(Box::new(control::Keeper::new(
-            writer.clone(),
-            *overflow,
-            trail.clone(),
-            runtime,
-            Arc::clone(ending),
-        )));
+        let (trail, vault, ending) = (trail.clone(), Arc::clone(vault), Arc::clone(ending));
+        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail, vault, runtime, ending)));
     }
     readers
 }

@@ -1,4 +1,4 @@
-//! What events tell, kept: requests, findings, spending and alarms go into the store, what must be provable into the trail.
+//! What events tell, kept: requests, findings, content, spending and alarms go into the store, what must be provable into the trail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 
 use super::audit::{Entry, Kind, Outcome, Trail, entry_for_block};
 use super::events::Reader;
-use crate::store::{EventRow, Issued, Item, Overflow, Writer};
-use crate::types::{Alarm, Decision, Event, Record, ReloadOutcome};
+use crate::store::{ContentMode, EventRow, Issued, Item, Overflow, Vault, Writer};
+use crate::types::{Alarm, Decision, Event, Kept, Privacy, Record, ReloadOutcome};
 
 /// How long the reader of events rests when a queue behind it is full.
 const REST: Duration = Duration::from_millis(2);
@@ -27,16 +27,24 @@ pub struct Keeper {
     writer: Writer,
     overflow: Overflow,
     trail: Trail,
+    vault: Arc<Vault>,
     backlog: VecDeque<Entry>,
     runtime: Handle,
     ending: Arc<AtomicBool>,
 }
 
 impl Keeper {
-    /// Keeps in these. `runtime` is where they run.
+    /// Keeps in these; `vault` seals content. `runtime` is where they run.
     /// When `ending` is set nothing is waited for any more.
-    pub fn new(writer: Writer, overflow: Overflow, trail: Trail, runtime: Handle, ending: Arc<AtomicBool>) -> Self {
-        Self { writer, overflow, trail, backlog: VecDeque::new(), runtime, ending }
+    pub fn new(
+        writer: Writer,
+        overflow: Overflow,
+        trail: Trail,
+        vault: Arc<Vault>,
+        runtime: Handle,
+        ending: Arc<AtomicBool>,
+    ) -> Self {
+        Self { writer, overflow, trail, vault, backlog: VecDeque::new(), runtime, ending }
     }
 
     /// A short rest before another attempt; whether there is to be one.
@@ -66,6 +74,21 @@ impl Keeper {
         while self.overflow == Overflow::Refuse && !self.writer.has_room() && self.rest() {}
         // What finds no room is counted by the writer.
         let _taken: bool = self.writer.offer(item);
+    }
+
+    fn content(&self, kept: &Kept) {
+        let mode = match kept.mode {
+            Privacy::None => return,
+            Privacy::HashOnly => ContentMode::Hash,
+            Privacy::Masked => ContentMode::Masked,
+            Privacy::Full => ContentMode::Full,
+        };
+        let (id, user) = (kept.request.0.as_str(), kept.user.as_deref());
+        match self.vault.seal((id, kept.direction), kept.time, user, mode, &kept.text) {
+            Ok(content) => self.offer(Item::Content(Box::new(content))),
+            // Never in clear instead.
+            Err(error) => tracing::error!(%error, request = id, "content was not kept"),
+        }
     }
 
     fn alarm(&self, alarm: &Alarm) {
@@ -128,6 +151,7 @@ impl Reader for Keeper {
             Event::Request(record) => self.request(record),
             Event::Reload(outcome) => self.reload(outcome),
             Event::Alarm(alarm) => self.alarm(alarm),
+            Event::Content(kept) => self.content(kept),
         }
     }
 

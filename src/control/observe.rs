@@ -36,6 +36,8 @@ impl Reader for Observer {
                 let (kind, user) = (alarm.kind.name(), alarm.caller.user.as_deref());
                 warn!(kind, user, message = alarm.message, "alarm");
             }
+            // Words are nobody's business but the store's.
+            Event::Content(_) => {}
             Event::Reload(outcome) => {
                 self.metrics.reload(outcome);
                 log_reload(outcome);

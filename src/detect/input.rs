@@ -85,32 +85,43 @@ impl InputEngine {
                 found.extend(self.watches.iter().filter(own).map(|watch| (watch.rule, caught.start, caught.end)));
             }
         }
-        let Some(words) = &self.words else { return found };
+        self.apply(text, role, |_| true, false, &mut found);
+        found
+    }
+
+    /// Every place where those rules match that are `wanted` by their position, though they report only the first.
+    pub(super) fn scan_every(&self, text: &[u8], role: Role, wanted: impl Fn(usize) -> bool) -> Hits {
+        let mut found = Hits::new();
+        self.apply(text, role, |rule| wanted(rule.rule), true, &mut found);
+        found
+    }
+
+    fn apply(&self, text: &[u8], role: Role, wanted: impl Fn(&InputRule) -> bool, every: bool, found: &mut Hits) {
+        let Some(words) = &self.words else { return };
         let mut hits = Vec::new();
         let signs = words.find(text, &mut hits);
         if hits.is_empty() {
-            return found;
+            return;
         }
         let scene = self.places.scene(&hits, signs, text.len());
         let (windows, rules) = self.places.look(&scene);
         for rule in rules.into_iter().filter_map(|at| self.rules.get(at)) {
-            if rule.roles.contains(role) {
-                rule.matches(text, &scene, &windows, &mut found);
+            if rule.roles.contains(role) && wanted(rule) {
+                rule.matches(text, &scene, &windows, every || rule.all, found);
             }
         }
-        found
     }
 }
 
 impl InputRule {
-    /// Appends where this rule matches.
-    fn matches(&self, text: &[u8], scene: &Scene<'_>, windows: &Windows, found: &mut Hits) {
+    /// Appends where this rule matches: first, or everywhere.
+    fn matches(&self, text: &[u8], scene: &Scene<'_>, windows: &Windows, everywhere: bool, found: &mut Hits) {
         let known = vec![None; self.selections.len()];
         let mut evaluation = Evaluation { rule: self, text, scene, windows, known, first: None };
         if !evaluation.holds(&self.condition) {
             return;
         }
-        if !self.all {
+        if !everywhere {
             found.extend(evaluation.first.map(|(start, end)| (self.rule, start, end)));
             return;
         }

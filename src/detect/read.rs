@@ -128,6 +128,30 @@ impl RuleSet {
         }
     }
 
+    /// Appends every place of a text that holds something personal or secret, or that a rule redacts: each match of each
+    /// such rule, whatever it reports otherwise. For masking what is kept: nothing is weighed, and no classifier asked.
+    /// Evidence counts bytes of `text`.
+    pub fn scan_private(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
+        let is_private = |rule: &Rule| rule.family.is_data() || rule.action == Action::Redact;
+        let wanted = |rule: usize| self.rules.get(rule).is_some_and(is_private);
+        let mut hits = self.input.scan_every(text.as_bytes(), role, wanted);
+        let (folded, views) = normalize::readings(text, &Budget::default());
+        for view in folded.iter().chain(&views.views) {
+            let found = self.input.scan_every(view.text.as_bytes(), role, wanted);
+            hits.extend(found.into_iter().map(|(rule, start, end)| {
+                let (start, end) = view.original(start, end);
+                (rule, start, end)
+            }));
+        }
+        hits.sort_unstable();
+        hits.dedup();
+        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let found = hits.into_iter().filter_map(|(rule, start, end)| {
+            self.finding(rule, Evidence { span, start: short(start), end: short(end) })
+        });
+        out.extend(found);
+    }
+
     /// Appends what is found in the texts of a prompt, one by one and as a conversation.
     pub fn scan_all(&self, texts: &[(SpanIndex, Role, &str)], out: &mut Vec<Finding>) {
         for (span, role, text) in texts {

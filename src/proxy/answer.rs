@@ -24,7 +24,7 @@ use super::route::Plan;
 use crate::config::Snapshot;
 use crate::config::settings::{BlockMode, Mode};
 use crate::detect::leak::Known;
-use crate::types::{ApiFamily, Channel, Decision};
+use crate::types::{ApiFamily, Channel, ChannelKind, Decision, Dialect, Direction};
 use crate::wire::{self, PieceKind};
 
 /// An answer ready for the client, all but its record.
@@ -80,7 +80,7 @@ pub(super) async fn relay(
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
     let keys = Scrubber::new(plan.upstream.api_key.as_ref());
-    let mut inspector = Inspector::new(snapshot, &plan, known, keys.clone());
+    let mut inspector = Inspector::new(snapshot, &plan, known, keys.clone()).keeping(flight.keeping());
     scrub_headers(&keys, &mut headers);
     if inspects {
         clean_headers(&mut inspector, &mut headers, plan.mode == Mode::Enforce);
@@ -260,6 +260,9 @@ impl Whole<'_> {
         }
         let edits = edits(&mut inspector, &answer);
         let blocked = edits.is_none();
+        if let Some(edits) = edits.as_deref().filter(|_| inspector.keeps()) {
+            keep(&mut inspector, &answer, edits, flight);
+        }
         let rebuilt = match edits {
             None => Some(answer.blocked(&flight.id().0, &flight.model(), BLOCKED_NOTICE)),
             Some(edits) if edits.is_empty() => None,
@@ -302,6 +305,25 @@ impl Whole<'_> {
             }
             None => Ok(self.keys.whole(rebuilt.map_or(text, Bytes::from))),
         }
+    }
+}
+
+/// Keeps the words of an answer as they go on: not the ids and names beside them.
+fn keep(inspector: &mut Inspector, answer: &wire::Answer<'_>, edits: &[(usize, String)], flight: &mut Flight) {
+    let all = answer.dialect == Dialect::Generic;
+    for (index, piece) in answer.pieces.iter().enumerate() {
+        let edited = edits.binary_search_by_key(&index, |(index, _)| *index).ok().and_then(|at| edits.get(at));
+        let text = edited.map_or(&*piece.text, |(_, text)| text);
+        match piece.kind {
+            PieceKind::Delta => inspector.went_on(piece.channel, text),
+            PieceKind::Copy if all || piece.channel.kind == ChannelKind::ToolCall => {
+                inspector.line_went_on(piece.channel, text);
+            }
+            PieceKind::Copy | PieceKind::Token => {}
+        }
+    }
+    if let Some(text) = inspector.kept() {
+        flight.keep(Direction::Output, text);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who asks, once and for all: identified from the head, completed by what the body tells.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,12 @@ use crate::types::{Caller, Role};
 use crate::wire::Prompt;
 
 /// What is known of callers beside the Snapshot. Shared by all workers.
-#[derive(Debug)]
 pub struct Callers {
     memory: Memory,
     /// Whose the ids are that providers issued.
     pub owners: Arc<OwnerIndex>,
     sessions: SessionKey,
+    content: [u8; blake3::KEY_LEN],
 }
 
 /// Whose the ids are that an answer issues.
@@ -37,6 +38,12 @@ pub(super) struct Owner {
     session: Option<Arc<str>>,
 }
 
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callers").field("owners", &self.owners).finish_non_exhaustive()
+    }
+}
+
 impl Callers {
     /// Nothing known yet. `secret` keys the hashes of sessions and ids: replicas that share a store share it too.
     pub fn new(settings: &crate::config::identity_settings::Identity, secret: &[u8; 32]) -> Self {
@@ -45,7 +52,13 @@ impl Callers {
             memory: Memory::new(settings),
             owners: Arc::new(OwnerIndex::new(settings.remembered_ids, ids)),
             sessions: SessionKey::from_secret(secret),
+            content: blake3::derive_key("portcullis 2026-11 content", secret),
         }
+    }
+
+    /// Keys the hashes by which the same words are known again.
+    pub(super) fn content_key(&self) -> &[u8; blake3::KEY_LEN] {
+        &self.content
     }
 }
 

@@ -11,7 +11,7 @@ use super::inspector::{Fed, Inspector};
 use super::record::Flight;
 use super::route::Plan;
 use crate::config::settings::Body;
-use crate::types::{Accounted, Channel, Decision, Dialect, FinishReason, Uninspected, Usage, Verdict};
+use crate::types::{Accounted, Channel, Decision, Dialect, Direction, FinishReason, Uninspected, Usage, Verdict};
 use crate::wire::stream::{Chunk, Stream};
 use crate::wire::{PieceKind, Splitter, SseEvent};
 
@@ -143,6 +143,9 @@ impl Events {
                 PieceKind::Copy => self.inspector.whole(&piece.text),
                 PieceKind::Delta | PieceKind::Token => self.inspector.feed(piece.channel, &piece.text),
             };
+            if piece.kind == PieceKind::Delta {
+                self.inspector.went_on(piece.channel, fed.or(&piece.text));
+            }
             match fed {
                 Fed::Unchanged => {}
                 Fed::Instead(text) => edits.push((index, text)),
@@ -168,6 +171,7 @@ impl Events {
             if rest.is_empty() {
                 continue;
             }
+            self.inspector.went_on(*channel, &rest);
             match last_delta(chunk, *channel) {
                 None => out.extend_from_slice(&self.stream.flush(*channel, &rest)),
                 Some((index, text)) => match edits.iter_mut().find(|(edited, _)| *edited == index) {
@@ -185,13 +189,18 @@ impl Events {
             return Ok(());
         }
         let mut edits = Vec::new();
+        let mut words = Vec::new();
         for channel in &chunk.tool.done {
             let Some(call) = self.stream.call(*channel) else { continue };
             if !self.inspector.allows(call.name) {
                 return Err(self.block(out));
             }
             for (index, piece) in call.pieces.iter().enumerate() {
-                match self.inspector.whole(&piece.text) {
+                let fed = self.inspector.whole(&piece.text);
+                if self.inspector.keeps() {
+                    words.push((*channel, fed.or(&piece.text).to_owned()));
+                }
+                match fed {
                     Fed::Unchanged => {}
                     Fed::Instead(text) => edits.push((*channel, index, text)),
                     Fed::Blocked(_) => return Err(self.block(out)),
@@ -199,6 +208,9 @@ impl Events {
             }
         }
         out.extend_from_slice(&self.stream.release(&edits));
+        for (channel, text) in words {
+            self.inspector.line_went_on(channel, &text);
+        }
         Ok(())
     }
 
@@ -239,6 +251,9 @@ impl Events {
 
     /// Completes the record of a stream of which `sent` bytes went on.
     pub(super) fn describe(&mut self, flight: &mut Flight, sent: u64) {
+        if let Some(text) = self.inspector.kept() {
+            flight.keep(Direction::Output, text);
+        }
         let scan = u64::try_from(self.scan.as_micros()).unwrap_or(u64::MAX);
         let uninspected = self.uninspected.iter().map(|(_, bytes)| bytes).sum::<u64>().min(sent);
         for (reason, bytes) in self.uninspected.drain(..) {

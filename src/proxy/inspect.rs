@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Shared;
+use super::content::{self, Cut};
 use super::panics;
 use super::record::{Flight, micros_since};
 use super::refuse::Refusal;
@@ -91,12 +92,17 @@ pub(super) async fn prompt(
 ) -> Result<Cleared, Refusal> {
     let started = Instant::now();
     let rebuilt = if plan.mode == Mode::Off {
+        content::keep_prompt(snapshot, flight, prompt, &[]);
         flight.note(|record| record.request_bytes.exempt += body.len() as u64);
         harden(snapshot, plan, prompt)
     } else {
         account(snapshot, plan, flight, prompt, body.len())?;
         let verdict = panics::caught(pin!(verdict(snapshot, plan, caller, shared, flight, prompt))).await;
         flight.note(|record| record.micros.scan += micros_since(started));
+        let findings =
+            verdict.as_ref().ok().and_then(|verdict| verdict.as_ref().ok()).map(|verdict| &*verdict.findings);
+        // What is blocked is kept too: it is evidence.
+        content::keep_prompt(snapshot, flight, prompt, findings.unwrap_or_default());
         match verdict {
             Ok(Ok(verdict)) => enforce(snapshot, plan, flight, prompt, verdict)?,
             Ok(Err(Unanswered)) => return Err(Refusal::inspection_failed()),
@@ -326,30 +332,21 @@ fn rebuild(plan: &Plan, prompt: &Prompt<'_>, edits: &[(SpanIndex, String)], syst
 
 /// The new text of every span that something is redacted in.
 fn redactions(snapshot: &Snapshot, prompt: &Prompt<'_>, findings: &[Finding]) -> Vec<(SpanIndex, String)> {
-    let mut cuts: Vec<(SpanIndex, usize, usize, &str)> = findings
+    let mut cuts: Vec<(SpanIndex, Cut<'_>)> = findings
         .iter()
         .filter(|finding| finding.action == Action::Redact)
         .map(|finding| {
             let Finding { evidence, rule, .. } = finding;
-            (evidence.span, evidence.start as usize, evidence.end as usize, snapshot.rules.mark(rule))
+            (evidence.span, (evidence.start as usize, evidence.end as usize, snapshot.rules.mark(rule)))
         })
         .collect();
-    cuts.sort_unstable_by_key(|(span, start, end, _)| (*span, *start, std::cmp::Reverse(*end)));
+    cuts.sort_by_key(|(span, _)| *span);
     let mut edits: Vec<(SpanIndex, String)> = Vec::new();
     for same in cuts.chunk_by(|a, b| a.0 == b.0) {
-        let Some((index, ..)) = same.first() else { continue };
+        let Some((index, _)) = same.first() else { continue };
         let Some(span) = prompt.spans.get(index.0 as usize) else { continue };
-        let mut text = String::with_capacity(span.text.len());
-        let mut done = 0;
-        for (_, start, end, mark) in same {
-            if *start >= done {
-                text.push_str(span.text.get(done..*start).unwrap_or_default());
-                text.push_str(mark);
-            }
-            done = done.max(*end);
-        }
-        text.push_str(span.text.get(done..).unwrap_or_default());
-        edits.push((*index, text));
+        let mut own: Vec<Cut<'_>> = same.iter().map(|(_, cut)| *cut).collect();
+        edits.push((*index, content::with_marks(&span.text, &mut own)));
     }
     edits
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::content::{Collected, Keeping};
 use super::keys::{self, Scrub, Scrubber};
 use super::route::Plan;
 use crate::config::settings::Mode;
@@ -24,6 +25,8 @@ pub(super) struct Inspector {
     findings: Vec<Finding>,
     scratch: Released,
     redacted: bool,
+    /// What went on, where it is kept.
+    collected: Option<Box<Collected>>,
 }
 
 /// The text of one channel.
@@ -46,7 +49,7 @@ pub(super) enum Fed {
 
 impl Fed {
     /// What goes on of `text`.
-    fn or<'t>(&'t self, text: &'t str) -> &'t str {
+    pub(super) fn or<'t>(&'t self, text: &'t str) -> &'t str {
         match self {
             Self::Unchanged => text,
             Self::Instead(text) | Self::Blocked(text) => text,
@@ -79,7 +82,38 @@ impl Inspector {
             findings: Vec::new(),
             scratch: Released::default(),
             redacted: false,
+            collected: None,
         }
+    }
+
+    /// The same, and what goes on is kept like this.
+    pub(super) fn keeping(mut self, keeping: Option<&Keeping>) -> Self {
+        self.collected = keeping.map(|keeping| Box::new(Collected::new(*keeping)));
+        self
+    }
+
+    /// Whether what goes on is kept.
+    pub(super) fn keeps(&self) -> bool {
+        self.collected.is_some()
+    }
+
+    /// These words of a channel went on.
+    pub(super) fn went_on(&mut self, channel: Channel, text: &str) {
+        if let Some(collected) = &mut self.collected {
+            collected.add(channel, text);
+        }
+    }
+
+    /// These went on, complete in themselves.
+    pub(super) fn line_went_on(&mut self, channel: Channel, text: &str) {
+        if let Some(collected) = &mut self.collected {
+            collected.add_line(channel, text);
+        }
+    }
+
+    /// What is kept of all that went on.
+    pub(super) fn kept(&mut self) -> Option<String> {
+        self.collected.take().and_then(|collected| collected.close(&self.rules))
     }
 
     /// The next piece of a channel's text.

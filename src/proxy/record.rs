@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 
 use super::caller::Owner;
 use super::charge::{Charged, More};
+use super::content::Keeping;
 use super::history::Track;
 use super::listen::{self, Peer, Refuse};
 use super::refuse::Refusal;
@@ -17,7 +18,7 @@ use super::route::Plan;
 use crate::config::settings::QueueFull;
 use crate::quota::Headroom;
 use crate::telemetry::{InFlight, Metrics};
-use crate::types::{Decision, Event, Generation, Outcome, Record, RequestId, Uninspected, Verdict};
+use crate::types::{Decision, Direction, Event, Generation, Kept, Outcome, Record, RequestId, Uninspected, Verdict};
 
 /// The door up: where records go.
 #[derive(Clone)]
@@ -84,6 +85,8 @@ pub(super) struct Flight {
     track: Option<Box<Track>>,
     owner: Option<Box<Owner>>,
     charged: Option<Box<Charged>>,
+    keeping: Option<Box<Keeping>>,
+    kept: Vec<(Direction, String)>,
     /// Tokens answered so far, roughly.
     answered: u64,
     _in_flight: InFlight,
@@ -103,6 +106,8 @@ impl Flight {
             track: None,
             owner: None,
             charged: None,
+            keeping: None,
+            kept: Vec::new(),
             answered: 0,
             _in_flight: in_flight,
         }
@@ -208,6 +213,21 @@ impl Flight {
         self.owner = Some(Box::new(owner));
     }
 
+    /// How its words are kept, where they are.
+    pub(super) fn keeps(&mut self, keeping: Option<Keeping>) {
+        self.keeping = keeping.map(Box::new);
+    }
+
+    /// How its words are kept, where they are.
+    pub(super) fn keeping(&self) -> Option<&Keeping> {
+        self.keeping.as_deref()
+    }
+
+    /// Keeps these, with its record.
+    pub(super) fn keep(&mut self, direction: Direction, text: String) {
+        self.kept.push((direction, text));
+    }
+
     /// It may use so much.
     pub(super) fn charge(&mut self, charged: Charged) {
         self.charged = Some(Box::new(charged));
@@ -278,11 +298,28 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// What is kept of its words, said to be this record's.
+    fn contents(&mut self, record: &Record) -> Vec<Kept> {
+        let Some(mode) = self.keeping.as_ref().map(|keeping| keeping.privacy()) else { return Vec::new() };
+        let kept = self.kept.drain(..).map(|(direction, text)| Kept {
+            request: record.id.clone(),
+            time: record.time,
+            direction,
+            user: record.caller.user.clone(),
+            mode,
+            text,
+        });
+        kept.collect()
+    }
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
         let Some(mut record) = self.record.take() else { return };
         record.micros.total = micros_since(self.started);
         let alarms = self.charged.take().map(|charged| charged.settle(&mut record, self.answered)).unwrap_or_default();
+        let contents = self.contents(&record);
         let event = Event::Request(record);
         match self.permit.take() {
             Some(permit) => drop(permit.send(event)),
@@ -290,6 +327,9 @@ impl Drop for Flight {
         }
         for alarm in alarms {
             self.recorder.send(Event::Alarm(Box::new(alarm)));
+        }
+        for kept in contents {
+            self.recorder.send(Event::Content(Box::new(kept)));
         }
     }
 }

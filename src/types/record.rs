@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Caller, Decision, Dialect, FinishReason, Generation, RequestId, Usage, Verdict};
+use super::{Alarm, Caller, Decision, Dialect, FinishReason, Generation, Kept, RequestId, Usage, Verdict};
 
 /// What the data path and the reloader tell the control side.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub enum Event {
     Reload(ReloadOutcome),
     /// Something about money or behaviour is worth attention.
     Alarm(Box<Alarm>),
+    /// Words of a request that its policy keeps: after its record, at most one for each direction.
+    Content(Box<Kept>),
 }
 
 /// How a reload went.

@@ -14,14 +14,14 @@ use crate::support::mock::{Act, Mock};
 use crate::support::{until, within};
 
 /// An administrator of a running gateway, with an API token.
-struct Admin<'g> {
+pub(crate) struct Admin<'g> {
     gateway: &'g Gateway,
     token: String,
 }
 
 impl<'g> Admin<'g> {
     /// Uses the one-time token that the gateway printed at its first start.
-    async fn first(gateway: &'g Gateway) -> Self {
+    pub(crate) async fn first(gateway: &'g Gateway) -> Self {
         let setup = until(10, "the setup token", || {
             let log = gateway.log();
             let (_, rest) = log.split_once("\"token\": \"")?;
@@ -42,13 +42,13 @@ impl<'g> Admin<'g> {
         Self { gateway, token: made.json()["token"].as_str().unwrap().to_owned() }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let got = call(self.gateway, "GET", path, Some(&self.token), &[], None).await;
         assert_eq!(got.status, 200, "{path}: {}", got.text());
         got.json()
     }
 
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let got = call(self.gateway, method, path, Some(&self.token), &[], body).await;
         assert!(got.status < 300, "{method} {path}: {} {}", got.status, got.text());
         got

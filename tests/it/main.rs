@@ -16,6 +16,7 @@ mod access;
 mod bodies;
 mod budgets;
 mod chaos;
+mod content;
 mod exempt;
 mod history;
 mod hostile;

@@ -64,6 +64,7 @@ pub struct Setup {
     builtin: bool,
     inspect: String,
     server: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -77,6 +78,7 @@ impl Setup {
             builtin: false,
             inspect: String::new(),
             server: "drain_delay = \"0ms\"\ndrain_deadline = \"10s\"\n".to_owned(),
+            environment: Vec::new(),
         }
     }
 
@@ -90,6 +92,7 @@ impl Setup {
             builtin: true,
             inspect: String::new(),
             server: "drain_delay = \"0ms\"\ndrain_deadline = \"10s\"\n".to_owned(),
+            environment: Vec::new(),
         }
     }
 
@@ -117,6 +120,12 @@ impl Setup {
     /// The keys of `[server]`.
     pub fn server(mut self, text: &str) -> Self {
         text.clone_into(&mut self.server);
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -159,7 +168,7 @@ impl Setup {
         fs::create_dir(path.join("rules")).expect("rules directory");
         fs::write(path.join("rules/test.yaml"), &self.rules).expect("rules");
         fs::write(path.join("gateway.toml"), self.toml(path)).expect("gateway.toml");
-        let child = spawn(path);
+        let child = spawn(path, &self.environment);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway = Gateway { child, directory, address: unknown, ops: unknown, setup: self };
         let addresses = until(90, "the gateway's addresses", || gateway.addresses()).await;
@@ -169,7 +178,7 @@ impl Setup {
 }
 
 /// The binary, in its directory. What it says is added to its log.
-fn spawn(path: &Path) -> Child {
+fn spawn(path: &Path, environment: &[(String, String)]) -> Child {
     let log = fs::File::options().append(true).create(true).open(path.join("log")).expect("log");
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     for (name, _) in std::env::vars_os() {
@@ -187,6 +196,7 @@ fn spawn(path: &Path) -> Child {
         .arg(path.join("gateway.toml"))
         .env("PORTCULLIS_ADDRESSES_FILE", path.join("addresses.json"))
         .env("RUST_BACKTRACE", "1")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(path)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("log"))
@@ -286,7 +296,7 @@ impl Gateway {
         drop(self.child.kill());
         drop(self.child.wait());
         fs::remove_file(self.path("addresses.json")).expect("it had started");
-        self.child = spawn(self.directory.path());
+        self.child = spawn(self.directory.path(), &self.setup.environment);
         (self.address, self.ops) = until(90, "the gateway's addresses", || self.addresses()).await;
     }
 
