@@ -259,7 +259,8 @@ mod tests {
         let rule = |id: &str, more: &str| {
             format!("id: {id}\ntitle: t\nfamily: privacy\ngain: g\nseverity: low\nscore: 1\n{more}\n")
         };
-        let mail = "direction: both\naction: flag\nmark: '<mail>'\ndetection:\n  sel_a: '[a-z]{1,20}@[a-z]{1,20}\\.test'\n\
+        let mail = "direction: both\naction: flag\nmark: '<mail>'\ndetection:\n  prefilter: ['.test']\n  \
+                    sel_a: '[a-z]{1,20}@[a-z]{1,20}\\.test'\n\
                     examples: { positive: ['ann@shop.test'], negative: ['ann'] }";
         let number = "direction: output\naction: redact\nmark: '<number>'\ndetection:\n  sel_a: 'no-[0-9]{4}'\n\
                       examples: { positive: ['no-1234'], negative: ['no'] }";
