@@ -151,7 +151,10 @@ pub(super) struct Asked<'a, 'b> {
 /// Tokens of a prompt, by the tokenizer of its model.
 fn counted(counter: &Tokens, prompt: &Prompt<'_>) -> u64 {
     let model = prompt.model.as_deref().unwrap_or_default();
-    let texts: u64 = prompt.spans.iter().map(|span| u64::from(counter.count(model, &span.text))).sum();
+    // Parameters such as the model's name are no part of what the model reads.
+    let is_read = |role| role != Role::Parameter || prompt.dialect == Dialect::Generic;
+    let read = prompt.spans.iter().filter(|span| is_read(span.role));
+    let texts: u64 = read.map(|span| u64::from(counter.count(model, &span.text))).sum();
     let messages = prompt.spans.iter().filter(|span| !matches!(span.role, Role::Parameter | Role::Definition)).count();
     let media = prompt.opaque.iter().filter(|(_, why)| *why == Uninspected::Media).count() as u64;
     let media = media.saturating_mul(u64::from(tokens::Media::Image.tokens()));

@@ -7,6 +7,7 @@ mod body;
 mod cache;
 mod caller;
 mod charge;
+mod clock;
 mod content;
 mod deadline;
 mod decode;

@@ -8,12 +8,11 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
-use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::admit::Admitted;
 use super::body::Cut;
 use super::charge::in_tokens;
+use super::clock::Clock;
 use super::events::{Events, Fault};
 use super::inspector::Inspector;
 use super::keys::Scrub;
@@ -58,7 +57,7 @@ pub(super) struct Relay {
 type Asking = Pin<Box<dyn Future<Output = (Reservation, bool)> + Send>>;
 
 /// Tokens of an answer asked for at once, beyond what was set aside for it.
-const MORE: u64 = 256;
+const MORE: u64 = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -68,19 +67,6 @@ enum State {
     Last,
     /// What is in `out` is the last, and then the connection breaks, so that nobody takes it for complete.
     Broken,
-}
-
-/// Deadlines of a stream. One timer for all of them, armed anew only when it fires.
-struct Clock {
-    started: Instant,
-    last_piece: Instant,
-    idle: std::time::Duration,
-    deadline: Instant,
-    timer: Pin<Box<Sleep>>,
-    cut: Cancel,
-    cutting: Pin<Box<WaitForCancellationFutureOwned>>,
-    first_piece: Option<Instant>,
-    upstream: u64,
 }
 
 impl Relay {
@@ -105,17 +91,7 @@ impl Relay {
             Way::Exempt => None,
             Way::Events(stream) => Some(Events::new(&plan, *stream, inspector, &snapshot.settings.body)),
         };
-        let clock = Clock {
-            started: now,
-            last_piece: now,
-            idle,
-            deadline,
-            timer: Box::pin(tokio::time::sleep_until(deadline.min(now + idle).into())),
-            cutting: Box::pin(cut.token().clone().cancelled_owned()),
-            cut,
-            first_piece: None,
-            upstream: 0,
-        };
+        let clock = Clock::new(now, idle, deadline, cut);
         Self {
             body,
             events,

@@ -28,6 +28,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/validate") => Some(json!({ "text": "" })),
         ("POST", "/api/v1/orders") => Some(json!({
             "subject": { "kind": "user", "name": "eve" }, "measure": { "kind": "block" }, "reason": "test" })),
+        ("POST", "/api/v1/erasures") => Some(json!({ "user": "nobody at all" })),
         ("POST", "/api/v1/events/{id}/reveal") => Some(json!({ "reason": "test" })),
         _ => None,
     }

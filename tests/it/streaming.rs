@@ -398,6 +398,8 @@ async fn a_slow_reader_slows_the_upstream_down_and_not_the_memory_up() {
     let event = format!("data: {}\n\n", chat_chunk(0, json!({"content": "word ".repeat(800)}), None));
     let chunked = format!("{:x}\r\n{event}\r\n", event.len());
     mock.play(vec![answers::stream_head(), Act::Repeat(chunked.into_bytes(), 50_000), answers::last_chunk()]);
+    // Its start takes memory of its own, for a moment.
+    crate::support::until(10, "the gateway's start", || gateway.log().contains("\"ready\"").then_some(())).await;
     let before = gateway.memory();
     let response = open(gateway.address, ask_streamed("hello")).await.unwrap();
     // The client reads nothing; two hundred megabytes wait behind it.
