@@ -98,9 +98,9 @@ async fn a_stream_that_says_not_how_long_it_may_be_is_cut_at_the_limit() {
 /// A stream of Claude's that breaks off before it says what it used.
 fn unfinished_message(words: usize) -> Vec<Act> {
     let whole = answers::message_stream(&vec!["word "; words]);
-    let end = whole.find("event: message_delta").unwrap_or(whole.len());
+    let (before, _) = whole.split_once("event: message_delta").unwrap();
     let mut acts = vec![answers::stream_head()];
-    for event in whole[..end].split_inclusive("\n\n") {
+    for event in before.split_inclusive("\n\n") {
         acts.push(answers::chunk(event.as_bytes()));
     }
     acts.push(Act::Hang);
