@@ -133,7 +133,7 @@ async fn a_read_only_server_is_bridged_by_the_spool() {
     send(&writer, sent + 1, sent + 10).await;
     // `ALTER SYSTEM` needs a session that may write.
     let back = "SET default_transaction_read_only = off; SET transaction_read_only = off";
-    let done = Command::new("/usr/lib/postgresql/15/bin/psql")
+    let done = Command::new("psql")
         .args(["-qAtX", &server.url("postgres"), "-c", back])
         .args(["-c", "ALTER SYSTEM RESET default_transaction_read_only", "-c", "SELECT pg_reload_conf()"])
         .output()

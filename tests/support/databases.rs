@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where Debian puts the programs of PostgreSQL 15; `PORTCULLIS_POSTGRES_BIN` names another place.
-const BIN: &str = "/usr/lib/postgresql/15/bin";
+/// Where Debian puts PostgreSQL, a directory for each version; `PORTCULLIS_POSTGRES_BIN` names another place of its programs.
+const VERSIONS: &str = "/usr/lib/postgresql";
 
 /// Runs the server until its standard input ends, which it does when the test process dies, however it dies.
 const KEEPER: &str = r#"
@@ -160,7 +160,14 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn bin(program: &str) -> PathBuf {
-    std::env::var_os("PORTCULLIS_POSTGRES_BIN").map_or_else(|| PathBuf::from(BIN), PathBuf::from).join(program)
+    std::env::var_os("PORTCULLIS_POSTGRES_BIN").map_or_else(newest, PathBuf::from).join(program)
+}
+
+/// The programs of the newest version that is installed.
+fn newest() -> PathBuf {
+    let installed = std::fs::read_dir(VERSIONS).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    installed.max_by_key(version).unwrap_or_default().join("bin")
 }
 
 /// The server refuses to run as root: then it runs as the user `postgres`.
