@@ -165,7 +165,7 @@ fn bin(program: &str) -> PathBuf {
 
 /// The programs of the newest version that is installed.
 fn newest() -> PathBuf {
-    let installed = std::fs::read_dir(VERSIONS).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let installed = fs::read_dir(VERSIONS).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     installed.max_by_key(version).unwrap_or_default().join("bin")
 }
