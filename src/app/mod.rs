@@ -15,7 +15,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{LogFormat, Protocol, Settings};
@@ -27,10 +26,10 @@ use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, T
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Callers, Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::store;
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Events, Metrics};
 use crate::types::Secret;
 use backing::Backing;
-use watch::{Watch, raise, watch_queue};
+use watch::{Watch, raise};
 use welcome::{welcome, write_addresses};
 
 /// How long the fleet may take to hear the last.
@@ -151,12 +150,12 @@ impl Gateway {
         let ops = side::bind_ops(&settings)?;
         let tls = tls_state(&handle.load_full())?;
 
-        let (sender, receiver) = mpsc::channel(settings.server.event_queue.max(1));
-        watch_queue(&metrics, &sender);
+        let server = &settings.server;
+        let (sender, queues) = Events::new(server.event_queue, server.event_reserve, metrics.clone());
         let ending = Arc::new(AtomicBool::new(false));
         let events = EventLoop::spawn(
-            receiver,
-            readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender, &metrics)),
+            queues,
+            readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender)),
             settings.record.flush_every.get(),
         )
         .map_err(io_error("cannot start the event readers"))?;

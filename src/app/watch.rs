@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use crate::config::Handle;
 use crate::config::settings::Protocol;
 use crate::control::surge::Raise;
 use crate::proxy::Recorder;
 use crate::proxy::listen::{self, Observer, Peer, Refuse, Refused};
-use crate::telemetry::{ConnectionRefused, Handshake, ListenerKind, Metrics, QueueDepth};
+use crate::telemetry::{ConnectionRefused, Events, Handshake, ListenerKind, Metrics};
 use crate::types::Event;
 
 /// What the listener tells, as metrics and records.
@@ -56,22 +54,8 @@ fn listener_kind(protocol: Protocol) -> ListenerKind {
     }
 }
 
-/// How full the queue of events is, as a metric.
-pub(super) fn watch_queue(metrics: &Metrics, sender: &mpsc::Sender<Event>) {
-    let sender = sender.downgrade();
-    metrics.watch_event_queue(move || {
-        let (capacity, free) = sender.upgrade().map_or((0, 0), |sender| (sender.max_capacity(), sender.capacity()));
-        QueueDepth { waiting: capacity.saturating_sub(free) as u64, capacity: capacity as u64 }
-    });
-}
-
-/// Raises alarms into the queue of events; one that finds no room is counted. It does not keep the queue open.
-pub(super) fn raise(sender: &mpsc::Sender<Event>, metrics: &Metrics) -> Raise {
-    let (sender, metrics) = (sender.downgrade(), metrics.clone());
-    Box::new(move |alarm| {
-        let Some(sender) = sender.upgrade() else { return };
-        if sender.try_send(Event::Alarm(Box::new(alarm))).is_err() {
-            metrics.event_dropped();
-        }
-    })
+/// Raises alarms into the queue of events. It does not keep the queue open.
+pub(super) fn raise(events: &Events) -> Raise {
+    let events = events.downgrade();
+    Box::new(move |alarm| events.send(Event::Alarm(Box::new(alarm))))
 }

@@ -143,10 +143,13 @@ fn server(check: &mut Check<'_>, settings: &Settings) {
         ("max_connections", server.max_connections),
         ("max_connections_per_address", server.max_connections_per_address),
         ("event_queue", server.event_queue),
+        ("event_reserve", server.event_reserve),
     ] {
         check.require(value > 0, &at(key), "must be more than 0");
     }
-    check.require(server.event_queue <= 1 << 24, &at("event_queue"), "may be 16777216 at most: it is kept in memory");
+    for (name, queue) in [("event_queue", server.event_queue), ("event_reserve", server.event_reserve)] {
+        check.require(queue <= 1 << 24, &at(name), "may be 16777216 at most: it is kept in memory");
+    }
     check.require(settings.ops.max_connections > 0, &KeyPath::of(&["ops", "max_connections"]), "must be more than 0");
     let tracked = KeyPath::of(&["limits", "max_tracked"]);
     check.require(settings.limits.max_tracked > 0, &tracked, "must be more than 0");

@@ -61,6 +61,7 @@ impl Default for Server {
             max_connections_per_address: 12_000,
             trusted_proxies: Vec::new(),
             event_queue: 65_536,
+            event_reserve: 4096,
             on_event_queue_full: QueueFull::Serve,
             drain_delay: Time::from_secs(5),
             drain_deadline: Time::from_secs(120),

@@ -284,6 +284,7 @@ impl Loaded {
             (now.listeners != before.listeners, "listeners"),
             (now.server.workers != before.server.workers, "server.workers"),
             (now.server.event_queue != before.server.event_queue, "server.event_queue"),
+            (now.server.event_reserve != before.server.event_reserve, "server.event_reserve"),
             (now.ops.address != before.ops.address, "ops.address"),
             (now.record.path != before.record.path, "record.path"),
             (now.fleet != before.fleet, "fleet"),

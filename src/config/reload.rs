@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::read::{Fingerprint, Watched};
 use super::snapshot::Handle;
 use super::watch::Watch;
+use crate::telemetry::Events;
 use crate::types::{Event, ReloadOutcome};
 
 /// Requests waiting for a reload; all of them are answered by the same one.
@@ -31,7 +32,7 @@ pub struct Reloader {
 
 impl Reloader {
     /// The front to ask with, and the task that does the work. `loaded` is what `handle` serves.
-    pub fn new(handle: Arc<Handle>, loaded: &Loaded, events: mpsc::Sender<Event>) -> (Self, ReloadTask) {
+    pub fn new(handle: Arc<Handle>, loaded: &Loaded, events: Events) -> (Self, ReloadTask) {
         let (requests, receiver) = mpsc::channel(REQUESTS);
         let task = ReloadTask {
             handle: Arc::clone(&handle),
@@ -69,7 +70,7 @@ pub struct ReloadTask {
     /// What was looked at last, good or bad: a bad file is reported once, not at every poll.
     seen: Fingerprint,
     watched: Watched,
-    events: mpsc::Sender<Event>,
+    events: Events,
     requests: mpsc::Receiver<oneshot::Sender<ReloadOutcome>>,
 }
 
@@ -180,17 +181,12 @@ impl ReloadTask {
         Some(outcome)
     }
 
-    /// Problems are logged by who reads the events; here only where they do not arrive.
+    /// Problems are logged by who reads the events.
     fn tell(&self, outcome: &ReloadOutcome) {
         for warning in &outcome.warnings {
             tracing::warn!(trigger = %outcome.trigger, warning, "configuration loaded with a warning");
         }
-        if self.events.try_send(Event::Reload(outcome.clone())).is_err() {
-            for problem in &outcome.problems {
-                tracing::warn!(trigger = %outcome.trigger, problem, "configuration rejected, the one before it still serves");
-            }
-            tracing::warn!(trigger = %outcome.trigger, generation = outcome.generation.0, "a reload was not recorded: the event queue is full");
-        }
+        self.events.send(Event::Reload(outcome.clone()));
     }
 
     fn start_watch(&self, hints: &mpsc::Sender<()>) -> Option<Watch> {

@@ -125,6 +125,9 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Events (records among them) waiting for the control side. Not reloaded.
     pub event_queue: usize,
+    /// Blocks, alarms and reloads that may wait beside it when it is full. No request begins while these have no room
+    /// either. Not reloaded.
+    pub event_reserve: usize,
     /// What happens to new requests when that queue is full.
     pub on_event_queue_full: QueueFull,
     /// On SIGTERM: how long readiness is off before accepting stops.

@@ -4,9 +4,9 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::EventQueues;
 use crate::types::Event;
 
 /// Events taken off the queue at once.
@@ -32,20 +32,21 @@ pub trait Reader: Send {
 /// request. A reader that blocks holds up the other readers, never the data path: run this on a thread of its own
 /// (`EventLoop::spawn`).
 pub async fn run(
-    mut receiver: Receiver<Event>,
+    mut queues: EventQueues,
     mut readers: Vec<Box<dyn Reader>>,
     flush_every: Duration,
     stop: CancellationToken,
 ) {
-    let rest = rest(receiver.max_capacity(), flush_every);
+    let rest = rest(queues.ordinary.max_capacity(), flush_every);
     let mut batch = Vec::with_capacity(BATCH);
     let mut stopping = false;
     loop {
         let count = tokio::select! {
-            count = receiver.recv_many(&mut batch, BATCH) => count,
+            count = receive(&mut queues, &mut batch) => count,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
-                receiver.close();
+                queues.ordinary.close();
+                queues.important.close();
                 continue;
             }
             // Whoever holds a place in the queue this long will not use it.
@@ -59,7 +60,7 @@ pub async fn run(
                 reader.read(&event);
             }
         }
-        if receiver.is_empty() && !stopping {
+        if queues.ordinary.is_empty() && !stopping {
             readers.iter_mut().for_each(|reader| reader.flush());
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
@@ -68,6 +69,21 @@ pub async fn run(
         }
     }
     readers.iter_mut().for_each(|reader| reader.flush());
+}
+
+/// Takes events off the queues; 0 when both are closed and empty. What must arrive comes there only when the other queue is full.
+async fn receive(queues: &mut EventQueues, batch: &mut Vec<Event>) -> usize {
+    let first = tokio::select! {
+        biased;
+        Some(event) = queues.important.recv() => Some(event),
+        event = queues.ordinary.recv() => event,
+    };
+    batch.extend(first);
+    while !batch.is_empty() && batch.len() < BATCH {
+        let Ok(event) = queues.important.try_recv().or_else(|_| queues.ordinary.try_recv()) else { break };
+        batch.push(event);
+    }
+    batch.len()
 }
 
 /// How long to rest, so that a small queue does not overflow meanwhile.
@@ -88,17 +104,13 @@ impl EventLoop {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub fn spawn(
-        receiver: Receiver<Event>,
-        readers: Vec<Box<dyn Reader>>,
-        flush_every: Duration,
-    ) -> Result<Self, io::Error> {
+    pub fn spawn(queues: EventQueues, readers: Vec<Box<dyn Reader>>, flush_every: Duration) -> Result<Self, io::Error> {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
             .name("events".into())
-            .spawn(move || runtime.block_on(run(receiver, readers, flush_every, stopped)))?;
+            .spawn(move || runtime.block_on(run(queues, readers, flush_every, stopped)))?;
         Ok(Self { thread, stop })
     }
 
@@ -121,6 +133,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{EventLoop, Reader, rest, run};
+    use crate::telemetry::EventQueues;
     use crate::types::{Event, Generation, Record, RequestId};
 
     /// What a reader saw: ids, and `|` for each flush after something was read.
@@ -142,30 +155,36 @@ mod tests {
         }
     }
 
+    /// A queue of this size, and one for what must arrive that nobody sends to.
+    fn queues(size: usize) -> (mpsc::Sender<Event>, EventQueues) {
+        let (sender, ordinary) = mpsc::channel(size);
+        (sender, EventQueues { ordinary, important: mpsc::channel(1).1 })
+    }
+
     fn event(id: &str) -> Event {
         Event::Request(Box::new(Record::new(0, RequestId(id.into()), Generation(1))))
     }
 
     #[tokio::test]
     async fn every_reader_sees_every_event_in_order_and_is_flushed_at_the_end() {
-        let (sender, receiver) = mpsc::channel(16);
+        let (sender, queues) = queues(16);
         let (one, two) = (Seen::default(), Seen::default());
         for id in ["a", "b", "c"] {
             sender.send(event(id)).await.unwrap();
         }
         drop(sender);
         let readers: Vec<Box<dyn Reader>> = vec![Box::new(one.clone()), Box::new(two.clone())];
-        run(receiver, readers, Duration::ZERO, CancellationToken::new()).await;
+        run(queues, readers, Duration::ZERO, CancellationToken::new()).await;
         assert_eq!(*one.0.lock().unwrap(), "abc|");
         assert_eq!(*two.0.lock().unwrap(), "abc|");
     }
 
     #[tokio::test]
     async fn events_that_come_together_are_flushed_together() {
-        let (sender, receiver) = mpsc::channel(65_536);
+        let (sender, queues) = queues(65_536);
         let seen = Seen::default();
         let every = Duration::from_millis(100);
-        let task = tokio::spawn(run(receiver, vec![Box::new(seen.clone())], every, CancellationToken::new()));
+        let task = tokio::spawn(run(queues, vec![Box::new(seen.clone())], every, CancellationToken::new()));
         sender.try_send(event("a")).unwrap();
         while *seen.0.lock().unwrap() != "a|" {
             tokio::task::yield_now().await;
@@ -179,9 +198,9 @@ mod tests {
 
     #[test]
     fn finishing_reads_what_is_queued_although_senders_live() {
-        let (sender, receiver) = mpsc::channel(16);
+        let (sender, queues) = queues(16);
         let seen = Seen::default();
-        let events = EventLoop::spawn(receiver, vec![Box::new(seen.clone())], Duration::from_secs(3600)).unwrap();
+        let events = EventLoop::spawn(queues, vec![Box::new(seen.clone())], Duration::from_secs(3600)).unwrap();
         for id in ["a", "b", "c"] {
             sender.blocking_send(event(id)).unwrap();
         }
@@ -192,14 +211,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_in_the_queue_that_is_never_used_does_not_hold_up_the_end() {
-        let (sender, receiver) = mpsc::channel(16);
+        let (sender, queues) = queues(16);
         let _kept = sender.clone().reserve_owned().await.unwrap();
         let stop = CancellationToken::new();
         stop.cancel();
         let seen = Seen::default();
         sender.send(event("a")).await.unwrap();
-        run(receiver, vec![Box::new(seen.clone())], Duration::ZERO, stop).await;
+        run(queues, vec![Box::new(seen.clone())], Duration::ZERO, stop).await;
         assert_eq!(*seen.0.lock().unwrap(), "a|");
+    }
+
+    #[tokio::test]
+    async fn what_must_arrive_is_read_from_its_own_queue_and_does_not_end_the_other() {
+        let ((sender, ordinary), (reserve, important)) = (mpsc::channel(16), mpsc::channel(16));
+        for id in ["a", "b"] {
+            sender.try_send(event(id)).unwrap();
+            reserve.try_send(event(&id.to_uppercase())).unwrap();
+        }
+        drop(reserve);
+        sender.try_send(event("c")).unwrap();
+        drop(sender);
+        let seen = Seen::default();
+        let queues = EventQueues { ordinary, important };
+        run(queues, vec![Box::new(seen.clone())], Duration::ZERO, CancellationToken::new()).await;
+        assert_eq!(seen.0.lock().unwrap().replace('|', ""), "ABabc");
     }
 
     #[test]

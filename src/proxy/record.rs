@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use hyper::Method;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
-use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::mpsc::OwnedPermit;
 
 use super::caller::Owner;
 use super::charge::{Charged, More};
@@ -17,19 +17,19 @@ use super::refuse::Refusal;
 use super::route::Plan;
 use crate::config::settings::QueueFull;
 use crate::quota::Headroom;
-use crate::telemetry::{InFlight, Metrics};
+use crate::telemetry::{Events, InFlight, Metrics};
 use crate::types::{Decision, Direction, Event, Generation, Kept, Outcome, Record, RequestId, Uninspected, Verdict};
 
 /// The door up: where records go.
 #[derive(Clone)]
 pub struct Recorder {
-    events: mpsc::Sender<Event>,
+    events: Events,
     metrics: Metrics,
 }
 
 impl Recorder {
     /// Records leave by `events`; what does not fit is counted in `metrics`.
-    pub fn new(events: mpsc::Sender<Event>, metrics: Metrics) -> Self {
+    pub fn new(events: Events, metrics: Metrics) -> Self {
         Self { events, metrics }
     }
 
@@ -38,23 +38,18 @@ impl Recorder {
         &self.metrics
     }
 
-    fn send(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
-            self.metrics.event_dropped();
-        }
-    }
-
     /// Starts the record of a request.
     ///
     /// # Errors
-    /// When the queue is full and `on_full` says to refuse, the flight comes back with the refusal: it can still be
-    /// answered, and is counted as unrecorded.
+    /// When the queue is full and `on_full` says to refuse, or when not even a block could be recorded, the flight comes
+    /// back with the refusal: it can still be answered, and is counted as unrecorded.
     pub(super) fn begin(&self, on_full: QueueFull, generation: Generation) -> (Flight, Result<(), Refusal>) {
         let (permit, room) = match on_full {
-            QueueFull::Serve => (None, Ok(())),
-            QueueFull::Refuse => match self.events.clone().try_reserve_owned() {
-                Ok(permit) => (Some(permit), Ok(())),
-                Err(_) => (None, Err(Refusal::unrecordable())),
+            QueueFull::Serve if self.events.has_reserve() => (None, Ok(())),
+            QueueFull::Serve => (None, Err(Refusal::unrecordable())),
+            QueueFull::Refuse => match self.events.reserve() {
+                Some(permit) => (Some(permit), Ok(())),
+                None => (None, Err(Refusal::unrecordable())),
             },
         };
         (Flight::new(self.clone(), permit, generation), room)
@@ -323,13 +318,13 @@ impl Drop for Flight {
         let event = Event::Request(record);
         match self.permit.take() {
             Some(permit) => drop(permit.send(event)),
-            None => self.recorder.send(event),
+            None => self.recorder.events.send(event),
         }
         for alarm in alarms {
-            self.recorder.send(Event::Alarm(Box::new(alarm)));
+            self.recorder.events.send(Event::Alarm(Box::new(alarm)));
         }
         for kept in contents {
-            self.recorder.send(Event::Content(Box::new(kept)));
+            self.recorder.events.send(Event::Content(Box::new(kept)));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Verdicts carry offsets and never text; and errors about bodies name a place, never a content. A log line is an
 //! event (`message` lower case, no full stop) with fields.
 
+mod events;
 mod grid;
 mod labels;
 mod live;
@@ -25,6 +26,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+pub use events::{EventQueues, Events, WeakEvents};
 pub use labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part};
 pub use metrics::{Connection, InFlight, Metrics, QueueDepth};
 pub use names::Metric;

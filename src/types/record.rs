@@ -19,6 +19,17 @@ pub enum Event {
     Content(Box<Kept>),
 }
 
+impl Event {
+    /// Whether it may not be dropped where others are: what is alerted on or goes into the audit trail.
+    pub fn must_arrive(&self) -> bool {
+        match self {
+            Self::Request(record) => record.decision == Decision::Block || record.order.is_some(),
+            Self::Reload(_) | Self::Alarm(_) => true,
+            Self::Content(_) => false,
+        }
+    }
+}
+
 /// How a reload went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadOutcome {

@@ -5,11 +5,11 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Environment, Handle, ReloadTask, Reloader, Source, prepare};
 use super::{Folder, RULE, folder_with_rules, settings};
+use crate::telemetry::{EventQueues, Events, Metrics};
 use crate::types::{Event, Generation, ReloadOutcome};
 
 /// Long enough for a busy machine; nothing waits for it when all is well.
@@ -20,7 +20,7 @@ struct Running {
     folder: Folder,
     handle: Arc<Handle>,
     reloader: Reloader,
-    events: mpsc::Receiver<Event>,
+    events: EventQueues,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -31,7 +31,7 @@ impl Running {
         let source = Source::new(Some(&folder.path(config)), Environment::default());
         let loaded = source.load().unwrap();
         let handle = Arc::new(Handle::new(prepare(&loaded, None).unwrap()));
-        let (sender, events) = mpsc::channel(64);
+        let (sender, events) = Events::new(64, 1, Metrics::new("test").unwrap());
         let (reloader, task): (Reloader, ReloadTask) = Reloader::new(Arc::clone(&handle), &loaded, sender);
         let stop = CancellationToken::new();
         let task = tokio::spawn(task.run(stop.clone()));
@@ -39,7 +39,7 @@ impl Running {
     }
 
     async fn outcome(&mut self) -> ReloadOutcome {
-        match tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("a reload happens").unwrap() {
+        match tokio::time::timeout(PATIENCE, self.events.ordinary.recv()).await.expect("a reload happens").unwrap() {
             Event::Reload(outcome) => outcome,
             Event::Request(_) | Event::Alarm(_) | Event::Content(_) => panic!("no request was made"),
         }
