@@ -8,6 +8,7 @@ pub mod detect;
 pub mod models;
 pub mod proxy;
 pub mod quota;
+pub mod soc;
 pub mod store;
 pub mod telemetry;
 pub mod train;

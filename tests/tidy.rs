@@ -18,18 +18,19 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("wire", &["types"]),
     ("detect", &["types"]),
     ("train", &["types", "detect"]),
+    ("soc", &["types"]),
     ("quota", &["types", "telemetry", "store"]),
     ("models", &["types", "telemetry"]),
-    ("config", &["types", "telemetry", "detect", "models", "quota"]),
+    ("config", &["types", "telemetry", "detect", "soc", "models", "quota"]),
     ("proxy", &["types", "telemetry", "wire", "detect", "models", "quota", "config"]),
-    ("control", &["types", "telemetry", "store", "detect", "quota", "config"]),
+    ("control", &["types", "telemetry", "store", "detect", "soc", "quota", "config"]),
 ];
 
 /// Rooms above the floors: they build the others.
 const BUILDERS: &[&str] = &["app", "cli", "main", "lib"];
 
 /// Rooms whose code does no I/O, reads no clock, awaits nothing and draws no random numbers.
-const PURE: &[&str] = &["types", "wire", "detect", "train"];
+const PURE: &[&str] = &["types", "wire", "detect", "soc", "train"];
 
 /// What a pure room may not name. A trailing `::` means the module and everything in it.
 const IMPURE: &[&str] = &[

@@ -11,6 +11,7 @@ pub mod order;
 pub mod privacy;
 pub mod record;
 pub mod secret;
+pub mod soc;
 pub mod verdict;
 
 pub use access::AccessRole;
