@@ -1,9 +1,9 @@
 //! What events tell, kept: requests, findings, content, spending and alarms go into the store, what must be provable into the trail.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -21,6 +21,9 @@ const LAST_TRIES: u32 = 1000;
 /// Entries for the trail that may wait here; then the reader of events waits.
 const BACKLOG: usize = 1024;
 
+/// After how long entries that the trail did not take, because neither database nor disk did, are given to it again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Keeps what events tell. Where a queue behind it is full it waits, and with it the queue of events, whose setting
 /// says what that means for new requests: nothing is lost without being counted.
 pub struct Keeper {
@@ -29,6 +32,8 @@ pub struct Keeper {
     trail: Trail,
     vault: Arc<Vault>,
     backlog: VecDeque<Entry>,
+    returned: Arc<Mutex<Vec<Entry>>>,
+    again: Instant,
     runtime: Handle,
     ending: Arc<AtomicBool>,
 }
@@ -44,7 +49,8 @@ impl Keeper {
         runtime: Handle,
         ending: Arc<AtomicBool>,
     ) -> Self {
-        Self { writer, overflow, trail, vault, backlog: VecDeque::new(), runtime, ending }
+        let (backlog, returned, again) = (VecDeque::new(), Arc::default(), Instant::now());
+        Self { writer, overflow, trail, vault, backlog, returned, again, runtime, ending }
     }
 
     /// A short rest before another attempt; whether there is to be one.
@@ -125,18 +131,42 @@ impl Keeper {
     fn write_down(&mut self, entry: Entry) {
         self.backlog.push_back(entry);
         self.hand_over();
-        while self.backlog.len() >= BACKLOG && self.rest() {
+        while self.waiting() >= BACKLOG && self.rest() {
             self.hand_over();
+        }
+    }
+
+    fn returned(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Entries that are in no chain and no spool, as far as is known.
+    fn waiting(&self) -> usize {
+        self.backlog.len().saturating_add(self.returned().len())
+    }
+
+    /// Entries that came back are tried again, before those that came later.
+    fn take_back(&mut self) {
+        if self.again.elapsed() < AGAIN {
+            return;
+        }
+        self.again = Instant::now();
+        let returned = std::mem::take(&mut *self.returned());
+        for entry in returned.into_iter().rev() {
+            self.backlog.push_front(entry);
         }
     }
 
     /// Hands entries to the trail until it is full.
     fn hand_over(&mut self) {
+        self.take_back();
         while let Some(entry) = self.backlog.pop_front() {
+            let (copy, returned) = (entry.clone(), Arc::clone(&self.returned));
             match self.trail.try_append(entry) {
                 Ok(pending) => drop(self.runtime.spawn(async move {
                     if let Err(error) = pending.await {
-                        tracing::error!(%error, "an entry of the audit trail was not written");
+                        tracing::error!(%error, "an entry of the audit trail is not written yet");
+                        returned.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
                     }
                 })),
                 Err(entry) => return self.backlog.push_front(*entry),
@@ -165,11 +195,11 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         for _ in 0..LAST_TRIES {
             self.hand_over();
-            if self.backlog.is_empty() {
+            if self.waiting() == 0 {
                 return;
             }
             std::thread::sleep(REST);
         }
-        tracing::error!(entries = self.backlog.len(), "entries of the audit trail were not written");
+        tracing::error!(entries = self.waiting(), "entries of the audit trail were not written");
     }
 }

@@ -1,11 +1,13 @@
 //! The database goes away and comes back: nothing acknowledged is lost, nothing is there twice.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::control::audit::{AuditError, Options, Receipt, Trail};
-use portcullis::store::{self, Database};
-use portcullis::types::Secret;
+use portcullis::control::{Keeper, Reader as _};
+use portcullis::store::{self, Database, Overflow, Vault, Writer};
+use portcullis::types::{Decision, Event, Generation, Record, RequestId, Secret};
 
 use crate::databases::Postgres;
 use crate::home::{Home, entry};
@@ -129,6 +131,40 @@ async fn a_full_spool_says_so_and_recovers() {
     trail.append(entry).await.unwrap();
     trail.close().await;
     all_there(&home, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_that_no_disk_took_are_written_when_the_database_is_back() {
+    const BLOCKS: usize = 200;
+    let mut server = Postgres::start();
+    let home = own(&server);
+    let database = home.database().await;
+    let trail = Trail::open(database.clone(), Options { spool_max: 20_000, ..home.options() }).await.unwrap();
+    let options = store::Options { spool: Some(home.folder.path().join("spool")), ..home.store.clone() };
+    let writer = Writer::start(database, &options, Vec::new()).unwrap();
+    let vault = Arc::new(Vault::new(&options).unwrap());
+    let (runtime, ending) = (tokio::runtime::Handle::current(), Arc::default());
+    let mut keeper = Keeper::new(writer.clone(), Overflow::Serve, trail.clone(), vault, runtime, ending);
+    server.stop();
+    for number in 0..BLOCKS {
+        let mut record = Record::new(0, RequestId(format!("req_{number}")), Generation(1));
+        record.decision = Decision::Block;
+        keeper.read(&Event::Request(Box::new(record)));
+    }
+    until("the spool to be full", || trail.health().refused > 0).await;
+    server.run();
+    until("the spool to be empty", || {
+        keeper.flush();
+        trail.health().written >= BLOCKS as u64
+    })
+    .await;
+    drop(keeper);
+    trail.close().await;
+    writer.close(Duration::from_secs(10)).await.unwrap();
+    home.verify().await.unwrap();
+    let rows = home.database().await.audit_page(0, 1000).await.unwrap();
+    let blocked: Vec<_> = rows.iter().filter(|row| row.body.contains("\"req_")).collect();
+    assert_eq!(blocked.len(), BLOCKS, "each once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
