@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::backing::Backing;
 use super::fleet::Word;
 use crate::config::issued::generate_key;
-use crate::config::{Asking, Environment, Handle, Policy, Reloader, Source, hex};
+use crate::config::{Asking, Environment, Handle, Policy, Reloader, Source};
 use crate::control::Follower;
 use crate::control::api::door::{
     AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, ExplainQuery, FreshKey, Gateway, Refresh,
@@ -22,7 +22,7 @@ use crate::proxy::Counting;
 use crate::quota::{Kind as Form, Plan, ScopeKind, Unit};
 use crate::store::audit::{AuditFilter, AuditRow};
 use crate::store::{self, Database, StoreError};
-use crate::types::{Caller, ReloadOutcome};
+use crate::types::{Caller, ReloadOutcome, hex};
 
 /// The running gateway, as the admin API sees it.
 pub(super) struct Running {

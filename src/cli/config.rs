@@ -8,8 +8,9 @@ use rustls::crypto::aws_lc_rs;
 use super::output::Out;
 use super::{Error, load};
 use crate::config::settings::Settings;
-use crate::config::{Source, digest, hex};
+use crate::config::{Source, digest};
 use crate::models::contract::Exchange;
+use crate::types::hex;
 
 /// Random bytes in a gateway key: as many as its digest has.
 const KEY_BYTES: usize = 32;

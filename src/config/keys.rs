@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 use super::check::Check;
 use super::problem::KeyPath;
 use super::settings::Identity;
+use crate::types::unhex;
 
 /// Who a presented key belongs to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,16 +46,6 @@ pub fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-        }
-        text
-    })
-}
-
 /// Checks names and digests.
 pub(super) fn check(check: &mut Check<'_>, identity: &Identity) -> KeyTable {
     let mut keys = HashMap::new();
@@ -69,7 +60,7 @@ pub(super) fn check(check: &mut Check<'_>, identity: &Identity) -> KeyTable {
                 format!("`{}` is also the name of key {}", key.name, first.saturating_add(1)),
             );
         }
-        let Some(digest) = unhex(&key.sha256) else {
+        let Some(digest) = unhex(&key.sha256.to_ascii_lowercase()) else {
             check.problem(
                 &at.key("sha256"),
                 "must be the SHA-256 of the key: 64 hex digits (`portcullis config keygen`)",
@@ -81,17 +72,4 @@ pub(super) fn check(check: &mut Check<'_>, identity: &Identity) -> KeyTable {
         }
     }
     KeyTable(keys)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
-    let (pairs, []) = digits.as_chunks::<2>() else { return None };
-    if pairs.len() != digest.len() {
-        return None;
-    }
-    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-        *byte = u8::try_from((high << 4) | low).ok()?;
-    }
-    Some(digest)
 }

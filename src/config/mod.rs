@@ -49,7 +49,7 @@ mod tests;
 
 pub use env::Environment;
 pub use glob::Globs;
-pub use keys::{KeyTable, digest, hex};
+pub use keys::{KeyTable, digest};
 pub use load::{Loaded, Source, load};
 pub use orders::{Orders, Standing};
 pub use policies::{Asking, Policies, Policy};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::issued::{IssuedKey, IssuedKeys, KeyHash};
 use crate::config::{Handle, Orders};
 use crate::store::{Changed, Changes, Database, KeyRow, StoreError, now};
-use crate::types::Order;
+use crate::types::{Order, unhex};
 
 /// Ends the requests under way that an order is about; how many.
 pub type CarryOut = Arc<dyn Fn(&Arc<Order>) -> usize + Send + Sync>;
@@ -114,17 +114,6 @@ fn table(rows: Vec<KeyRow>) -> IssuedKeys {
         keys.put(KeyHash::from_bytes(hash), key);
     }
     keys
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::read::Report;
 use super::rule::{Budget, Override, Rule, Source};
 use super::single::{Pattern, Placed, Way};
 use super::{RuleSet, Stats, threats};
-use crate::types::{Action, Direction, RuleSetHash};
+use crate::types::{Action, Direction, RuleSetHash, hex};
 
 /// Longest match of a rule that checks its matched text: every start within it is followed separately.
 const MAX_JUDGED: u64 = 4096;
@@ -376,6 +376,5 @@ fn hash(sources: &[Source], classifier: Option<&Classifier>, overrides: &BTreeMa
         add(id);
         add(&format!("{change:?}"));
     }
-    let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    RuleSetHash(hex.into())
+    RuleSetHash(hex(&digest.finalize()).into())
 }

@@ -17,8 +17,8 @@ use super::record::Flight;
 use super::refuse::Refusal;
 use super::session::{Opening, SessionKey, Signs, session, session_header};
 use crate::config::identity_settings::UnknownIds;
-use crate::config::{Handle, Snapshot, hex};
-use crate::types::{Caller, Role};
+use crate::config::{Handle, Snapshot};
+use crate::types::{Caller, Role, hex, unhex};
 use crate::wire::Prompt;
 
 /// What is known of callers beside the Snapshot. Shared by all workers.
@@ -69,17 +69,6 @@ impl Callers {
             self.owners.put(IdHash(hash), Scope::from_bytes(owner), None);
         }
     }
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != N * 2 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// Where a request comes from, as far as those in between are believed.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::insert::Insert;
 use super::{Database, Options, Row, Session, StoreError, Value};
-use crate::types::{Direction, Secret};
+use crate::types::{Direction, Secret, hex, unhex};
 use crate::values;
 
 /// How much of a text was kept.
@@ -165,17 +165,15 @@ fn about(request: &str, direction: &str) -> Vec<u8> {
 fn key_of(secret: &Secret) -> Result<(String, LessSafeKey), StoreError> {
     let wrong = || StoreError::Setting("a content key is 32 bytes, written as 64 hex digits or as base64".to_owned());
     let bytes = decode(secret.expose().trim()).filter(|bytes| bytes.len() == 32).ok_or_else(wrong)?;
-    let id = Sha256::digest(&bytes).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(Sha256::digest(&bytes).first_chunk::<4>().map_or(&[], |first| first.as_slice()));
     let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| wrong())?;
     Ok((id, LessSafeKey::new(key)))
 }
 
 /// Hex of the right length, or else base64 of either alphabet, padded or not.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    if text.len() == 64
-        && let Some(bytes) = from_hex(text)
-    {
-        return Some(bytes);
+    if let Some(bytes) = unhex::<32>(&text.to_ascii_lowercase()) {
+        return Some(bytes.to_vec());
     }
     let mut bytes = Vec::with_capacity(32);
     let (mut held, mut bits) = (0_u32, 0_u32);
@@ -196,12 +194,6 @@ fn decode(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    Some(digits?.chunks_exact(2).map(|pair| pair.iter().fold(0_u8, |byte, digit| byte << 4 | digit)).collect())
 }
 
 static INSERT: Insert = Insert::new(

@@ -1,12 +1,12 @@
 //! The schema, as a numbered list of scripts: each is applied once, in order, by one process at a time.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use super::{Backend, Database, Session, StoreError, now};
+use crate::types::hex;
 use crate::values;
 
 /// How long one migration may take, and how long others wait for who applies it.
@@ -48,11 +48,7 @@ impl Migration {
     }
 
     fn checksum(&self, backend: Backend) -> String {
-        let hash = Sha256::digest(self.sql(backend).as_bytes());
-        hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap_or_default();
-            hex
-        })
+        hex(&Sha256::digest(self.sql(backend).as_bytes()))
     }
 }
 

@@ -304,7 +304,7 @@ async fn so_many_at_once_and_so_many_waiting_and_no_more() {
 async fn the_user_is_told_where_that_is_wanted() {
     let (provider, detector) = (provider().await, detector().await);
     // What the tests' client sends.
-    let digest = portcullis::config::hex(&portcullis::config::digest(b"client-key"));
+    let digest = portcullis::types::hex(&portcullis::config::digest(b"client-key"));
     let key = format!("[[identity.keys]]\nname = \"shop\"\nsha256 = \"{digest}\"\n");
     let section = format!("{}{key}", table(&detector, "when = \"always\"\nsend_caller = true\n"));
     let gateway = Setup::before(provider.address).rules(RULES).section(&section).start().await;

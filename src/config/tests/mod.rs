@@ -389,7 +389,7 @@ fn routes_are_found_in_order() {
 
 #[test]
 fn gateway_keys_are_found_by_what_clients_present() {
-    let digest = super::hex(&super::digest(b"pc-key"));
+    let digest = crate::types::hex(&super::digest(b"pc-key"));
     let keys = load_with(&format!("[[identity.keys]]\nname = \"a\"\nsha256 = \"{digest}\"\n"), &[]).unwrap().keys;
     assert_eq!(keys.find(b"pc-key").map(|name| &**name), Some("a"));
     assert_eq!(keys.find(b"pc-kez"), None);

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::error::ApiError;
-use crate::types::Secret;
+use crate::types::{Secret, hex};
 
 /// What an API token begins with.
 pub const TOKEN_PREFIX: &str = "pct_";
@@ -66,16 +66,6 @@ pub fn hash(secret: &str) -> String {
 /// Compares in a time that does not depend on where they differ.
 pub fn same(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-        }
-        text
-    })
 }
 
 fn random() -> Result<[u8; 32], ApiError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
-use super::chain::{Hash, Head, Link, hex, link, sha256};
+use super::chain::{Hash, Head, Link, link, sha256};
 use super::checkpoint::{Checkpoint, Signed, introduce};
 use super::entry::{Entry, Kind, now};
 use super::keys::SigningKey;
@@ -14,6 +14,7 @@ use super::trail::Receipt;
 use super::{AuditError, Options};
 use crate::store::Database;
 use crate::store::audit::{AuditChain, AuditCheckpoint, AuditHead, AuditPersonal, AuditRow};
+use crate::types::hex;
 
 /// Checkpoints fetched at once.
 const PAGE: u32 = 1000;

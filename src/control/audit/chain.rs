@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::canonical;
 use super::entry::Entry;
+use crate::types::hex;
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
@@ -199,31 +200,6 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
     deserializer.deserialize_any(Digits)
 }
 
-/// Bytes in lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().map_or('0', char::from);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// The bytes that lower-case hexadecimal digits mean; `None` if they are not exactly `N`.
-pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = (digit(*high)? << 4) | digit(*low)?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -267,14 +243,5 @@ mod tests {
         let body = Body::read(&link.body).unwrap();
         assert_eq!(body.commitment.as_deref(), Some(&*hex(&commitment(&personal.salt, personal.body.as_bytes()))));
         assert_eq!(personal.subject.as_deref(), Some("zoë\u{0}\u{1f600}"));
-    }
-
-    #[test]
-    fn digits_and_bytes_are_inverse() {
-        let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(unhex::<256>(&hex(&all)).unwrap().to_vec(), all);
-        assert_eq!(unhex::<1>("0"), None);
-        assert_eq!(unhex::<1>("0G"), None);
-        assert_eq!(unhex::<1>("000"), None);
     }
 }

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::canonical;
-use super::chain::{Hash, hex, integer, sha256, unhex};
+use super::chain::{Hash, integer, sha256};
 use super::keys::{KeyRing, PublicKey, SigningKey};
+use crate::types::{hex, unhex};
 
 /// What a signature of a checkpoint is for.
 const CONTEXT: &str = "portcullis-audit-checkpoint-v1";

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use super::chain::{Head, hex};
+use super::chain::Head;
+use crate::types::hex;
 
 /// Where entries go at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]

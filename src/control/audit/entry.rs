@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::canonical;
-use crate::types::{Record, Verdict};
+use crate::types::{Record, Verdict, hex};
 
 /// The most bytes of details or personal part of one entry, as canonical JSON.
 pub const MAX_PART: usize = 16 << 10;
@@ -203,7 +203,7 @@ fn small(part: Map<String, Value>) -> Map<String, Value> {
     }
     let mut instead = Map::new();
     instead.insert("left_out_bytes".to_owned(), text.len().into());
-    instead.insert("left_out_sha256".to_owned(), super::chain::hex(&super::chain::sha256(text.as_bytes())).into());
+    instead.insert("left_out_sha256".to_owned(), hex(&super::chain::sha256(text.as_bytes())).into());
     instead
 }
 

@@ -7,8 +7,9 @@
 use serde_json::{Map, Value, json};
 
 use super::canonical;
-use super::chain::{Body, details, hex, sha256};
+use super::chain::{Body, details, sha256};
 use crate::store::audit::AuditRow;
+use crate::types::hex;
 
 /// OCSF's number for SHA-256.
 const SHA_256: u32 = 3;

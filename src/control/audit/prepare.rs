@@ -1,8 +1,9 @@
 //! The costly part of verifying records, which needs no order: reading and hashing, on every core.
 
-use super::chain::{Body, Hash, commitment, hash, unhex};
+use super::chain::{Body, Hash, commitment, hash};
 use super::merkle::leaf;
 use super::parallel;
+use crate::types::unhex;
 
 /// A record as it was found. What stands beside the body is compared with it.
 #[derive(Debug, Clone, Copy)]

@@ -6,11 +6,12 @@ use serde_json::Value;
 use super::AuditError;
 use super::batch::read_checkpoint;
 use super::canonical;
-use super::chain::{Body, GENESIS, Hash, hash, hex, unhex};
+use super::chain::{Body, GENESIS, Hash, hash};
 use super::checkpoint::Signed;
 use super::keys::KeyRing;
 use super::merkle;
 use crate::store::Database;
+use crate::types::{hex, unhex};
 
 /// A record, the hashes that lead from it to a checkpoint, and the checkpoint's signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -15,12 +15,13 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader
 
 use super::AuditError;
 use super::canonical;
-use super::chain::{Hash, hex, integer, unhex};
+use super::chain::{Hash, integer};
 use super::checkpoint::Signed;
 use super::parallel;
 use super::prepare::{Found, prepare_all};
 use super::verify::{Fault, Finding, Place, Verifier, finding};
 use crate::store::audit::{AuditPersonal, AuditRow};
+use crate::types::{hex, unhex};
 
 /// Lines read at once.
 const BATCH: usize = 2000;

@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::chain::{Body, GENESIS, Hash, details, unhex};
+use super::chain::{Body, GENESIS, Hash, details};
 use super::checkpoint::{Signed, introduced};
 use super::keys::{KeyRing, PublicKey};
 use super::merkle::Tree;
 use super::prepare::{Found, Prepared, prepare};
+use crate::types::unhex;
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::AuditError;
 use super::batch::read_checkpoint;
-use super::chain::{GENESIS, unhex};
+use super::chain::GENESIS;
 use super::checkpoint::Signed;
 use super::keys::KeyRing;
 use super::prepare::{Columns, Found, prepare_all};
@@ -15,6 +15,7 @@ use super::verify::{Fault, Finding, Place, Summary, Verifier, finding};
 use super::witness::Lines;
 use crate::store::audit::{AuditHead, AuditView};
 use crate::store::{Database, StoreError};
+use crate::types::unhex;
 
 /// Records fetched at once.
 const PAGE: u32 = 2000;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::features::BITS;
-use crate::types::Family;
+use crate::types::{Family, hex};
 
 const MAGIC: &[u8] = b"portcullis-classifier-2\n";
 
@@ -133,7 +133,7 @@ impl Model {
 
     /// What stands for the file in verdicts.
     pub fn digest(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(bytes))
     }
 }
 
