@@ -7,6 +7,7 @@ use imbl::{HashMap, OrdMap};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::glob;
 use crate::types::Secret;
 
 /// What every virtual key begins with.
@@ -185,34 +186,7 @@ impl IssuedKey {
 
     /// Whether it may ask `model`.
     pub fn may_ask(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| matches_glob(pattern, model)))
-    }
-}
-
-/// Whether `text` is what `pattern` means, where `*` stands for any characters, none too.
-pub fn matches_glob(pattern: &str, text: &str) -> bool {
-    let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
-    // Where the last star stood, and how far the text was then.
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern.split_first(), text.split_first()) {
-            (Some((b'*', after)), _) => {
-                retry = Some((after, text));
-                pattern = after;
-            }
-            (Some((wanted, after)), Some((found, rest))) if wanted == found => {
-                pattern = after;
-                text = rest;
-            }
-            (None, None) => return true,
-            (Some(_) | None, Some(_) | None) => {
-                let Some((after, from)) = retry else { return false };
-                let Some((_, rest)) = from.split_first() else { return false };
-                retry = Some((after, rest));
-                pattern = after;
-                text = rest;
-            }
-        }
+        self.models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| glob::fits(pattern, model)))
     }
 }
 
