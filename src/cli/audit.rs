@@ -1,6 +1,5 @@
 //! `audit`: verify the audit trail, export it, and prove single records, with the public key alone.
 
-use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, BufWriter};
 
 use super::output::{Out, complain};
-use super::{Error, load};
+use super::{Error, load, wait};
 use crate::app::store_of;
 use crate::config::Source;
 use crate::control::audit::ocsf::Exporter;
@@ -102,23 +101,14 @@ pub(super) struct ProveArgs {
 }
 
 pub(super) fn run(source: &Source, command: &AuditCommand, out: &mut Out) -> Result<ExitCode, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| Error::Io { what: "cannot start threads".to_owned(), source })?;
     match command {
         AuditCommand::Verify(args) => match &args.proof {
             Some(path) => verify_proof(path, args, source, out),
-            None => wait(&runtime, verify(source, args, out)),
+            None => wait(verify(source, args, out)),
         },
-        AuditCommand::Export(args) => wait(&runtime, export(source, args)),
-        AuditCommand::Prove(args) => wait(&runtime, prove(source, args, out)),
+        AuditCommand::Export(args) => wait(export(source, args)),
+        AuditCommand::Prove(args) => wait(prove(source, args, out)),
     }
-}
-
-fn wait<T>(runtime: &tokio::runtime::Runtime, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    runtime.block_on(Box::pin(work))
 }
 
 impl Place {

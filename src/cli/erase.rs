@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output::Out;
-use super::{Error, load};
+use super::{Error, load, wait};
 use crate::app::{store_of, trail_of};
 use crate::config::Source;
 use crate::control::audit::{AuditError, Trail};
@@ -23,12 +23,7 @@ pub(super) fn run(source: &Source, args: &EraseArgs, out: &mut Out) -> Result<Ex
     let failed = |error: &dyn std::fmt::Display| Error::Failed(error.to_string());
     let (url, options) = store_of(&loaded.settings).map_err(|error| failed(&error))?;
     let url = url.ok_or_else(|| Error::Failed("there is no store: store.url is empty".to_owned()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| Error::Io { what: "cannot start threads".to_owned(), source })?;
-    runtime.block_on(async {
+    wait(async {
         let database = Database::open(&url, &options).await.map_err(|error| failed(&error))?;
         let trail = Trail::open(database.clone(), trail_of(&loaded.settings)).await.map_err(|error| match error {
             AuditError::InUse(_) => Error::Failed(

@@ -13,6 +13,7 @@ mod rules;
 mod scan;
 mod train;
 
+use std::future::Future;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -154,6 +155,16 @@ fn serve(source: &Source) -> Result<ExitCode, Error> {
 
 fn load(source: &Source) -> Result<Loaded, Error> {
     source.load().map_err(Error::Problems)
+}
+
+/// Does what a command waits for, on threads of its own.
+fn wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io { what: "cannot start threads".to_owned(), source })?;
+    runtime.block_on(Box::pin(work))
 }
 
 /// Every problem on a line of its own, then how many there are.
