@@ -7,13 +7,13 @@ use aws_lc_rs::rand;
 
 use super::chain::{Hash, Head, Link, link, sha256};
 use super::checkpoint::{Checkpoint, Signed, introduce};
-use super::entry::{Entry, Kind, now};
+use super::entry::{Entry, Kind};
 use super::keys::SigningKey;
 use super::merkle;
 use super::trail::Receipt;
 use super::{AuditError, Options};
-use crate::store::Database;
 use crate::store::audit::{AuditChain, AuditCheckpoint, AuditHead, AuditPersonal, AuditRow};
+use crate::store::{Database, now};
 use crate::types::hex;
 
 /// Checkpoints fetched at once.

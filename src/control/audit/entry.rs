@@ -1,12 +1,11 @@
 //! What is written down: one thing that happened.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::canonical;
+use crate::store::now;
 use crate::types::{Record, Verdict, hex};
 
 /// The most bytes of details or personal part of one entry, as canonical JSON.
@@ -214,12 +213,6 @@ fn short(mut text: String) -> String {
         text.truncate(end);
     }
     text
-}
-
-/// Unix time in microseconds.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The entry of a request that was blocked. Who sent it stands in the part that can be erased; key, tenant and team do
