@@ -22,7 +22,7 @@ use super::tls::{self, TlsMaterial};
 use super::tokens::{TokenKeys, TokenSources};
 use super::tree::{self, Tree, Whole};
 use super::upstreams::{self, Upstreams};
-use crate::quota::{Plan, Prices};
+use crate::quota::{Plan, PriceBook};
 
 /// Looked for in the working directory when no file is named.
 const DEFAULT_FILE: &str = "gateway.toml";
@@ -49,7 +49,7 @@ pub struct Loaded {
     /// Limits and budgets that hold for everybody.
     pub charges: Arc<Plan>,
     /// What tokens cost.
-    pub prices: Arc<Prices>,
+    pub prices: Arc<PriceBook>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
     /// Issuers of tokens.
@@ -233,7 +233,7 @@ impl Source {
             routes: Arc::new(routes),
             policies: Arc::new(policies),
             charges: Arc::new(charges),
-            prices: Arc::new(prices),
+            prices: Arc::new(PriceBook::new(prices)),
             keys: Arc::new(keys),
             tokens: Arc::new(tokens),
             tls: Arc::new(tls),

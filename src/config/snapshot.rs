@@ -22,7 +22,7 @@ use super::tokens::TokenKeys;
 use super::upstreams::Upstreams;
 use crate::detect::RuleSet;
 use crate::models::Models;
-use crate::quota::{Plan, Prices};
+use crate::quota::{Plan, PriceBook};
 use crate::types::Generation;
 
 /// Everything that decides how a request is treated. Immutable; parts that a reload did not change are shared.
@@ -45,7 +45,7 @@ pub struct Snapshot {
     /// Limits and budgets that hold for everybody.
     pub charges: Arc<Plan>,
     /// What tokens cost.
-    pub prices: Arc<Prices>,
+    pub prices: Arc<PriceBook>,
     /// Gateway keys.
     pub keys: Arc<KeyTable>,
     /// Peers whose forwarding headers are believed.

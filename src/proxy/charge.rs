@@ -95,8 +95,7 @@ pub(super) async fn reserve(
         None if body > 0 => snapshot.settings.limits.default_max_output,
         None => 0,
     };
-    let nano_usd = charged.price.as_ref().map_or(0, |price| price.at_most(input, output));
-    let need = Need { tokens: input.saturating_add(output), nano_usd };
+    let need = Need::of(input, output, charged.price.as_ref());
     let mut charges = general.charges(caller, model, need);
     charges.extend(own.charges(caller, model, need));
     charges.extend(limits.iter().filter_map(|order| by_order(order)));

@@ -1,7 +1,6 @@
 //! What tokens cost: a versioned table, by model pattern, in integers.
 
 use std::fmt;
-use std::sync::Arc;
 
 use moka::sync::Cache;
 use schemars::JsonSchema;
@@ -118,17 +117,18 @@ impl Prices {
     }
 }
 
-/// A table that remembers which price a model has: names come from callers, so it remembers only so many.
-#[derive(Debug, Clone)]
+/// A table that remembers which price a model has: names come from callers, so it remembers only so many. Two are equal
+/// when their tables are.
+#[derive(Debug)]
 pub struct PriceBook {
-    prices: Arc<Prices>,
+    prices: Prices,
     found: Cache<Box<str>, Option<usize>>,
 }
 
 impl PriceBook {
     /// Nothing was looked up yet.
     pub fn new(prices: Prices) -> Self {
-        Self { prices: Arc::new(prices), found: Cache::new(REMEMBERED) }
+        Self { prices, found: Cache::new(REMEMBERED) }
     }
 
     /// The table.
@@ -151,6 +151,12 @@ impl PriceBook {
     /// What a request cost, in billionths of a US dollar; `None` for a model without a price.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<u64> {
         self.of(model).map(|price| price.cost(usage))
+    }
+}
+
+impl PartialEq for PriceBook {
+    fn eq(&self, other: &Self) -> bool {
+        self.prices == other.prices
     }
 }
 
@@ -314,6 +320,7 @@ mod tests {
         for model in ["openai/gpt-4o-mini", "gpt-4", "openai/gpt-4o-mini", "gpt-4"] {
             assert_eq!(book.of(model), prices.of(model));
         }
+        assert_eq!(book, PriceBook::new(prices), "what was looked up is no part of what it is");
     }
 
     #[test]
