@@ -177,10 +177,13 @@ impl Gateway {
         let history = Arc::clone(&shared);
         metrics.watch_history(move || history.history.len());
 
-        let follower = match &backing {
-            Some(backing) => Some(side::catch_up(backing, &handle, &shared).await),
-            None => None,
+        let catch_up = async {
+            match &backing {
+                Some(backing) => Some(side::catch_up(backing, &handle, &shared).await),
+                None => None,
+            }
         };
+        let (follower, ()) = tokio::join!(catch_up, side::warm_up(&handle, &shared));
         let shutdown = Shutdown::new();
         let tuning = bound.tuning();
         let stop = CancellationToken::new();
@@ -305,6 +308,8 @@ async fn follow(
         let snapshot = handle.load_full();
         tuning.replace(&snapshot.settings);
         shared.cache.clear();
+        // It may bring the first limit on tokens.
+        drop(side::load_tokenizers(&snapshot));
         metrics.rules_loaded(snapshot.rules.rules().len());
         let Some(tls) = &tls else { continue };
         // The configuration was checked; what can still fail is the development certificate's folder.

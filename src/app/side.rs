@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::backing::Backing;
 use super::doors::{self, Running};
 use super::{Error, Gateway, fleet, random_key, spent, welcome};
 use crate::config::settings::Settings;
-use crate::config::{self, Handle, Orders};
+use crate::config::{self, Handle, Orders, Snapshot};
 use crate::control::api::Api;
 use crate::control::sync::CarryOut;
 use crate::control::{Follower, Ops, jwks};
 use crate::proxy::Shared;
+use crate::quota::{FleetState, Plan, tokens};
 use crate::store::{self, Database, State, StoreError};
+
+/// How long the first request waits for the fleet's counters to be joined.
+const JOIN_FLEET: Duration = Duration::from_secs(1);
 
 /// How often what callers have used up long ago is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -41,6 +46,27 @@ pub(super) async fn catch_up(backing: &Backing, handle: &Arc<Handle>, shared: &A
         tracing::warn!(%error, "owners of ids cannot be read yet");
     }
     follower
+}
+
+/// What the first requests would wait for otherwise: in a fleet its counters are joined, or found away, and where tokens
+/// are counted the tokenizers are loaded.
+pub(super) async fn warm_up(handle: &Handle, shared: &Shared) {
+    let tables = load_tokenizers(&handle.load_full());
+    if shared.counting.meter().ready(JOIN_FLEET).await == FleetState::Apart {
+        tracing::warn!("the fleet's Redis does not answer: starting without it");
+    }
+    if let Some(tables) = tables
+        && let Err(error) = tables.await
+    {
+        tracing::error!(%error, "the tokenizers could not be loaded");
+    }
+}
+
+/// Loads the tokenizers where any limit or budget counts what they count, once and off the async threads.
+pub(super) fn load_tokenizers(snapshot: &Snapshot) -> Option<JoinHandle<()>> {
+    let own = snapshot.policies.iter().map(|policy| &policy.charges);
+    let counts = std::iter::once(&*snapshot.charges).chain(own).any(Plan::counts_tokens);
+    counts.then(|| tokio::task::spawn_blocking(tokens::load))
 }
 
 async fn learn(database: &Database, shared: &Arc<Shared>, since: i64) -> Result<(), StoreError> {
