@@ -78,7 +78,9 @@ impl Backing {
                         .detail("findings", swept.findings)
                         .detail("content", swept.content)
                         .detail("events", swept.events)
-                        .detail("ledger", swept.ledger);
+                        .detail("ledger", swept.ledger)
+                        .detail("issued", swept.issued)
+                        .detail("orders", swept.orders);
                     if let Err(error) = self.trail.append(entry).await {
                         tracing::error!(%error, "a sweep was not written into the audit trail");
                     }

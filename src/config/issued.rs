@@ -276,11 +276,6 @@ impl IssuedKeys {
     pub fn is_empty(&self) -> bool {
         self.by_hash.is_empty()
     }
-
-    /// Whether both are the same table, not only equal ones.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.by_hash.ptr_eq(&other.by_hash)
-    }
 }
 
 impl FromIterator<(KeyHash, IssuedKey)> for IssuedKeys {

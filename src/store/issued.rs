@@ -32,13 +32,6 @@ pub(super) async fn insert(session: &mut Session, issued: &[&Issued]) -> Result<
 }
 
 impl Database {
-    /// Remembers whom objects were issued to; of one that is known the first owner stays.
-    pub async fn insert_issued(&self, issued: &[Issued]) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        insert(&mut tx, &issued.iter().collect::<Vec<_>>()).await?;
-        tx.commit().await
-    }
-
     /// What was issued since a moment (Unix time in microseconds), the youngest first, 200,000 at most.
     pub async fn issued_since(&self, since: i64) -> Result<Vec<Issued>, StoreError> {
         const MOST: u32 = 200_000;
@@ -55,21 +48,5 @@ impl Database {
                 })
             })
             .collect()
-    }
-
-    /// Whom the object with this hash was issued to.
-    pub async fn issued(&self, hash: &str) -> Result<Option<Issued>, StoreError> {
-        let sql = "SELECT hash, owner, user_, kind, time FROM issued WHERE hash = $1";
-        let row = self.read().await?.row(sql, values![hash.to_owned()]).await?;
-        row.map(|row| {
-            Ok(Issued {
-                hash: row.text(0)?,
-                owner: row.text(1)?,
-                user: row.maybe_text(2)?,
-                kind: row.text(3)?,
-                time: row.int(4)?,
-            })
-        })
-        .transpose()
     }
 }

@@ -272,19 +272,6 @@ impl Database {
         let rows = if query.bucket == Bucket::Month { by_month(rows) } else { rows };
         Ok(Spend { rows, truncated })
     }
-
-    /// What was used since the full hour of `from` by whom the filters say: where a budget stands at start.
-    pub async fn spent_since(&self, from: i64, filters: &[(Dimension, String)]) -> Result<Sums, StoreError> {
-        let query = SpendQuery {
-            by: Vec::new(),
-            bucket: Bucket::Total,
-            from,
-            to: i64::MAX.saturating_sub(HOUR),
-            filters: filters.to_vec(),
-            limit: 1,
-        };
-        Ok(self.spend(&query).await?.rows.first().map(|row| row.sums).unwrap_or_default())
-    }
 }
 
 /// The text of the query: made of words of this file and numbered placeholders only.

@@ -107,12 +107,6 @@ impl Database {
         let values = values![before.map(str::to_owned), limit];
         self.read().await?.rows(sql, values).await?.iter().map(order_of).collect()
     }
-
-    /// Removes orders that ended (expired or lifted) before `ended`; says how many.
-    pub async fn sweep_orders(&self, ended: i64) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM orders WHERE lifted < $1 OR expires < $1";
-        self.write().await?.execute(sql, values![ended]).await
-    }
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {

@@ -123,11 +123,13 @@ async fn a_budget_learns_what_was_spent(home: Home) {
         writer.offer(Item::from(&request(&format!("req_{hour}"), MONDAY + hour * HOUR, "ann")));
     }
     writer.flush().await.unwrap();
-    let team = [(Dimension::Team, "blue".to_owned())];
-    assert_eq!(database.spent_since(MONDAY + DAY, &team).await.unwrap().cost, 24_000);
-    assert_eq!(database.spent_since(MONDAY + DAY + HOUR, &team).await.unwrap().cost, 23_000);
-    let user = [(Dimension::User, "ann".to_owned())];
-    assert_eq!(database.spent_since(MONDAY, &user).await.unwrap().tokens.input, 4_800);
-    let nobody = [(Dimension::User, "zoe".to_owned())];
-    assert_eq!(database.spent_since(MONDAY, &nobody).await.unwrap(), Sums::default());
+    // As a budget asks: from its beginning to now, by whom it is for.
+    let spent = async |by: Dimension, from: i64, name: &str| {
+        let spend = database.spend(&query(&[by], Bucket::Total, from, MONDAY + 2 * DAY)).await.unwrap();
+        spend.rows.iter().find(|row| row.names == [name]).map(|row| row.sums)
+    };
+    assert_eq!(spent(Dimension::Team, MONDAY + DAY, "blue").await.unwrap().cost, 24_000);
+    assert_eq!(spent(Dimension::Team, MONDAY + DAY + HOUR, "blue").await.unwrap().cost, 23_000);
+    assert_eq!(spent(Dimension::User, MONDAY, "ann").await.unwrap().tokens.input, 4_800);
+    assert_eq!(spent(Dimension::User, MONDAY, "zoe").await, None);
 }

@@ -1,6 +1,8 @@
 //! Keys, standing orders, issued objects, and how replicas learn of changes.
 
-use portcullis::store::{Changed, Issued, KeyFilter, KeyRow, StoreError};
+use std::time::Duration;
+
+use portcullis::store::{Changed, Issued, Item, KeyFilter, KeyRow, Retention, StoreError};
 use portcullis::types::{Measure, Order, Subject};
 
 use crate::both;
@@ -14,6 +16,7 @@ both!(
     a_revoked_or_expired_key_is_not_live,
     orders_outlive_a_restart,
     an_order_is_kept_once_and_lifted_once,
+    orders_that_are_over_are_forgotten_in_their_time,
     replicas_see_what_changed,
     the_first_owner_of_an_issued_object_stays,
 );
@@ -124,8 +127,22 @@ async fn an_order_is_kept_once_and_lifted_once(home: Home) {
     let listed = database.orders(None, 10).await.unwrap();
     assert_eq!(listed.iter().map(|one| &*one.order.id).collect::<Vec<_>>(), ["ord_2", "ord_1"]);
     assert_eq!(database.orders(Some("ord_2"), 10).await.unwrap().len(), 1);
-    assert_eq!(database.sweep_orders(MONDAY + 1).await.unwrap(), 0);
-    assert_eq!(database.sweep_orders(MONDAY + 2).await.unwrap(), 1);
+}
+
+async fn orders_that_are_over_are_forgotten_in_their_time(home: Home) {
+    let database = home.open().await;
+    for (id, expires) in [("ord_1", None), ("ord_2", Some(MONDAY + 10)), ("ord_3", None)] {
+        database.insert_order(&order(id, expires)).await.unwrap();
+    }
+    database.lift_order("ord_1", "bob", MONDAY).await.unwrap();
+    let kept = Retention { orders: Some(Duration::from_secs(90 * 24 * 3600)), ..Retention::default() };
+    let swept = async |now| database.sweep(now, &kept, 1_000).await.unwrap().orders;
+    assert_eq!(swept(MONDAY + 90 * DAY).await, 0);
+    assert_eq!(swept(MONDAY + 90 * DAY + 1).await, 1);
+    assert!(database.order("ord_1").await.unwrap().is_none());
+    assert_eq!(swept(MONDAY + 90 * DAY + 11).await, 1);
+    let left = database.orders(None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|one| &*one.order.id).collect::<Vec<_>>(), ["ord_3"], "it is still in force");
 }
 
 async fn replicas_see_what_changed(home: Home) {
@@ -153,8 +170,12 @@ async fn the_first_owner_of_an_issued_object_stays(home: Home) {
         kind: "file".to_owned(),
         time: MONDAY,
     };
-    database.insert_issued(&[issued("a", "key_1"), issued("b", "key_2")]).await.unwrap();
-    database.insert_issued(&[issued("a", "thief")]).await.unwrap();
-    assert_eq!(database.issued("a").await.unwrap().unwrap(), issued("a", "key_1"));
-    assert!(database.issued("c").await.unwrap().is_none());
+    let writer = home.writer(&database);
+    for one in [issued("a", "key_1"), issued("b", "key_2"), issued("a", "thief")] {
+        writer.acknowledged(Item::Issued(one)).await.unwrap();
+    }
+    let mut known = database.issued_since(MONDAY).await.unwrap();
+    known.sort_unstable_by(|one, other| one.hash.cmp(&other.hash));
+    assert_eq!(known, [issued("a", "key_1"), issued("b", "key_2")]);
+    assert!(database.issued_since(MONDAY + 1).await.unwrap().is_empty());
 }
