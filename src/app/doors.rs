@@ -339,6 +339,10 @@ impl AuditLog for Log {
             Ok(AuditPage { entries, next })
         })
     }
+
+    fn rotate_key(&self) -> Reply<'_, String> {
+        Box::pin(async { self.trail.rotate_key().await.map_err(|error| away(&error)) })
+    }
 }
 
 fn shown(row: AuditRow) -> Value {

@@ -30,6 +30,7 @@ pub struct Rest {
     pub refreshed: Mutex<Vec<Refresh>>,
     pub audit_fails: AtomicBool,
     pub reload_fails: AtomicBool,
+    pub rotation_fails: AtomicBool,
 }
 
 impl AuditSink for Rest {
@@ -64,6 +65,15 @@ impl AuditLog for Rest {
 
     fn checkpoints(&self, _: u64, _: u32) -> Reply<'_, AuditPage> {
         Box::pin(async { Ok(AuditPage::default()) })
+    }
+
+    fn rotate_key(&self) -> Reply<'_, String> {
+        Box::pin(async move {
+            if self.rotation_fails.load(Ordering::Relaxed) {
+                return Err(DoorError::Unavailable("no store".into()));
+            }
+            Ok("0123456789abcdef".to_owned())
+        })
     }
 }
 

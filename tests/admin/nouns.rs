@@ -193,6 +193,24 @@ async fn policies_are_read_explained_and_validated_and_a_bad_reload_says_why() {
 }
 
 #[tokio::test]
+async fn the_key_that_signs_the_trail_is_changed_and_who_did_it_is_on_record_first() {
+    let home = Home::start().await;
+    let root = home.admin().await;
+    let done = home.ask(&root, "POST", "/api/v1/audit/key/rotate", None).await;
+    assert_eq!((done.status, &done.json()["id"]), (200, &json!("0123456789abcdef")));
+    let notes = home.notes("audit.key.rotate");
+    assert_eq!((notes.len(), notes[0].kind, notes[0].outcome), (1, "key_operation", "done"));
+    assert!(!notes[0].actor.account.is_empty());
+    home.rest.rotation_fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(home.ask(&root, "POST", "/api/v1/audit/key/rotate", None).await.status, 503);
+    let outcomes: Vec<_> = home.notes("audit.key.rotate").iter().map(|note| note.outcome).collect();
+    assert_eq!(outcomes, ["done", "done", "failed"]);
+    home.rest.audit_fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    let refused = home.ask(&root, "POST", "/api/v1/audit/key/rotate", None).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "audit_unavailable"));
+}
+
+#[tokio::test]
 async fn a_store_that_is_gone_is_a_503_and_no_way_in() {
     let home = Home::start().await;
     let root = home.admin().await;

@@ -1,15 +1,17 @@
-//! The audit trail, to read.
+//! The audit trail: to read, and to sign with another key.
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::change::Change;
 use super::door::{AuditPage, AuditQuery};
 use super::error::ApiError;
 use super::extract::Asked;
+use super::guard::Principal;
 use super::words::{Limit, Number, Word};
 
 /// Which entries.
@@ -58,6 +60,13 @@ pub struct CheckpointsQuery {
     limit: Limit,
 }
 
+/// The key that the trail is signed with from now on.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SigningKey {
+    /// Its id, as checkpoints name it.
+    pub id: String,
+}
+
 /// Entries by number.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(EntriesQuery),
     responses((status = 200, description = "A page of entries.", body = AuditPage)))]
@@ -88,4 +97,13 @@ pub async fn checkpoints(
     Asked(asked): Asked<CheckpointsQuery>,
 ) -> Result<Json<AuditPage>, ApiError> {
     Ok(Json(app.doors.trail.checkpoints(asked.after.into(), asked.limit.get(&app)).await?))
+}
+
+/// Has the signing key of the replica that answers introduce another one. What the old one signed stays valid.
+#[utoipa::path(post, path = "/api/v1/audit/key/rotate", tag = "audit",
+    responses((status = 200, description = "The new key signs.", body = SigningKey)))]
+pub async fn rotate(State(app): State<App>, who: Principal) -> Result<Json<SigningKey>, ApiError> {
+    let change = Change::new("key_operation", "audit.key.rotate", who.actor(), "audit/key".to_owned());
+    let id = change.make(&app, app.doors.trail.rotate_key()).await?;
+    Ok(Json(SigningKey { id }))
 }

@@ -98,7 +98,7 @@ pub struct AuditPage {
     pub next: Option<u64>,
 }
 
-/// The audit trail to read.
+/// The audit trail to read, and its signing key.
 pub trait AuditLog: Send + Sync {
     /// A page of entries.
     fn entries(&self, query: AuditQuery) -> Reply<'_, AuditPage>;
@@ -106,6 +106,8 @@ pub trait AuditLog: Send + Sync {
     fn head(&self) -> Reply<'_, Value>;
     /// A page of checkpoints after that entry number.
     fn checkpoints(&self, after: u64, limit: u32) -> Reply<'_, AuditPage>;
+    /// Has the signing key introduce a new one and signs with that: its id.
+    fn rotate_key(&self) -> Reply<'_, String>;
 }
 
 /// What `GET /explain` asks: how the gateway would treat a request.
@@ -202,7 +204,7 @@ pub struct Doors {
     pub gateway: Arc<dyn Gateway>,
     /// Where audit entries go.
     pub sink: Arc<dyn AuditSink>,
-    /// The audit trail to read.
+    /// The audit trail to read, and its signing key.
     pub trail: Arc<dyn AuditLog>,
     /// Makes gateway keys.
     pub mint: KeyMint,

@@ -31,7 +31,7 @@ pub enum Permission {
     ManageAccounts,
     /// To read the audit trail.
     ReadAudit,
-    /// To validate and reload the configuration.
+    /// To validate and reload the configuration, and to change the key that signs the audit trail.
     Configure,
 }
 

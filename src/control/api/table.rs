@@ -90,6 +90,7 @@ fn table() -> Vec<Entry> {
         (ReadAudit, routes!(audit::list)),
         (ReadAudit, routes!(audit::head)),
         (ReadAudit, routes!(audit::checkpoints)),
+        (Configure, routes!(audit::rotate)),
         (Read, routes!(status::status)),
         (Configure, routes!(status::reload)),
     ]

@@ -59,7 +59,7 @@ named! {
         Login = "login",
         /// An account was made, changed or removed.
         Account = "account",
-        /// A gateway key or API token was made, rotated, changed or revoked.
+        /// A gateway key or API token was made, rotated, changed or revoked, or somebody had the trail change its key.
         KeyOperation = "key_operation",
         /// Somebody looked at stored content.
         ContentReveal = "content_reveal",
