@@ -22,11 +22,17 @@ struct Migration {
 
 macro_rules! migration {
     ($version:literal, $name:literal) => {
+        migration!($version, $name, "sqlite", "postgres")
+    };
+    ($version:literal, $name:literal, both) => {
+        migration!($version, $name, "both", "both")
+    };
+    ($version:literal, $name:literal, $sqlite:literal, $postgres:literal) => {
         Migration {
             version: $version,
             name: $name,
-            sqlite: include_str!(concat!("migrations/sqlite/", $name, ".sql")),
-            postgres: include_str!(concat!("migrations/postgres/", $name, ".sql")),
+            sqlite: include_str!(concat!("migrations/", $sqlite, "/", $name, ".sql")),
+            postgres: include_str!(concat!("migrations/", $postgres, "/", $name, ".sql")),
         }
     };
 }
@@ -35,8 +41,8 @@ macro_rules! migration {
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_core"),
     migration!(10, "0010_audit"),
-    migration!(20, "0020_accounts"),
-    migration!(30, "0030_secrets"),
+    migration!(20, "0020_accounts", both),
+    migration!(30, "0030_secrets", both),
 ];
 
 impl Migration {

@@ -2,8 +2,9 @@
 //!
 //! How a part of the gateway adds tables and queries of its own:
 //!
-//! 1. Write `migrations/sqlite/NNNN_name.sql` and `migrations/postgres/NNNN_name.sql` with a number nobody uses and add
-//!    one `migration!` line to `migrate.rs`. A migration that was released is never edited: its checksum is remembered.
+//! 1. Write `migrations/sqlite/NNNN_name.sql` and `migrations/postgres/NNNN_name.sql`, or `migrations/both/NNNN_name.sql`
+//!    where they are the same, with a number nobody uses and add one `migration!` line to `migrate.rs`. A migration that was
+//!    released is never edited: its checksum is remembered.
 //! 2. Columns: times are `BIGINT` Unix microseconds, ids `TEXT`, JSON `TEXT`, yes or no `BIGINT` 0 or 1, all whole
 //!    numbers `BIGINT` (PostgreSQL tells them apart, SQLite does not).
 //! 3. Write the query once, with `$1`, `$2` for values, for both backends, in a file of this room:
