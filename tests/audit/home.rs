@@ -9,26 +9,7 @@ use portcullis::store::{self, Backend, Database};
 use portcullis::types::Secret;
 use tempfile::TempDir;
 
-use crate::databases;
-
-/// Runs each case on both backends.
-#[macro_export]
-macro_rules! both {
-    ($($case:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case($crate::home::Home::new(portcullis::store::Backend::Sqlite)).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case($crate::home::Home::new(portcullis::store::Backend::Postgres)).await;
-            })*
-        }
-    };
-}
+use crate::backends::place;
 
 /// Where a trail lives; gone when it is dropped.
 pub struct Home {
@@ -39,11 +20,7 @@ pub struct Home {
 
 impl Home {
     pub fn new(backend: Backend) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = match backend {
-            Backend::Sqlite => format!("sqlite://{}", folder.path().join("data/store.db").display()),
-            Backend::Postgres => databases::shared().new_database(),
-        };
+        let (folder, url) = place(backend);
         Self { folder, url, store: store::Options::default() }
     }
 

@@ -9,6 +9,8 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+#[path = "../support/backends.rs"]
+mod backends;
 mod crash;
 #[path = "../support/databases.rs"]
 mod databases;

@@ -9,6 +9,8 @@
     reason = "a test says what it expects and fails loudly"
 )]
 
+#[path = "../support/backends.rs"]
+mod backends;
 mod content;
 mod database;
 #[path = "../support/databases.rs"]
