@@ -292,15 +292,17 @@ impl Windows {
                 next = own.before;
             }
         }
-        all.sort_unstable();
-        let mut joined: Vec<(usize, usize)> = Vec::with_capacity(all.len());
-        for (first, last) in all {
-            match joined.last_mut() {
-                Some(known) if first <= known.1 => known.1 = known.1.max(last),
-                Some(_) | None => joined.push((first, last)),
-            }
+        // From the last to the first, mostly.
+        all.reverse();
+        if !all.is_sorted() {
+            all.sort_unstable();
         }
-        joined
+        all.dedup_by(|next, known| {
+            let meet = next.0 <= known.1;
+            known.1 = if meet { known.1.max(next.1) } else { known.1 };
+            meet
+        });
+        all
     }
 }
 
