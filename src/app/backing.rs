@@ -80,7 +80,9 @@ impl Backing {
                         .detail("events", swept.events)
                         .detail("ledger", swept.ledger)
                         .detail("issued", swept.issued)
-                        .detail("orders", swept.orders);
+                        .detail("orders", swept.orders)
+                        .detail("alerts", swept.alerts)
+                        .detail("incidents", swept.incidents);
                     if let Err(error) = self.trail.append(entry).await {
                         tracing::error!(%error, "a sweep was not written into the audit trail");
                     }
@@ -164,5 +166,8 @@ fn limits(settings: &Retention) -> store::Retention {
         ledger: kept(settings.ledger),
         issued: kept(settings.issued),
         orders: kept(settings.orders),
+        alerts: kept(settings.alerts),
+        incidents: kept(settings.incidents),
+        feed: kept(settings.feed),
     }
 }

@@ -17,6 +17,7 @@ use crate::control::api::door::{
     AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, ExplainQuery, FreshKey, Gateway, Refresh,
     Reply, UseQuery, Validation,
 };
+use crate::control::api::soc::Soc;
 use crate::control::audit::{AuditError, Entry, Kind, Outcome, Trail};
 use crate::proxy::Counting;
 use crate::quota::{Kind as Form, Plan, ScopeKind, Unit};
@@ -43,7 +44,7 @@ struct Log {
 }
 
 /// Every door of the admin API.
-pub(super) fn doors(running: Running) -> Doors {
+pub(super) fn doors(running: Running, soc: Option<Soc>) -> Doors {
     let Backing { trail, database, vault, .. } = running.backing.clone();
     let log = Arc::new(Log { trail, database });
     let mint = || {
@@ -57,6 +58,7 @@ pub(super) fn doors(running: Running) -> Doors {
         mint: Arc::new(mint),
         vault,
         clock: Arc::new(store::now),
+        soc,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Builds every room once, wires the two doors, drains on shutdown.
 
 mod backing;
+mod certificates;
 mod doors;
 mod fleet;
 mod side;
+mod soc;
 mod spent;
 mod watch;
 mod welcome;
@@ -17,18 +19,19 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{LogFormat, Protocol, Settings};
-use crate::config::{self, Environment, Handle, Loaded, Problem, Reloader, Snapshot};
+use crate::config::settings::{LogFormat, Settings};
+use crate::config::{self, Environment, Handle, Loaded, Problem, Reloader};
 use crate::control::audit;
 use crate::control::surge::{Raise, Surges};
 use crate::control::{self, EventLoop, Follower, Health, Reader, RecordWriter};
-use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsMaterial, TlsState};
+use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsState};
 use crate::proxy::upstream::TlsConfigs;
-use crate::proxy::{Callers, Counting, Gate, History, PromptCache, Proxy, Recorder, Shared, VerdictCache};
+use crate::proxy::{Callers, Counting, Gate, History, Holds, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::store;
 use crate::telemetry::{self, Events, Metrics};
 use crate::types::Secret;
 use backing::Backing;
+use certificates::{tls_material, tls_state};
 use watch::{Watch, raise};
 use welcome::{welcome, write_addresses};
 
@@ -59,6 +62,9 @@ pub enum Error {
     /// The admin API.
     #[error("[admin]: {0}")]
     Admin(String),
+    /// The security operations centre.
+    #[error("[soc]: {0}")]
+    Soc(String),
     /// The fleet's Redis.
     #[error("[fleet]: {0}")]
     Fleet(String),
@@ -132,6 +138,9 @@ struct Gateway {
     environment: Environment,
     backing: Option<Backing>,
     follower: Option<Follower>,
+    soc: Option<soc::Soc>,
+    /// The task that writes alerts: ended after the reader of events.
+    alerts: Option<soc::Last>,
     /// The reader of events waits for nobody any more.
     ending: Arc<AtomicBool>,
     started: Instant,
@@ -153,13 +162,6 @@ impl Gateway {
         let server = &settings.server;
         let (sender, queues) = Events::new(server.event_queue, server.event_reserve, metrics.clone());
         let ending = Arc::new(AtomicBool::new(false));
-        let events = EventLoop::spawn(
-            queues,
-            readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender)),
-            settings.record.flush_every.get(),
-        )
-        .map_err(io_error("cannot start the event readers"))?;
-
         let secret = side::secret(backing.as_ref()).await;
         let shared = Arc::new(Shared {
             recorder: Recorder::new(sender.clone(), metrics.clone()),
@@ -169,6 +171,7 @@ impl Gateway {
             history: History::new(&settings.inspect.history),
             callers: Callers::new(&settings.identity, &secret),
             live: Arc::default(),
+            holds: Holds::default(),
             counting: Arc::new(Counting::new(fleet::meter(&settings)?)),
             tls: Arc::new(TlsConfigs::default()),
         });
@@ -177,6 +180,9 @@ impl Gateway {
         let history = Arc::clone(&shared);
         metrics.watch_history(move || history.history.len());
 
+        let config = Arc::clone(&handle);
+        metrics.watch_monitoring(move || config.load().monitoring_off(store::now()));
+
         let catch_up = async {
             match &backing {
                 Some(backing) => Some(side::catch_up(backing, &handle, &shared).await),
@@ -184,6 +190,22 @@ impl Gateway {
             }
         };
         let (follower, ()) = tokio::join!(catch_up, side::warm_up(&handle, &shared));
+        let soc = match (&backing, &follower) {
+            (Some(backing), Some(follower)) => soc::build(&soc::From {
+                settings: &settings,
+                handle: &handle,
+                backing,
+                follower,
+                metrics: &metrics,
+                ending: &ending,
+            })?,
+            _ => None,
+        };
+        let (desk, soc) = soc.unzip();
+        let mut readers = readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender));
+        readers.extend(desk.map(|desk| Box::new(desk) as Box<dyn Reader>));
+        let events = EventLoop::spawn(queues, readers, settings.record.flush_every.get())
+            .map_err(io_error("cannot start the event readers"))?;
         let shutdown = Shutdown::new();
         let tuning = bound.tuning();
         let stop = CancellationToken::new();
@@ -220,6 +242,8 @@ impl Gateway {
             environment,
             backing,
             follower,
+            soc,
+            alerts: None,
             ending,
             started: Instant::now(),
         })
@@ -286,6 +310,9 @@ impl Gateway {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(io_error("events were lost"))?;
+        if let Some(alerts) = self.alerts {
+            alerts.end().await;
+        }
         self.shared.counting.meter().close(LEAVE_FLEET).await;
         if let Some(backing) = self.backing {
             backing.close().await;
@@ -347,25 +374,6 @@ fn readers(
         readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail, vault, runtime, ending)));
     }
     readers
-}
-
-fn tls_state(snapshot: &Snapshot) -> Result<Option<Arc<TlsState>>, Error> {
-    if !snapshot.settings.listeners.iter().any(|listener| listener.protocol == Protocol::Https) {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(TlsState::new(tls_material(snapshot)?)?)))
-}
-
-fn tls_material(snapshot: &Snapshot) -> Result<TlsMaterial, TlsError> {
-    let client_ca = snapshot.tls.client_ca_pem.as_deref();
-    let client_auth = snapshot.settings.tls.client_auth;
-    match &snapshot.tls.pair {
-        Some(pair) => TlsMaterial::from_pem(&pair.certs_pem, pair.key_pem.expose(), client_ca, client_auth),
-        None => {
-            let dev = listen::dev_certificate(&snapshot.settings.tls)?;
-            TlsMaterial::read(&dev.certificate, &dev.key, snapshot.settings.tls.client_ca.as_deref(), client_auth)
-        }
-    }
 }
 
 /// A key nobody outside knows, for hashes that must not be predictable: two random UUIDs are 244 random bits.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backing::Backing;
 use super::doors::{self, Running};
-use super::{Error, Gateway, fleet, random_key, spent, welcome};
+use super::{Error, Gateway, fleet, random_key, soc, spent, welcome};
 use crate::config::settings::Settings;
 use crate::config::{self, Handle, Orders, Snapshot};
 use crate::control::api::Api;
@@ -96,7 +96,8 @@ async fn tell_spent(backing: Backing, handle: Arc<Handle>, shared: Arc<Shared>, 
 
 impl Gateway {
     /// Keeps up with the store, with the other replicas and with token issuers, until `stop`.
-    pub(super) fn keep_up(&self, stop: &CancellationToken) {
+    pub(super) fn keep_up(&mut self, stop: &CancellationToken) {
+        self.alerts = self.soc.as_mut().and_then(|soc| soc.run(stop));
         tokio::spawn(jwks::keep_fresh(issuers(&self.handle), stop.clone()));
         let Some((backing, follower)) = self.backing.clone().zip(self.follower.clone()) else { return };
         let settings = Arc::clone(&self.handle.load().settings);
@@ -124,16 +125,19 @@ impl Gateway {
             return Ok(None);
         };
         let database = backing.database.clone();
-        let doors = doors::doors(Running {
-            config: Arc::clone(&self.handle),
-            counting: Arc::clone(&self.shared.counting),
-            reloader: self.reloader.clone(),
-            follower,
-            word: fleet::Word::new(&self.handle.load().settings.fleet)?,
-            backing,
-            environment: self.environment.clone(),
-            started: self.started,
-        });
+        let doors = doors::doors(
+            Running {
+                config: Arc::clone(&self.handle),
+                counting: Arc::clone(&self.shared.counting),
+                reloader: self.reloader.clone(),
+                follower,
+                word: fleet::Word::new(&self.handle.load().settings.fleet)?,
+                backing,
+                environment: self.environment.clone(),
+                started: self.started,
+            },
+            self.soc.as_ref().map(soc::Soc::door),
+        );
         let api = Api::new(settings, database, doors).map_err(|error| Error::Admin(error.to_string()))?;
         match api.setup_token().await {
             Ok(Some(token)) => welcome::setup(&token, self.ops.as_ref()),

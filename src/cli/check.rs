@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::output::Out;
 use super::{Error, report};
 use crate::config::settings::UpstreamKind;
+use crate::config::soc_files::SocFiles;
 use crate::config::{Loaded, Source};
 use crate::detect::{RuleSet, Stats};
 
@@ -18,6 +19,7 @@ pub(super) fn run(source: &Source, out: &mut Out) -> Result<ExitCode, Error> {
         out.line(format_args!("model     {} ({})", model.name(), model.identity()))?;
     }
     rules(&loaded, &prepared.snapshot().rules, out)?;
+    soc(&loaded, out)?;
     out.line(format_args!("checked   in {} ms, the rules' own cases included", took.as_millis()))?;
     if loaded.warnings.is_empty() {
         out.line("no problems")?;
@@ -44,6 +46,17 @@ fn settings(loaded: &Loaded, out: &mut Out) -> Result<(), Error> {
         };
         out.line(format_args!("upstream  {} → {place}", upstream.name))?;
     }
+    Ok(())
+}
+
+fn soc(loaded: &Loaded, out: &mut Out) -> Result<(), Error> {
+    let files = SocFiles::read(&loaded.settings.soc).map_err(|problems| Error::Failed(problems.join("\n")))?;
+    out.line(format_args!(
+        "soc       {} rules for alerts, {} playbooks with {} sections",
+        files.alerts.rules().len(),
+        files.playbooks.iter().count(),
+        files.playbooks.sections().count(),
+    ))?;
     Ok(())
 }
 

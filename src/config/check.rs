@@ -85,6 +85,13 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
     for (key, message) in settings.admin.problems() {
         check.problem(&KeyPath::of(&["admin"]).key(&key), message);
     }
+    for (key, message) in settings.approvals.problems() {
+        check.problem(&KeyPath::of(&["approvals", key]), message);
+    }
+    for (key, message) in settings.soc.problems() {
+        let step = |at: KeyPath, step: &str| step.parse().map_or_else(|_| at.key(step), |index| at.index(index));
+        check.problem(&key.split('.').fold(KeyPath::of(&["soc"]), step), message);
+    }
 }
 
 fn listeners(check: &mut Check<'_>, settings: &Settings) {

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    Admin, Alarms, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits, Listener,
-    LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend, RecordFile,
-    Reload, Rules, SecurityMode, Server, Settings, Store, Telemetry, Tls, Upstream, UpstreamKind,
+    Admin, Alarms, Approvals, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits,
+    Listener, LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend,
+    RecordFile, Reload, Rules, SecurityMode, Server, Settings, Soc, Store, Telemetry, Tls, Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
@@ -39,6 +39,8 @@ impl Default for Settings {
             store: Store::default(),
             audit: Audit::default(),
             admin: Admin::default(),
+            approvals: Approvals::default(),
+            soc: Soc::default(),
             inspect: Inspect::default(),
             rules: Rules::default(),
             models: BTreeMap::new(),

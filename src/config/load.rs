@@ -16,7 +16,7 @@ use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
 use super::rules::{self, RuleSources};
-use super::settings::{Identity, Settings, Store, UpstreamKind};
+use super::settings::{Identity, Settings, Soc, Store, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
 use super::tls::{self, TlsMaterial};
 use super::tokens::{TokenKeys, TokenSources};
@@ -291,6 +291,11 @@ impl Loaded {
             (Store { retention: before.store.retention.clone(), ..now.store.clone() } != before.store, "store"),
             (now.audit != before.audit, "audit"),
             (now.admin != before.admin, "admin"),
+            (
+                Soc { guard: before.soc.guard.clone(), automatic: before.soc.automatic.clone(), ..now.soc.clone() }
+                    != before.soc,
+                "soc",
+            ),
             (now.telemetry.otlp_endpoint != before.telemetry.otlp_endpoint, "telemetry.otlp_endpoint"),
         ];
         let restart = |(_, key): (bool, &str)| Problem {

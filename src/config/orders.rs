@@ -39,6 +39,8 @@ pub struct Standing {
     pub refuses: Option<Arc<Order>>,
     /// The orders that limit it.
     pub limits: Vec<Arc<Order>>,
+    /// The order that has it judged by the strict thresholds.
+    pub tightens: Option<Arc<Order>>,
 }
 
 impl Orders {
@@ -155,6 +157,9 @@ impl Orders {
                     standing.refuses.get_or_insert_with(|| Arc::clone(order));
                 }
                 Measure::Limit { .. } => standing.limits.push(Arc::clone(order)),
+                Measure::Tighten => {
+                    standing.tightens.get_or_insert_with(|| Arc::clone(order));
+                }
             }
         }
     }
@@ -272,6 +277,17 @@ mod tests {
         assert_eq!(refused_by(&orders, &ann, 0).as_deref(), Some("b"));
         assert!(orders.lift("b") && !orders.lift("b"));
         assert_eq!(refused_by(&orders, &ann, 0).as_deref(), Some("q"));
+    }
+
+    #[test]
+    fn an_order_that_tightens_refuses_and_limits_nothing() {
+        let orders = Orders::new([order("t", Subject::User { name: "ann".into() }, Measure::Tighten, Some(10))]);
+        let standing = orders.against(&from("192.0.2.7", Some("ann")), 9);
+        assert!(standing.refuses.is_none() && standing.limits.is_empty());
+        assert_eq!(standing.tightens.map(|order| order.id.to_string()).as_deref(), Some("t"));
+        assert!(orders.against(&from("192.0.2.7", Some("bob")), 9).tightens.is_none());
+        assert!(orders.against(&from("192.0.2.7", Some("ann")), 10).tightens.is_none());
+        assert!(!Measure::Tighten.cuts());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::detect::{self, Budget, Override, RuleSet, Source};
 #[folder = "rules/"]
 #[include = "**/*.yaml"]
 #[include = "model/classifier.bin"]
+#[exclude = "soc/*"]
 struct Builtin;
 
 /// Where the built-in classifier is.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::admin_settings::Admin;
 pub use super::alarm_settings::Alarms;
+pub use super::approval_settings::Approvals;
 pub use super::audit_settings::Audit;
 use super::empty_is_none;
 pub use super::fleet::Fleet;
@@ -18,6 +19,7 @@ pub use super::identity_settings::{GatewayKey, Identity};
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
+pub use super::soc_settings::Soc;
 pub use super::store_settings::{Retention, Store};
 use super::units::{Size, Time};
 pub use super::upstream_settings::{ApiKey, Upstream, UpstreamKind};
@@ -59,6 +61,10 @@ pub struct Settings {
     pub audit: Audit,
     /// The admin API.
     pub admin: Admin,
+    /// Tool calls that wait for a person.
+    pub approvals: Approvals,
+    /// The security operations centre.
+    pub soc: Soc,
     /// What inspection does.
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.

@@ -1,5 +1,6 @@
 //! The Snapshot every request sees from start to end, and the one place that swaps it.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use super::policies::Policies;
 use super::problem::Problem;
 use super::read::Fingerprint;
 use super::routes::Routes;
+use super::rulings::Rulings;
 use super::settings::Settings;
 use super::tls::TlsMaterial;
 use super::tokens::TokenKeys;
@@ -24,6 +26,7 @@ use crate::detect::RuleSet;
 use crate::models::Models;
 use crate::quota::{Plan, PriceBook};
 use crate::types::Generation;
+use crate::types::soc::MonitoringOff;
 
 /// Everything that decides how a request is treated. Immutable; parts that a reload did not change are shared.
 #[derive(Debug, Clone)]
@@ -60,6 +63,10 @@ pub struct Snapshot {
     pub identity_headers: Arc<[Box<str>]>,
     /// Standing orders. They come from the store, not from files: a reload leaves them as they are.
     pub orders: Arc<Orders>,
+    /// What people said about tool calls that wait. They come from the store: a reload leaves them as they are.
+    pub rulings: Arc<Rulings>,
+    /// Monitoring was switched off. It comes from the store: a reload leaves it as it is.
+    pub monitoring: Option<Arc<MonitoringOff>>,
     rules_fingerprint: Fingerprint,
 }
 
@@ -67,12 +74,19 @@ impl Snapshot {
     /// Takes over what does not come from files.
     fn keep_amendments(&mut self, before: &Self) {
         self.orders = Arc::clone(&before.orders);
+        self.rulings = Arc::clone(&before.rulings);
+        self.monitoring.clone_from(&before.monitoring);
         self.issued = Arc::clone(&before.issued);
         if *self.tokens != *before.tokens {
             self.tokens = Arc::new(self.tokens.following(&before.tokens));
         } else {
             self.tokens = Arc::clone(&before.tokens);
         }
+    }
+
+    /// Whether monitoring is switched off at `now`, Unix time in microseconds.
+    pub fn monitoring_off(&self, now: i64) -> bool {
+        self.monitoring.as_ref().is_some_and(|off| off.holds(now))
     }
 
     /// Whether this peer's `X-Forwarded-For`, `Forwarded` and PROXY headers are believed.
@@ -126,6 +140,8 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
         tokens: Arc::clone(&loaded.tokens),
         identity_headers: loaded.settings.identity.headers().map(Box::from).collect(),
         orders: Arc::default(),
+        rulings: Arc::default(),
+        monitoring: None,
         rules_fingerprint: loaded.rules.fingerprint,
     };
     if let Some(before) = before {
@@ -158,6 +174,8 @@ fn share(snapshot: &mut Snapshot, before: &Snapshot) {
 pub struct Handle {
     current: ArcSwap<Snapshot>,
     published: watch::Sender<Generation>,
+    /// Counts the times that rulings changed.
+    ruled: watch::Sender<u64>,
 }
 
 impl Handle {
@@ -165,7 +183,8 @@ impl Handle {
     pub fn new(first: Prepared) -> Self {
         let mut snapshot = first.snapshot;
         snapshot.generation = Generation(1);
-        Self { current: ArcSwap::from_pointee(snapshot), published: watch::Sender::new(Generation(1)) }
+        let (published, ruled) = (watch::Sender::new(Generation(1)), watch::Sender::new(0));
+        Self { current: ArcSwap::from_pointee(snapshot), published, ruled }
     }
 
     /// The current Snapshot, to look at briefly: do not keep it across an await.
@@ -201,14 +220,25 @@ impl Handle {
         generation
     }
 
-    /// Changes what does not come from files: standing orders, issued keys, the keys of token issuers. `change` may run
-    /// more than once. Nothing is rebuilt, and nobody is woken.
+    /// Changes what does not come from files: standing orders, issued keys, the keys of token issuers, rulings on tool
+    /// calls, whether monitoring is off. `change` may run more than once. Nothing is rebuilt, and nobody is woken but who
+    /// waits for a ruling.
     pub fn amend(&self, change: impl Fn(&mut Snapshot)) {
+        let ruled = Cell::new(false);
         self.current.rcu(|old| {
             let mut next = Snapshot::clone(old);
             change(&mut next);
+            ruled.set(!Arc::ptr_eq(&old.rulings, &next.rulings));
             next
         });
+        if ruled.get() {
+            self.ruled.send_modify(|times| *times = times.wrapping_add(1));
+        }
+    }
+
+    /// Wakes after each amendment that brought other rulings.
+    pub fn rulings(&self) -> watch::Receiver<u64> {
+        self.ruled.subscribe()
     }
 
     /// Wakes at each publication; for parts that are rebuilt rather than read per request, such as TLS.

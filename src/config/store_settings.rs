@@ -70,6 +70,12 @@ pub struct Retention {
     pub issued: Time,
     /// Standing orders that are over.
     pub orders: Time,
+    /// Alerts of the SOC, and tool calls that waited for a person; not the evidence of open incidents.
+    pub alerts: Time,
+    /// Closed incidents, with their timelines, analyses, plans, approvals and remedies.
+    pub incidents: Time,
+    /// The live feed: how far back who comes back can catch up.
+    pub feed: Time,
 }
 
 const DAY: u64 = 86_400;
@@ -110,6 +116,9 @@ impl Default for Retention {
             ledger: days(366),
             issued: days(90),
             orders: days(365),
+            alerts: days(365),
+            incidents: days(366),
+            feed: days(7),
         }
     }
 }

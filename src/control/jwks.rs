@@ -6,13 +6,9 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::Full;
 use hyper::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
 use hyper::{HeaderMap, Request, Uri};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -22,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::identity_settings::JwksFetching;
 use crate::config::token_keys::{KeyError, KeySet, is_safe_url};
 use crate::config::tokens::{Issuer, KeySource, TokenKeys};
+use crate::control::http::{Http, HttpError, Options, Reach};
 
 /// Issuers whose keys are fetched at the same time.
 const AT_ONCE: usize = 8;
@@ -254,37 +251,26 @@ async fn keys_of(issuer: &Issuer, settings: &JwksFetching, tls: &TlsTowards) -> 
 /// One GET, bounded. No redirect is followed: keys come from where the configuration says.
 async fn get(url: &str, settings: &JwksFetching, tls: ClientConfig) -> Result<(HeaderMap, Bytes), FetchError> {
     let uri: Uri = url.parse().map_err(|_| FetchError::Address)?;
-    let mut clear = HttpConnector::new();
-    clear.enforce_http(false);
-    clear.set_connect_timeout(Some(settings.timeout.get()));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-    let connector = connector.wrap_connector(clear);
-    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build::<_, Empty<Bytes>>(connector);
+    let (timeout, max_answer) = (settings.timeout.get(), settings.max_body.len());
+    let options = Options { connect: timeout, total: timeout, max_answer, kept: 0, reach: Reach::Anywhere };
     let request = Request::get(uri)
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, "portcullis")
-        .body(Empty::new())
+        .body(Full::default())
         .map_err(|_| FetchError::Address)?;
-    let answer = client.request(request).await.map_err(|error| FetchError::Connection(chain(&error)))?;
-    let status = answer.status().as_u16();
-    if status != 200 {
-        return Err(FetchError::Status(status));
-    }
+    let answer = Http::new(tls, options).send(request).await.map_err(|error| match error {
+        HttpError::Timeout(_) => FetchError::Timeout,
+        HttpError::Trust(why) => FetchError::Tls(why),
+        HttpError::Address | HttpError::Forbidden => FetchError::Address,
+        HttpError::Connection(why) => FetchError::Connection(why),
+        HttpError::Body(200) => FetchError::Body,
+        HttpError::Body(status) => FetchError::Status(status),
+    })?;
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, settings.max_body.len()).collect().await.map_err(|_| FetchError::Body)?;
-    Ok((parts.headers, body.to_bytes()))
-}
-
-/// An error with those below it, of which the last says why.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(source) = below {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        below = source.source();
+    match parts.status.as_u16() {
+        200 => Ok((parts.headers, body)),
+        status => Err(FetchError::Status(status)),
     }
-    text
 }
 
 /// How long `Cache-Control` lets an answer be used; `None` if it does not say.

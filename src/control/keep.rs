@@ -182,6 +182,8 @@ impl Reader for Keeper {
             Event::Reload(outcome) => self.reload(outcome),
             Event::Alarm(alarm) => self.alarm(alarm),
             Event::Content(kept) => self.content(kept),
+            // Kept by who rules on it.
+            Event::ToolHeld(_) => {}
         }
     }
 

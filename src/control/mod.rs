@@ -3,12 +3,14 @@
 pub mod api;
 pub mod audit;
 pub mod events;
+pub mod http;
 pub mod jwks;
 pub mod keep;
 pub mod observe;
 pub mod ops;
 pub mod record;
 mod rotate;
+pub mod soc;
 pub mod surge;
 pub mod sync;
 

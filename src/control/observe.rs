@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::events::Reader;
 use crate::telemetry::{Metrics, Traces};
+use crate::types::soc::ToolHold;
 use crate::types::{Decision, Event, Record, ReloadOutcome};
 
 /// Feeds metrics and traces, and logs blocked requests and reloads.
@@ -38,6 +39,7 @@ impl Reader for Observer {
             }
             // Words are nobody's business but the store's.
             Event::Content(_) => {}
+            Event::ToolHeld(hold) => log_hold(hold),
             Event::Reload(outcome) => {
                 self.metrics.reload(outcome);
                 log_reload(outcome);
@@ -62,6 +64,11 @@ fn log_block(record: &Record) {
         risk,
         "blocked"
     );
+}
+
+/// Which call waits, of which request; its arguments stay where they are.
+fn log_hold(hold: &ToolHold) {
+    info!(id = %hold.id, request = %hold.request, user = hold.caller.user.as_deref(), bytes = hold.bytes, "a tool call waits");
 }
 
 fn log_reload(outcome: &ReloadOutcome) {

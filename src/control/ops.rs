@@ -127,7 +127,9 @@ impl Ops {
             .header_read_timeout(self.header_timeout)
             .max_headers(64)
             .max_buf_size(16 << 10)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), service)
+            // The live feed is a WebSocket; from then on it has rules of its own.
+            .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let deadline = tokio::time::sleep(CONNECTION_TIMEOUT);
         let ended = tokio::select! {

@@ -62,7 +62,7 @@ impl Reader for RecordWriter {
     fn read(&mut self, event: &Event) {
         match event {
             Event::Request(record) => self.line(record),
-            Event::Reload(_) | Event::Alarm(_) | Event::Content(_) => {}
+            Event::Reload(_) | Event::Alarm(_) | Event::Content(_) | Event::ToolHeld(_) => {}
         }
         if self.buffer.len() >= MAX_BUFFER {
             self.flush();

@@ -55,7 +55,7 @@ impl Reader for Surges {
     fn read(&mut self, event: &Event) {
         match event {
             Event::Request(record) => self.request(record),
-            Event::Reload(_) | Event::Alarm(_) | Event::Content(_) => {}
+            Event::Reload(_) | Event::Alarm(_) | Event::Content(_) | Event::ToolHeld(_) => {}
         }
     }
 }

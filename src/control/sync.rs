@@ -1,4 +1,4 @@
-//! From the store into the Snapshot: virtual keys and standing orders, at start, when they change here, and when another
+//! From the store into the Snapshot: virtual keys, standing orders, rulings on tool calls and the switch of monitoring, at start, when they change here, and when another
 //! replica changed them.
 
 use std::sync::Arc;
@@ -8,12 +8,16 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::issued::{IssuedKey, IssuedKeys, KeyHash};
-use crate::config::{Handle, Orders};
+use crate::config::{Handle, Orders, Rulings};
 use crate::store::{Changed, Changes, Database, KeyRow, StoreError, now};
+use crate::types::soc::{MonitoringOff, ToolRuling};
 use crate::types::{Order, unhex};
 
 /// Ends the requests under way that an order is about; how many.
 pub type CarryOut = Arc<dyn Fn(&Arc<Order>) -> usize + Send + Sync>;
+
+/// The switch that says that monitoring is off; its value is a `MonitoringOff`.
+pub const MONITORING: &str = "monitoring";
 
 /// Keeps the Snapshot in step with the store.
 #[derive(Clone)]
@@ -38,13 +42,15 @@ impl Follower {
         let mut seen = self.seen.lock().await;
         let changes = self.database.changes().await?;
         let changed = match *seen {
-            None => vec![Changed::Keys, Changed::Orders],
+            None => vec![Changed::Keys, Changed::Orders, Changed::Rulings, Changed::Switches],
             Some(before) => changes.since(before),
         };
         // Orders first, and whatever becomes of the keys: who is blocked matters most. Accounts are read at each use.
         let orders = if changed.contains(&Changed::Orders) { self.orders().await } else { Ok(()) };
+        let rulings = if changed.contains(&Changed::Rulings) { self.read_rulings().await } else { Ok(()) };
+        let switches = if changed.contains(&Changed::Switches) { self.read_switches().await } else { Ok(()) };
         let keys = if changed.contains(&Changed::Keys) { self.keys().await } else { Ok(()) };
-        orders.and(keys)?;
+        orders.and(rulings).and(switches).and(keys)?;
         *seen = Some(changes);
         Ok(())
     }
@@ -66,6 +72,38 @@ impl Follower {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Puts these rulings on tool calls in the place of those that were known, and wakes the calls that wait.
+    pub fn rulings(&self, rulings: Vec<ToolRuling>) {
+        let rulings = Arc::new(Rulings::new(rulings));
+        self.config.amend(|snapshot| snapshot.rulings = Arc::clone(&rulings));
+    }
+
+    /// Monitoring is off as this says, or on.
+    pub fn monitoring(&self, off: Option<Arc<MonitoringOff>>) {
+        self.config.amend(|snapshot| snapshot.monitoring.clone_from(&off));
+    }
+
+    async fn read_rulings(&self) -> Result<(), StoreError> {
+        self.rulings(self.database.live_rulings(now()).await?);
+        Ok(())
+    }
+
+    async fn read_switches(&self) -> Result<(), StoreError> {
+        let off = match self.database.switch(MONITORING).await? {
+            None => None,
+            Some(switch) => match serde_json::from_value(switch.value) {
+                Ok(off) => Some(Arc::new(off)),
+                // What cannot be read switches nothing off.
+                Err(error) => {
+                    tracing::error!(%error, "the switch of monitoring cannot be read: monitoring is on");
+                    None
+                }
+            },
+        };
+        self.monitoring(off);
+        Ok(())
     }
 
     async fn keys(&self) -> Result<(), StoreError> {

@@ -78,6 +78,14 @@ pub(super) fn is_one(text: &str) -> bool {
     text.lines().any(|line| line.strip_prefix("kind:").is_some())
 }
 
+/// Whether a document holds definitions or threats. Those that say which events are alerts, which alerts incidents, or what is
+/// done about them are not read here, though they may stand in the same directories.
+pub(super) fn is_defining(text: &str) -> bool {
+    let said = text.lines().find_map(|line| line.strip_prefix("kind:"));
+    let kind = said.map(|said| said.split('#').next().unwrap_or_default().trim());
+    kind.is_some_and(|kind| !matches!(kind, "alert" | "incident" | "responses"))
+}
+
 impl Defines {
     /// Reads a document of source number `from`; its additions are for [`Defines::finish`].
     pub(super) fn read(

@@ -98,7 +98,7 @@ impl InputEngine {
 
     fn apply(&self, text: &[u8], role: Role, wanted: impl Fn(&InputRule) -> bool, every: bool, found: &mut Hits) {
         let Some(words) = &self.words else { return };
-        let mut hits = Vec::new();
+        let mut hits = Vec::with_capacity(text.len() / 16);
         let signs = words.find(text, &mut hits);
         if hits.is_empty() {
             return;
@@ -116,8 +116,7 @@ impl InputEngine {
 impl InputRule {
     /// Appends where this rule matches: first, or everywhere.
     fn matches(&self, text: &[u8], scene: &Scene<'_>, windows: &Windows, everywhere: bool, found: &mut Hits) {
-        let known = vec![None; self.selections.len()];
-        let mut evaluation = Evaluation { rule: self, text, scene, windows, known, first: None };
+        let mut evaluation = Evaluation { rule: self, text, scene, windows, known: 0, held: 0, first: None };
         if !evaluation.holds(&self.condition) {
             return;
         }
@@ -154,11 +153,18 @@ impl InputRule {
     ) {
         let passes = |start: usize, end: usize| {
             let matched = text.get(start..end).unwrap_or_default();
-            selection.negative || self.validators.iter().all(|validator| validator.passes(matched))
+            self.validators.iter().all(|validator| validator.passes(matched))
         };
         for pattern in &selection.patterns {
             let occurs = |way: &Way| way.sets.iter().all(|placed| scene.occurs(placed.set));
             if !pattern.ways.is_empty() && !pattern.ways.iter().any(occurs) {
+                continue;
+            }
+            if selection.negative {
+                // That it is there is all that matters.
+                if pattern.occurs(text, scene.signs()) && visit(0, text.len()) {
+                    return;
+                }
                 continue;
             }
             let starts = match pattern.triggers.as_slice() {
@@ -173,13 +179,15 @@ impl InputRule {
     }
 }
 
-/// A condition being evaluated: each selection is searched for once, when it is needed.
+/// A condition being evaluated: each of the first 64 selections is searched for once, when it is needed.
 struct Evaluation<'a> {
     rule: &'a InputRule,
     text: &'a [u8],
     scene: &'a Scene<'a>,
     windows: &'a Windows,
-    known: Vec<Option<bool>>,
+    /// By selection, as bits: whether it was searched for, and whether it is there.
+    known: u64,
+    held: u64,
     /// The match of the first `sel_*` that held.
     first: Option<(usize, usize)>,
 }
@@ -195,8 +203,9 @@ impl Evaluation<'_> {
     }
 
     fn selected(&mut self, at: usize) -> bool {
-        if let Some(known) = self.known.get(at).copied().flatten() {
-            return known;
+        let bit = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at)).unwrap_or(0);
+        if self.known & bit != 0 {
+            return self.held & bit != 0;
         }
         let Some(selection) = self.rule.selections.get(at) else { return false };
         let mut found = None;
@@ -207,9 +216,8 @@ impl Evaluation<'_> {
         if !selection.negative {
             self.first = self.first.or(found);
         }
-        if let Some(slot) = self.known.get_mut(at) {
-            *slot = Some(found.is_some());
-        }
+        self.known |= bit;
+        self.held |= if found.is_some() { bit } else { 0 };
         found.is_some()
     }
 }

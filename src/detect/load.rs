@@ -171,7 +171,7 @@ pub(super) fn documents(text: &str) -> Vec<(u32, &str)> {
 /// The documents of a file that hold lists and macros, each at the line it stands at.
 pub(super) fn definitions_of(text: &str) -> String {
     let mut out = String::new();
-    for (first, text) in documents(text).into_iter().filter(|(_, text)| defines::is_one(text)) {
+    for (first, text) in documents(text).into_iter().filter(|(_, text)| defines::is_defining(text)) {
         let (lines, first) = (out.lines().count(), usize::try_from(first).unwrap_or(usize::MAX));
         if lines > 0 {
             // Between two documents there is at least the separator.
@@ -187,7 +187,7 @@ pub(super) fn definitions_of(text: &str) -> String {
 fn defines(sources: &[Source], problems: &mut Vec<Problem>) -> Defines {
     let (mut defines, mut additions) = (Defines::default(), Vec::new());
     for (nth, source) in sources.iter().enumerate() {
-        let own = |text: &str| defines::is_one(text) && !threats::is_one(text);
+        let own = |text: &str| defines::is_defining(text) && !threats::is_one(text);
         for (first, text) in documents(&source.text).into_iter().filter(|(_, text)| own(text)) {
             defines.read(nth, &Lines::new(&source.name, first, text), text, &mut additions, problems);
         }
@@ -397,4 +397,22 @@ fn is_id(id: &str) -> bool {
         && theme.bytes().all(|byte| byte.is_ascii_uppercase())
         && number.len() == 4
         && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_about_alerts_and_incidents_are_left_to_others() {
+        let shipped = [include_str!("../../rules/soc/alerts.yaml"), include_str!("../../rules/soc/incidents.yaml")];
+        let sources = shipped.map(|text| Source { name: "soc.yaml".into(), text: text.into() });
+        let mut problems = Vec::new();
+        let rules = load(&sources, &BTreeMap::new(), &mut problems);
+        assert!(rules.is_empty() && problems.is_empty(), "{problems:?}");
+        assert_eq!(definitions_of(shipped[0]), "");
+        let other = Source { name: "f.yaml".into(), text: "kind: alerts\nid: A\n".into() };
+        load(&[other], &BTreeMap::new(), &mut problems);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
 }

@@ -30,6 +30,7 @@ mod read;
 mod released;
 mod rule;
 mod score;
+mod signs;
 mod single;
 mod starts;
 mod tables;

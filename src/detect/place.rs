@@ -1,7 +1,8 @@
 //! Where a pattern may start: before a literal of its rarest set, where a literal of each other set is in place.
 
+use super::signs::Signs;
 use super::single::{Placed, Way};
-use super::words::{Hit, Signs};
+use super::words::Hit;
 
 /// Every set of literals, by the literals that occur.
 #[derive(Debug, Clone, Default)]
@@ -292,15 +293,17 @@ impl Windows {
                 next = own.before;
             }
         }
-        all.sort_unstable();
-        let mut joined: Vec<(usize, usize)> = Vec::with_capacity(all.len());
-        for (first, last) in all {
-            match joined.last_mut() {
-                Some(known) if first <= known.1 => known.1 = known.1.max(last),
-                Some(_) | None => joined.push((first, last)),
-            }
+        // From the last to the first, mostly.
+        all.reverse();
+        if !all.is_sorted() {
+            all.sort_unstable();
         }
-        joined
+        all.dedup_by(|next, known| {
+            let meet = next.0 <= known.1;
+            known.1 = if meet { known.1.max(next.1) } else { known.1 };
+            meet
+        });
+        all
     }
 }
 

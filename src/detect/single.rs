@@ -4,14 +4,19 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex_automata::{Anchored, Input, meta};
-use regex_syntax::hir::{Hir, HirKind, Look};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::literal::rare_bytes;
 use super::pattern::{compile_lazily, compile_relaxed, is_relaxable};
-use super::words::{Signs, fold, is_odd};
+use super::signs::Signs;
+use super::words::{STEP, fold, gathered, is_odd};
 
 /// So many places where a match could start are tried one by one.
 const FEW_STARTS: usize = 16;
+
+/// What a try costs, in bytes that an automaton could search instead, and how far tries may be ahead of that.
+const TRY: usize = 64;
+const ADVANCE: usize = 4_096;
 
 /// One pattern. It is proven to compile when the rules are loaded, and compiled to stay when a text first needs it: most
 /// patterns of a large pack never run in a process, and would be most of its memory. For the same reason it is kept as
@@ -108,21 +113,62 @@ impl Pattern {
         }
         let starts = last - first;
         if starts <= FEW_STARTS || self.beginnings.cost(starts) <= starts.saturating_add(self.longest) {
-            let mut behind_word = first.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_word);
-            for (start, byte) in (first..=last).zip(text.get(first..).unwrap_or_default()) {
-                let begins_word = is_word(byte) && !behind_word;
-                behind_word = is_word(byte);
-                if (begins_word || !self.beginnings.word)
-                    && self.beginnings.may_be(text, start)
-                    && self.at(text, start, visit)
-                {
-                    return true;
-                }
-            }
-            false
+            self.one_by_one(text, first, last, visit)
         } else {
             self.within(text, first..last.saturating_add(self.longest).min(text.len()), visit)
         }
+    }
+
+    /// Whether a match is anywhere in a text.
+    pub(super) fn occurs(&self, text: &[u8], signs: &Signs) -> bool {
+        if self.signs != 0 && !signs.any(0, text.len(), self.signs) {
+            return false;
+        }
+        let mut visit = Visit { passes: &|_, _| true, visit: &mut |_, _| true };
+        let (mut from, mut tries, mut behind_word) = (0, 0_usize, false);
+        while self.beginnings.edge && tries.saturating_mul(TRY) < from + ADVANCE {
+            let Some(part) = text.get(from..).and_then(|rest| rest.first_chunk::<{ STEP + 3 }>()) else { break };
+            let (words, others) = edges(part, &mut behind_word);
+            let mut edges = if self.beginnings.word { words } else { words | others };
+            while edges != 0 {
+                let nth = edges.trailing_zeros() as usize;
+                edges &= edges - 1;
+                let four = part.get(nth..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+                if self.beginnings.may_be(four) {
+                    tries += 1;
+                    if self.at(text, from + nth, &mut visit) {
+                        return true;
+                    }
+                }
+            }
+            from += STEP;
+        }
+        self.within(text, from..text.len(), &mut visit)
+    }
+
+    /// Tries each start with which a match can begin.
+    fn one_by_one(&self, text: &[u8], first: usize, last: usize, visit: &mut Visit<'_>) -> bool {
+        let rest = text.get(first..).unwrap_or_default();
+        let starts = (last - first).saturating_add(1);
+        let mut tried = |nth: usize| {
+            let start = first + nth;
+            let is_word_at = |at: usize| text.get(at).is_some_and(is_word);
+            let begins_word = || is_word_at(start) && !start.checked_sub(1).is_some_and(is_word_at);
+            (!self.beginnings.word || begins_word()) && self.at(text, start, visit)
+        };
+        let whole = rest.len().saturating_sub(3).min(starts);
+        for (nth, four) in rest.get(..whole + 3).unwrap_or_default().array_windows().enumerate() {
+            if self.beginnings.may_be(*four) && tried(nth) {
+                return true;
+            }
+        }
+        // The last three bytes of a text.
+        (whole..rest.len().min(starts)).any(|nth| {
+            let own = rest.get(nth..).unwrap_or_default();
+            let mut four = [0; 4];
+            four.iter_mut().zip(own).for_each(|(slot, byte)| *slot = *byte);
+            own.len() >= self.beginnings.len && self.beginnings.may_be(four) && tried(nth)
+        })
     }
 
     /// Tries a single start: most end after a few bytes.
@@ -173,7 +219,8 @@ fn sign_bits(bytes: &[bool; 256]) -> u64 {
 }
 
 fn contains(bytes: &[bool; 256], part: &[u8]) -> bool {
-    part.iter().any(|byte| bytes.get(usize::from(*byte)).is_some_and(|own| *own))
+    let own = |byte: &u8| bytes.get(usize::from(*byte)).copied().unwrap_or(false);
+    part.chunks(32).any(|few| few.iter().fold(false, |any, byte| any | own(byte)))
 }
 
 /// What a match can begin with: a small set of hashes of its first bytes.
@@ -181,9 +228,13 @@ fn contains(bytes: &[bool; 256], part: &[u8]) -> bool {
 struct Beginnings {
     /// Bytes hashed; none where a match can begin with anything.
     len: usize,
+    /// Their bits.
+    mask: u32,
     hashes: [u64; 8],
     /// A match begins where a word does.
     word: bool,
+    /// A match begins where a word does or with what is part of no word, and some bytes of it are known.
+    edge: bool,
 }
 
 impl Beginnings {
@@ -197,14 +248,17 @@ impl Beginnings {
         let seq = extractor.extract(hir);
         let literals = seq.literals().unwrap_or_default();
         let len = literals.iter().map(|literal| literal.as_bytes().len()).min().unwrap_or(0);
-        let mut own = Self { len, hashes: [0; 8], word: false };
+        let mut own = Self { len, mask: (1 << (8 * len)) - 1, hashes: [0; 8], word: false, edge: false };
         if len == 0 {
             own.hashes = [1, 0, 0, 0, 0, 0, 0, 0];
         }
         own.word =
             len > 0 && begins_word(hir) && literals.iter().all(|own| own.as_bytes().first().is_some_and(is_word));
+        own.edge = len > 1 && begins_at_edge(hir);
         for literal in literals {
-            let hash = Self::hash(literal.as_bytes(), len);
+            let mut four = [0; 4];
+            four.iter_mut().zip(literal.as_bytes()).for_each(|(slot, byte)| *slot = *byte);
+            let hash = Self::hash(four, own.mask);
             own.hashes.get_mut(hash >> 6).into_iter().for_each(|word| *word |= 1 << (hash & 63));
         }
         own
@@ -219,23 +273,17 @@ impl Beginnings {
         }
     }
 
-    /// Whether a match can begin with what is here.
-    fn may_be(&self, text: &[u8], at: usize) -> bool {
-        let rest = text.get(at..).unwrap_or_default();
-        let hash = Self::hash(rest, self.len);
-        rest.len() >= self.len && self.hashes.get(hash >> 6).is_some_and(|word| word >> (hash & 63) & 1 != 0)
+    /// Whether a match can begin with these bytes.
+    #[inline]
+    fn may_be(&self, four: [u8; 4]) -> bool {
+        let hash = Self::hash(four, self.mask);
+        self.hashes.get(hash >> 6).is_some_and(|word| word >> (hash & 63) & 1 != 0)
     }
 
     /// Of the first bytes, whatever the case.
-    fn hash(bytes: &[u8], len: usize) -> usize {
-        let first = bytes.first_chunk().copied().unwrap_or_else(|| {
-            let mut first = [0; 4];
-            first.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
-            first
-        });
-        let folded = (u32::from_le_bytes(first) | 0x2020_2020) & (u32::MAX >> (32 - 8 * len as u32).min(31));
-        // No byte, no bits.
-        if len == 0 { 0 } else { (folded.wrapping_mul(0x9e37_79b1) >> 23) as usize }
+    #[inline]
+    const fn hash(four: [u8; 4], mask: u32) -> usize {
+        (((u32::from_le_bytes(four) | 0x2020_2020) & mask).wrapping_mul(0x9e37_79b1) >> 23) as usize
     }
 }
 
@@ -253,6 +301,37 @@ static WORD: [bool; 256] = {
     }
     word
 };
+
+/// Where words begin in a part of a text, and what is part of none; `behind_word` where one ends before it, and then the
+/// same of the part behind it.
+#[inline]
+fn edges(part: &[u8; STEP + 3], behind_word: &mut bool) -> (u64, u64) {
+    let mut flags = [0; STEP];
+    for (flag, byte) in flags.iter_mut().zip(part) {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        *flag = u8::from(letter | (byte.wrapping_sub(b'0') < 10) | (*byte == b'_'));
+    }
+    let words = gathered(&flags);
+    let begun = words & !(words << 1 | u64::from(*behind_word));
+    *behind_word = words >> (STEP - 1) != 0;
+    (begun, !words)
+}
+
+/// Whether every match begins at the boundary of a word or with what is part of none.
+fn begins_at_edge(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Look(look) => matches!(look, Look::WordAscii | Look::WordStartAscii | Look::Start),
+        HirKind::Literal(own) => own.0.first().is_some_and(|byte| !is_word(byte)),
+        HirKind::Class(Class::Bytes(own)) => {
+            own.ranges().iter().all(|range| (range.start()..=range.end()).all(|byte| !is_word(&byte)))
+        }
+        HirKind::Capture(own) => begins_at_edge(&own.sub),
+        HirKind::Concat(parts) => parts.first().is_some_and(begins_at_edge),
+        HirKind::Alternation(parts) => parts.iter().all(begins_at_edge),
+        HirKind::Repetition(own) => own.min > 0 && begins_at_edge(&own.sub),
+        HirKind::Empty | HirKind::Class(Class::Unicode(_)) => false,
+    }
+}
 
 /// Whether every match begins at the boundary of a word.
 fn begins_word(hir: &Hir) -> bool {

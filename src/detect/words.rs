@@ -1,22 +1,26 @@
 //! All literals of all rules, found by the rarest four bytes of each.
 //!
-//! Each position of a text is hashed, four bytes at a time, and looked up in a small bit set: independent of each other,
-//! so that a processor does several at once, where an automaton waits for one state to know the next. What the bit set
-//! lets through is compared with the literals behind the hash. Literals too short for that are looked for where a digit
-//! or a sign is: nearly all contain one, and most text does not.
+//! Each position of a text is hashed, four bytes at a time, and looked up in small bit sets: independent of each other,
+//! so that a processor does several at once, where an automaton waits for one state to know the next. Most positions are
+//! asked of the first set only, which knows the pieces without digits and signs and is one bit per hash. What the sets let
+//! through is compared with the literals behind the hash. Literals too short for that are looked for where a digit or a
+//! sign is: nearly all contain one, and most text does not.
 
 use super::frequency::expected;
+use super::signs::Signs;
 
 /// Bytes a literal can be long: it is compared as one number.
 const WIDTH: usize = super::literal::LONGEST;
 /// Bytes hashed.
 const PIECE: usize = 4;
 /// Positions looked at between two looks at what was let through.
-const STEP: usize = 64;
+pub(super) const STEP: usize = 64;
 /// Bits of a hash by which literals are found.
 const BITS: u32 = 17;
 /// Words of the bit set, as a power of two: 32 KiB stay in the first cache.
 const FILTER: u32 = 12;
+/// Words of the first bit set, as a power of two.
+const PLAIN: u32 = 11;
 /// What is left of a piece of four bytes when it is shorter.
 const THREE: u32 = 0x00ff_ffff;
 const TWO: u32 = 0xffff;
@@ -24,6 +28,8 @@ const TWO: u32 = 0xffff;
 /// Different ASCII literals, read as texts are.
 #[derive(Debug)]
 pub(super) struct Words {
+    /// Which brief hashes are of a piece without digits and signs.
+    plain: Box<Plain>,
     /// By a piece of four bytes.
     long: Table,
     /// By all of the literal, where the digit or sign in it is.
@@ -31,16 +37,19 @@ pub(super) struct Words {
     masks: Masks,
 }
 
+/// A bit for each brief hash: 16 KiB.
+type Plain = [u64; 1 << PLAIN];
+
 /// By length: the bits of so many first bytes.
-type Masks = [u128; WIDTH + 1];
+type Masks = [u128; 256];
 
 /// Literals by the hash of a piece.
 #[derive(Debug)]
 struct Table {
     /// By the first bits of a hash: the two bits of each piece (a blocked Bloom filter).
     filter: Box<[u64; 1 << FILTER]>,
-    /// By hash: where its entries begin.
-    heads: Vec<u16>,
+    /// By hash: where its entries begin, and how many there are.
+    heads: Vec<(u16, u16)>,
     entries: Vec<Entry>,
 }
 
@@ -62,32 +71,10 @@ pub(super) struct Hit {
     pub(super) start: u32,
 }
 
-/// Which digits and signs are in each short piece of a text.
-#[derive(Debug, Default)]
-pub(super) struct Signs {
-    /// By piece of [`STEP`] bytes: a bit for each byte that occurs, by its last six bits.
-    pieces: Vec<u64>,
-}
-
-impl Signs {
-    /// The bit of a byte.
-    pub(super) const fn bit(byte: u8) -> u64 {
-        1 << (byte & 63)
-    }
-
-    fn note(&mut self, at: usize, byte: u8) {
-        self.pieces.get_mut(at / STEP).into_iter().for_each(|piece| *piece |= Self::bit(byte));
-    }
-
-    /// Whether one of the digits and signs with these bits may be in `first..end`.
-    pub(super) fn any(&self, first: usize, end: usize, bits: u64) -> bool {
-        let pieces = self.pieces.get(first / STEP..).unwrap_or_default();
-        pieces.iter().take((end / STEP + 1).saturating_sub(first / STEP)).any(|piece| piece & bits != 0)
-    }
-}
-
 impl Table {
-    fn new(mut entries: Vec<(u32, Entry)>) -> Result<Self, String> {
+    /// Of literals, each with a piece.
+    fn new(entries: Vec<(u32, Entry)>) -> Result<Self, String> {
+        let mut entries: Vec<(u32, Entry)> = entries.into_iter().map(|(piece, entry)| (hash(piece), entry)).collect();
         let mut filter = Box::new([0_u64; 1 << FILTER]);
         for (hash, _) in &entries {
             let (word, bits) = place(*hash);
@@ -96,17 +83,14 @@ impl Table {
         let by_head = |(hash, entry): &(u32, Entry)| (head(*hash), entry.literal);
         entries.sort_by_key(by_head);
         entries.dedup_by_key(|own| by_head(own));
-        let mut heads = vec![0_u16; (1 << BITS) + 1];
-        for (hash, _) in &entries {
-            heads.get_mut(head(*hash) + 1).into_iter().for_each(|count| *count += 1);
-        }
         if u16::try_from(entries.len()).is_err() {
             return Err(format!("{} pieces of prefilter literals are too many", entries.len()));
         }
-        let mut before = 0;
-        for head in &mut heads {
-            before += *head;
-            *head = before;
+        let mut heads = vec![(0_u16, 0_u16); 1 << BITS];
+        for (nth, (hash, _)) in (0..).zip(&entries) {
+            if let Some((first, count)) = heads.get_mut(head(*hash)) {
+                (*first, *count) = (if *count == 0 { nth } else { *first }, *count + 1);
+            }
         }
         Ok(Self { filter, heads, entries: entries.into_iter().map(|(_, entry)| entry).collect() })
     }
@@ -120,12 +104,12 @@ impl Table {
 
     /// The literals behind a hash.
     fn entries(&self, hash: u32) -> &[Entry] {
-        let at = |nth: usize| self.heads.get(nth).copied().map_or(0, usize::from);
-        self.entries.get(at(head(hash))..at(head(hash) + 1)).unwrap_or_default()
+        let (first, count) = self.heads.get(head(hash)).copied().unwrap_or_default();
+        self.entries.get(usize::from(first)..usize::from(first) + usize::from(count)).unwrap_or_default()
     }
 
     fn memory(&self) -> usize {
-        size_of_val(&*self.filter) + self.heads.len() * 2 + self.entries.len() * size_of::<Entry>()
+        size_of_val(&*self.filter) + self.heads.len() * 4 + self.entries.len() * size_of::<Entry>()
     }
 }
 
@@ -208,17 +192,22 @@ impl Words {
             let nth = u16::try_from(nth).map_err(|_| format!("{} prefilter literals are too many", literals.len()))?;
             let entry = Entry::new(nth, literal.as_bytes())?;
             match literal.bytes().position(is_odd).filter(|_| literal.len() < PIECE) {
-                Some(odd) => short.push((hash(piece(&entry.text, 0)), Entry { before: odd as u8, ..entry })),
+                Some(odd) => short.push((piece(&entry.text, 0), Entry { before: odd as u8, ..entry })),
                 None => long.extend(entry.by_piece(literal.as_bytes())),
             }
         }
-        let mask = |len| u128::MAX.checked_shr(8 * (WIDTH - len) as u32).unwrap_or(0);
-        Ok(Self { long: Table::new(long)?, short: Table::new(short)?, masks: std::array::from_fn(mask) })
+        let mask = |len: usize| u128::MAX.checked_shr(8 * WIDTH.saturating_sub(len) as u32).unwrap_or(0);
+        let mut plain: Box<Plain> = Box::new([0; 1 << PLAIN]);
+        for (piece, _) in long.iter().filter(|(piece, _)| !piece.to_le_bytes().iter().any(|own| is_odd(*own))) {
+            let (word, bit) = brief(*piece);
+            plain.get_mut(word).into_iter().for_each(|word| *word |= 1 << bit);
+        }
+        Ok(Self { plain, long: Table::new(long)?, short: Table::new(short)?, masks: std::array::from_fn(mask) })
     }
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        self.long.memory() + self.short.memory()
+        size_of_val(&*self.plain) + self.long.memory() + self.short.memory()
     }
 
     /// Appends every occurrence of every literal, in the order they start, and tells which digits and signs are where.
@@ -228,8 +217,16 @@ impl Words {
         let (mut at, mut missing) = (0, 0);
         while at < read.len {
             let Some(part) = read.low.get(at + WIDTH..).and_then(|rest| rest.first_chunk()) else { break };
-            ones(self.step(part), |nth| self.compare(&read.low, at + nth, found));
-            ones(odd(part), |nth| {
+            let odd = odd(part);
+            let around = around(odd, part);
+            ones(self.plain(part) | around, |nth| {
+                let piece = part.get(nth..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+                let hash = hash(u32::from_le_bytes(piece));
+                if self.long.lets(hash) != 0 {
+                    self.compare(hash, &read.low, at + nth, found);
+                }
+            });
+            ones(odd, |nth| {
                 while read.missing.get(missing).is_some_and(|(from, _)| *from as usize <= at + nth) {
                     missing += 1;
                 }
@@ -252,20 +249,23 @@ impl Words {
         signs
     }
 
-    /// Which positions the bit set lets through.
+    /// At which positions a piece without digits and signs may be.
     #[inline]
-    fn step(&self, part: &[u8; STEP + PIECE - 1]) -> u64 {
-        let mut passed = 0;
-        for (nth, piece) in part.array_windows::<PIECE>().enumerate() {
-            passed |= self.long.lets(hash(u32::from_le_bytes(*piece))) << nth;
+    fn plain(&self, part: &Part) -> u64 {
+        let mut flags = [0; STEP];
+        for (flag, piece) in flags.iter_mut().zip(part.array_windows()) {
+            let (word, bit) = brief(u32::from_le_bytes(*piece));
+            *flag = u8::from(self.plain.get(word).copied().unwrap_or(0) >> bit & 1 != 0);
         }
-        passed
+        gathered(&flags)
     }
 
-    /// Compares the literals behind a position's piece; `low` has `WIDTH` bytes before the text.
-    fn compare(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
-        for entry in self.long.entries(hash(piece(low, here + WIDTH))) {
-            entry.compare(&self.masks, low, here, found);
+    /// Compares the literals behind the hash of a position's piece; `low` has `WIDTH` bytes before the text.
+    #[inline(never)]
+    fn compare(&self, hash: u32, low: &[u8], here: usize, found: &mut Vec<Hit>) {
+        let Some(around) = low.get(here + PIECE..).and_then(|rest| rest.first_chunk()) else { return };
+        for entry in self.long.entries(hash) {
+            entry.compare(&self.masks, around, here, found);
         }
     }
 
@@ -278,7 +278,8 @@ impl Words {
             for hash in three.into_iter().chain([piece & TWO]).map(hash) {
                 if self.short.lets(hash) != 0 {
                     let own = self.short.entries(hash).iter().filter(|entry| usize::from(entry.before) == before);
-                    own.for_each(|entry| entry.compare(&self.masks, low, here, found));
+                    let Some(around) = low.get(here + PIECE..).and_then(|rest| rest.first_chunk()) else { return };
+                    own.for_each(|entry| entry.compare(&self.masks, around, here, found));
                 }
             }
         }
@@ -294,18 +295,41 @@ fn ones(mut bits: u64, mut visit: impl FnMut(usize)) {
     }
 }
 
+/// What is looked at in one step: so many positions, and what the pieces of the last reach.
+type Part = [u8; STEP + PIECE - 1];
+
 /// Which bytes are digits or signs.
 #[inline]
-fn odd(part: &[u8; STEP + PIECE - 1]) -> u64 {
-    /// Gathers the lowest bits of eight bytes into one byte.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
+fn odd(part: &Part) -> u64 {
     let mut flags = [0_u8; STEP];
     for (flag, byte) in flags.iter_mut().zip(part) {
         *flag = u8::from(is_odd(*byte));
     }
+    gathered(&flags)
+}
+
+/// At which positions the piece contains a digit or sign; `odd` are those of the first bytes.
+#[inline]
+fn around(odd: u64, part: &Part) -> u64 {
+    let behind = part.iter().skip(STEP).rev().fold(0, |bits, byte| bits << 1 | u64::from(is_odd(*byte)));
+    odd | odd >> 1 | odd >> 2 | odd >> 3 | behind << 63 | behind << 62 | behind << 61
+}
+
+/// A bit for each flag.
+#[inline]
+pub(super) fn gathered(flags: &[u8; STEP]) -> u64 {
+    /// Gathers the lowest bits of eight bytes into one byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
     let (eights, _) = flags.as_chunks::<8>();
-    let gathered = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
-    gathered.enumerate().fold(0, |bits, (nth, eight)| bits | eight << (8 * nth))
+    let bytes = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    bytes.enumerate().fold(0, |bits, (nth, eight)| bits | eight << (8 * nth))
+}
+
+/// A piece's word of the first bit set, and its bit there.
+#[inline]
+const fn brief(piece: u32) -> (usize, u32) {
+    let hash = piece.wrapping_mul(0x9e37_79b1);
+    ((hash >> (u32::BITS - PLAIN)) as usize, hash >> (u32::BITS - PLAIN - 6) & 63)
 }
 
 /// Neither a small letter, nor a space, nor of another script: a digit, a sign.
@@ -346,23 +370,26 @@ impl Entry {
         Ok(Self { text, literal: nth, len: literal.len() as u8, before: 0 })
     }
 
-    /// With the hash of its rarest piece; of every piece that can be there where the literal is shorter.
+    /// With its rarest piece; with every piece that can be there where the literal is shorter.
     fn by_piece(self, literal: &[u8]) -> Vec<(u32, Self)> {
         let pieces = literal.array_windows::<PIECE>().enumerate();
         if let Some((at, piece)) = pieces.min_by(|(_, a), (_, b)| expected(*a).total_cmp(&expected(*b))) {
-            return vec![(hash(u32::from_le_bytes(*piece)), Self { before: at as u8, ..self })];
+            return vec![(u32::from_le_bytes(*piece), Self { before: at as u8, ..self })];
         }
         // A zero is behind the end of the text.
         let mut behind: Vec<u8> = (0..=u8::MAX).map(fold).chain([0]).collect();
         behind.sort_unstable();
         behind.dedup();
-        behind.into_iter().map(|byte| (hash(piece(&self.text, 0) | u32::from(byte) << 24), self)).collect()
+        behind.into_iter().map(|byte| (piece(&self.text, 0) | u32::from(byte) << 24, self)).collect()
     }
 
-    /// Notes the literal where the text around a position is its.
-    fn compare(&self, masks: &Masks, low: &[u8], here: usize, found: &mut Vec<Hit>) {
+    /// Notes the literal where the text around a position is its: `around` begins so many bytes before it as a
+    /// piece can have in a literal.
+    #[inline(always)]
+    fn compare(&self, masks: &Masks, around: &[u8; 2 * WIDTH], here: usize, found: &mut Vec<Hit>) {
         let before = usize::from(self.before);
-        let Some(text) = low.get(here + WIDTH - before..).and_then(|rest| rest.first_chunk()) else { return };
+        let from = (WIDTH - PIECE).wrapping_sub(before) & (WIDTH - 1);
+        let Some(text) = around.get(from..).and_then(|rest| rest.first_chunk()) else { return };
         let mask = masks.get(usize::from(self.len)).copied().unwrap_or(0);
         if (u128::from_le_bytes(*text) ^ u128::from_le_bytes(self.text)) & mask == 0 {
             // A literal contains no zero: it cannot begin before the text.

@@ -24,7 +24,7 @@ use super::route::Plan;
 use crate::config::Snapshot;
 use crate::config::settings::{BlockMode, Mode};
 use crate::detect::leak::Known;
-use crate::types::{ApiFamily, Channel, ChannelKind, Decision, Dialect, Direction};
+use crate::types::{ApiFamily, Channel, ChannelKind, Decision, Dialect, Direction, Verdict};
 use crate::wire::{self, PieceKind};
 
 /// An answer ready for the client, all but its record.
@@ -106,8 +106,11 @@ pub(super) async fn relay(
         Kind::Events | Kind::Json | Kind::Other => {
             let context = Whole { snapshot, plan: &plan, keys, status, deadline };
             let text = context.collect(body, flight).await?;
-            let text =
-                if kind == Kind::Json { context.inspect(inspector, text, flight)? } else { context.not_json(&text)? };
+            let text = if kind == Kind::Json {
+                context.inspect(inspector, text, flight).await?
+            } else {
+                context.not_json(&text)?
+            };
             return Ok(Relayed { status, headers, family, payload: Payload::Whole(text, admitted) });
         }
     };
@@ -244,11 +247,11 @@ impl Whole<'_> {
         }
     }
 
-    fn inspect(&self, mut inspector: Inspector, text: Bytes, flight: &mut Flight) -> Result<Bytes, Refusal> {
+    async fn inspect(&self, mut inspector: Inspector, text: Bytes, flight: &mut Flight) -> Result<Bytes, Refusal> {
         if text.is_empty() {
             return self.not_json(&text);
         }
-        let started = Instant::now();
+        let mut started = Instant::now();
         let limits = super::json_limits(&self.snapshot.settings);
         let answer = match wire::read_answer(self.plan.dialect, &text, &limits) {
             Ok(answer) => answer,
@@ -258,7 +261,18 @@ impl Whole<'_> {
         if let Some(id) = &answer.id {
             flight.answered_as(id);
         }
-        let edits = edits(&mut inspector, &answer);
+        let mut edits = edits(&mut inspector, &answer);
+        let mut reason = "content_filter";
+        if let Some((approver, changes)) = self.plan.approver.as_ref().zip(edits.as_deref()) {
+            let leaving = (!changes.is_empty()).then(|| answer.rebuild(changes));
+            let leaving = leaving.as_deref().unwrap_or(&text);
+            let asked = Instant::now();
+            if let Err(why) = approver.whole(&mut inspector, &answer, leaving, &limits).await {
+                (edits, reason) = (None, why.code());
+            }
+            flight.note(|record| record.micros.waited += micros_since(asked));
+            started += asked.elapsed();
+        }
         let blocked = edits.is_none();
         if let Some(edits) = edits.as_deref().filter(|_| inspector.keeps()) {
             keep(&mut inspector, &answer, edits, flight);
@@ -283,13 +297,7 @@ impl Whole<'_> {
             record.response_bytes.inspected = size.saturating_sub(uninspected);
         });
         let verdict = inspector.verdict();
-        let refusal = blocked
-            .then(|| {
-                verdict
-                    .as_ref()
-                    .map(|(verdict, _)| Refusal::answer_blocked(verdict, self.snapshot.settings.inspect.show_rules))
-            })
-            .flatten();
+        let refusal = blocked.then(|| verdict.as_ref().map(|(verdict, _)| self.refusal(verdict, reason))).flatten();
         if let Some((verdict, enforced)) = verdict {
             flight.output(verdict, if blocked { Decision::Block } else { enforced.min(Decision::Redact) });
         }
@@ -300,10 +308,19 @@ impl Whole<'_> {
                 Err(refusal)
             }
             Some(_) => {
-                flight.end(crate::types::Outcome::AnswerBlocked, Some("content_filter"));
+                flight.end(crate::types::Outcome::AnswerBlocked, Some(reason));
                 Ok(self.keys.whole(Bytes::from(rebuilt.unwrap_or_default())))
             }
             None => Ok(self.keys.whole(rebuilt.map_or(text, Bytes::from))),
+        }
+    }
+}
+
+impl Whole<'_> {
+    fn refusal(&self, verdict: &Verdict, reason: &'static str) -> Refusal {
+        match reason {
+            "content_filter" => Refusal::answer_blocked(verdict, self.snapshot.settings.inspect.show_rules),
+            unapproved => Refusal::tool_unapproved(unapproved),
         }
     }
 }

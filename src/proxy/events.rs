@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::answer::BLOCKED_NOTICE;
+use super::approve::Asked;
 use super::charge::roughly;
 use super::hold::HoldClock;
 use super::inspector::{Fed, Inspector};
@@ -24,6 +25,8 @@ pub(super) enum Fault {
     Invalid,
     /// It ended before its end.
     Incomplete,
+    /// Calls in it may only leave when people say so: `asked` tells which.
+    Waits,
 }
 
 /// The events of one answer.
@@ -37,7 +40,12 @@ pub(super) struct Events {
     /// Whether the dialect says when an answer is complete.
     says_its_end: bool,
     ended: bool,
+    /// The upstream has said all.
+    over: bool,
     blocked: bool,
+    pending: Option<Box<Pending>>,
+    /// Tools that people let this answer call.
+    granted: Vec<String>,
     hold: HoldClock,
     held_max: usize,
     scan: Duration,
@@ -46,6 +54,15 @@ pub(super) struct Events {
     uninspected: Vec<(Uninspected, u64)>,
     /// Tokens so far, roughly.
     answered: u64,
+}
+
+/// Calls that wait for people.
+struct Pending {
+    asked: Vec<Asked>,
+    edits: Vec<(Channel, usize, String)>,
+    words: Vec<(Channel, String)>,
+    /// What leaves behind them.
+    after: Bytes,
 }
 
 impl Events {
@@ -60,7 +77,10 @@ impl Events {
             hides_usage: plan.asks_usage,
             says_its_end: plan.dialect != Dialect::Generic,
             ended: false,
+            over: false,
             blocked: false,
+            pending: None,
+            granted: Vec::new(),
             hold: HoldClock::default(),
             held_max: 0,
             scan: Duration::ZERO,
@@ -74,6 +94,10 @@ impl Events {
     /// The next bytes of the stream; what may go on is appended to `out`.
     pub(super) fn take(&mut self, piece: &Bytes, out: &mut BytesMut) -> Result<(), Fault> {
         self.splitter.push(piece.clone());
+        self.go_on(out)
+    }
+
+    fn go_on(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
         while let Some(event) = self.splitter.next_event() {
             self.event(&event.map_err(|_| Fault::Invalid)?, out)?;
         }
@@ -82,6 +106,7 @@ impl Events {
 
     /// The stream is over: what is left of it, then its proper end, or the fault that it has none.
     pub(super) fn end(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
+        self.over = true;
         if let Some(rest) = self.splitter.finish() {
             self.event(&rest, out).map_err(|fault| if fault == Fault::Invalid { Fault::Incomplete } else { fault })?;
         }
@@ -112,12 +137,19 @@ impl Events {
             }
             return self.release(&chunk, out);
         }
-        self.release(&chunk, out)?;
+        let released = self.release(&chunk, out);
         if chunk.only_usage && self.hides_usage {
-            return Ok(());
+            return released;
         }
-        out.extend_from_slice(&self.stream.rewrite(event, &chunk, &edits));
-        Ok(())
+        let rewritten = match released {
+            Ok(()) | Err(Fault::Waits) => self.stream.rewrite(event, &chunk, &edits),
+            Err(fault) => return Err(fault),
+        };
+        match &mut self.pending {
+            Some(pending) => pending.after = rewritten,
+            None => out.extend_from_slice(&rewritten),
+        }
+        released
     }
 
     fn note(&mut self, chunk: &Chunk<'_>) {
@@ -139,6 +171,12 @@ impl Events {
     fn texts(&mut self, chunk: &Chunk<'_>, out: &mut BytesMut) -> Result<Vec<(usize, String)>, Fault> {
         let mut edits = Vec::new();
         for (index, piece) in chunk.pieces.iter().enumerate() {
+            // A call that no event before told of, so that it cannot wait.
+            let unasked = piece.names_tool() && !chunk.tool.part && self.inspector.awaits(&piece.text);
+            if unasked && !self.granted.iter().any(|tool| *tool == *piece.text) {
+                self.inspector.unapproved(&piece.text);
+                return Err(self.block(out));
+            }
             let fed = match piece.kind {
                 PieceKind::Copy => self.inspector.whole(&piece.text),
                 PieceKind::Delta | PieceKind::Token => self.inspector.feed(piece.channel, &piece.text),
@@ -190,10 +228,14 @@ impl Events {
         }
         let mut edits = Vec::new();
         let mut words = Vec::new();
+        let mut waits: Vec<Channel> = Vec::new();
         for channel in &chunk.tool.done {
             let Some(call) = self.stream.call(*channel) else { continue };
             if !self.inspector.allows(call.name) {
                 return Err(self.block(out));
+            }
+            if self.inspector.awaits(call.name) {
+                waits.push(*channel);
             }
             for (index, piece) in call.pieces.iter().enumerate() {
                 let fed = self.inspector.whole(&piece.text);
@@ -202,16 +244,73 @@ impl Events {
                 }
                 match fed {
                     Fed::Unchanged => {}
+                    // Held for a moment and the same after all: the events leave as they came.
+                    Fed::Instead(text) if text == *piece.text => {}
                     Fed::Instead(text) => edits.push((*channel, index, text)),
                     Fed::Blocked(_) => return Err(self.block(out)),
                 }
             }
         }
-        out.extend_from_slice(&self.stream.release(&edits));
+        if waits.is_empty() {
+            self.let_go(&edits, words, out);
+            return Ok(());
+        }
+        let leaving = waits.iter().map(|channel| self.stream.leaving(*channel, &edits));
+        let asked = leaving.map(|call| call.and_then(|(tool, arguments)| Asked::new(&tool, &arguments)));
+        // A call that cannot be told exactly is not asked about, and does not leave.
+        let Some(asked) = asked.collect::<Option<Vec<Asked>>>() else {
+            self.inspector.unapproved("");
+            return Err(self.block(out));
+        };
+        self.pending = Some(Box::new(Pending { asked, edits, words, after: Bytes::new() }));
+        Err(Fault::Waits)
+    }
+
+    fn let_go(&mut self, edits: &[(Channel, usize, String)], words: Vec<(Channel, String)>, out: &mut BytesMut) {
+        out.extend_from_slice(&self.stream.release(edits));
         for (channel, text) in words {
             self.inspector.line_went_on(channel, &text);
         }
-        Ok(())
+    }
+
+    /// The calls that wait for people.
+    pub(super) fn asked(&self) -> &[Asked] {
+        self.pending.as_ref().map(|pending| &*pending.asked).unwrap_or_default()
+    }
+
+    /// What waited may go on, and what came behind it is read.
+    pub(super) fn granted(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let Pending { asked, edits, words, after } = *pending;
+        self.granted.extend(asked.iter().map(|asked| asked.tool().to_owned()));
+        self.let_go(&edits, words, out);
+        out.extend_from_slice(&after);
+        self.go_on(out)?;
+        if self.over { self.end(out) } else { Ok(()) }
+    }
+
+    /// What waits may not go on: the dialect's end of a blocked answer.
+    pub(super) fn refused(&mut self, out: &mut BytesMut) {
+        let Some(pending) = self.pending.take() else { return };
+        for asked in &pending.asked {
+            self.inspector.unapproved(asked.tool());
+        }
+        let _blocked = self.block(out);
+    }
+
+    /// What is held from now on waits for people, which is counted elsewhere.
+    pub(super) fn hands_over(&mut self, now: Instant) {
+        self.hold.mark(false, now);
+    }
+
+    /// What tells the client that the stream is alive.
+    pub(super) fn keep_alive(&self) -> &'static [u8] {
+        self.stream.keep_alive()
+    }
+
+    /// Whether the upstream has said all.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     fn block(&mut self, out: &mut BytesMut) -> Fault {

@@ -181,11 +181,26 @@ impl Inspector {
         if self.policy.tools.as_ref().is_none_or(|tools| tools.fit(tool)) {
             return true;
         }
+        self.call_found("PC-POL-0001", "A tool call that the policy does not allow", tool);
+        !self.enforce
+    }
+
+    /// Whether a tool call of this name may only go on when a person says so.
+    pub(super) fn awaits(&self, tool: &str) -> bool {
+        self.enforce && self.policy.approve_tools.as_ref().is_some_and(|tools| tools.fit(tool))
+    }
+
+    /// No person said that this call may go on: that is a finding.
+    pub(super) fn unapproved(&mut self, tool: &str) {
+        self.call_found("PC-POL-0002", "A tool call that nobody approved", tool);
+    }
+
+    fn call_found(&mut self, rule: &str, title: &str, tool: &str) {
         let span = self.span();
         let end = u32::try_from(tool.len()).unwrap_or(u32::MAX);
         self.findings.push(Finding {
-            rule: RuleId("PC-POL-0001".into()),
-            title: "A tool call that the policy does not allow".into(),
+            rule: RuleId(rule.into()),
+            title: title.into(),
             family: Family::SystemManipulation,
             severity: Severity::High,
             score: self.thresholds.block_at as f32,
@@ -194,7 +209,6 @@ impl Inspector {
             evidence: Evidence { span, start: 0, end },
             doubts: Vec::new(),
         });
-        !self.enforce
     }
 
     /// Bytes held back now, all channels together.

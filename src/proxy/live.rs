@@ -101,7 +101,7 @@ impl Cancel {
         match self.order().map(|order| order.measure) {
             None => Refusal::cut(),
             Some(Measure::Quarantine) => Refusal::quarantined().ending(Outcome::Cut),
-            Some(Measure::Block | Measure::Limit { .. }) => Refusal::ordered().ending(Outcome::Cut),
+            Some(Measure::Block | Measure::Limit { .. } | Measure::Tighten) => Refusal::ordered().ending(Outcome::Cut),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod admit;
 mod answer;
+mod approve;
 mod bell;
 mod body;
 mod cache;
@@ -45,6 +46,8 @@ use hyper::{Method, Request, Response};
 use self::admit::Admitted;
 pub use self::admit::Gate;
 use self::answer::Relayed;
+use self::approve::Approver;
+pub use self::approve::Holds;
 pub use self::body::Body;
 pub use self::cache::VerdictCache;
 pub use self::caller::Callers;
@@ -91,6 +94,8 @@ pub struct Shared {
     pub callers: Callers,
     /// Requests under way.
     pub live: Arc<Live>,
+    /// Tool calls that wait for people.
+    pub holds: Holds,
     /// Limits and budgets.
     pub counting: Arc<Counting>,
     /// TLS towards upstreams.
@@ -155,6 +160,7 @@ impl Proxy {
         let caller = known.caller;
         plan.own_key = caller::is_ours(&caller);
         policy::adopt(snapshot, &mut plan, &caller, prompt.as_ref(), flight)?;
+        plan.approver = Approver::new(&self.config, &self.shared.holds, snapshot, &plan, &caller, flight);
         let reads = plan.inspects_answers(&snapshot.settings);
         plan.asks_usage = reads && plan.upstream.ask_usage && prompt.as_ref().is_some_and(Prompt::hides_usage);
         flight.keeps(Keeping::under(&plan.policy, snapshot, callers));

@@ -6,6 +6,7 @@ use super::live::{Cancel, Live, Place};
 use super::record::Flight;
 use super::refuse::Refusal;
 use super::route::Plan;
+use crate::config::settings::Mode;
 use crate::config::{Asking, Handle, Policy, Snapshot};
 use crate::types::{Caller, Measure, Order};
 use crate::wire::{Offer, Prompt};
@@ -25,6 +26,12 @@ pub(super) fn adopt(
     let asking = Asking { caller, route: &Arc::clone(&plan.path), model };
     let policy = snapshot.policies.choose(&asking);
     plan.adopt(policy);
+    let now = flight.time();
+    plan.tightened = snapshot.orders.against(caller, now).tightens.is_some();
+    if snapshot.monitoring_off(now) && plan.mode != Mode::Off {
+        plan.mode = Mode::Off;
+        flight.note(|record| record.monitoring_off = true);
+    }
     flight.note(|record| record.policy = Some(Arc::clone(&policy.name)));
     // A request that does not name its model leaves the choice to somebody else.
     if let Some(allowed) = policy.models.as_ref().filter(|_| prompt.is_some())
@@ -64,7 +71,7 @@ pub(super) fn obey(snapshot: &Snapshot, caller: &Caller, flight: &mut Flight) ->
     flight.note(|record| record.order = Some(Arc::clone(&order.id)));
     match order.measure {
         Measure::Block => Err(Refusal::ordered()),
-        Measure::Quarantine | Measure::Limit { .. } => Ok(Some(order)),
+        Measure::Quarantine | Measure::Limit { .. } | Measure::Tighten => Ok(Some(order)),
     }
 }
 

@@ -38,6 +38,11 @@ impl Recorder {
         &self.metrics
     }
 
+    /// Sends something up beside records.
+    pub(super) fn tell(&self, event: Event) {
+        self.events.send(event);
+    }
+
     /// Starts the record of a request.
     ///
     /// # Errors
@@ -160,6 +165,11 @@ impl Flight {
     /// The live metrics.
     pub(super) fn metrics(&self) -> &Metrics {
         self.recorder.metrics()
+    }
+
+    /// The door it leaves by.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// A refusal ends it.

@@ -6,6 +6,7 @@ use hyper::Method;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 
+use super::approve::Approver;
 use super::refuse::Refusal;
 use crate::config::settings::{Mode, OnFailure, OnUninspected, RouteAction, SecurityMode};
 use crate::config::{Policy, Snapshot, Upstream};
@@ -39,6 +40,10 @@ pub(super) struct Plan {
     pub(super) asks_usage: bool,
     /// What decides the above and more, by who asks.
     pub(super) policy: Arc<Policy>,
+    /// Whether an order has the caller judged by the strict thresholds, whatever the policy says.
+    pub(super) tightened: bool,
+    /// Asks people about tool calls, where the policy says so.
+    pub(super) approver: Option<Approver>,
 }
 
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -74,6 +79,8 @@ pub(super) fn plan(snapshot: &Snapshot, head: &Parts, family: ApiFamily) -> Resu
         own_key: false,
         asks_usage: false,
         policy: Arc::default(),
+        tightened: false,
+        approver: None,
     })
 }
 
@@ -89,7 +96,8 @@ impl Plan {
 
     /// What a verdict is measured against.
     pub(super) fn thresholds(&self, snapshot: &Snapshot) -> Thresholds {
-        self.policy.thresholds(&snapshot.settings.inspect, self.security)
+        let security = if self.tightened { SecurityMode::Strict } else { self.security };
+        self.policy.thresholds(&snapshot.settings.inspect, security)
     }
 
     /// What text that cannot be inspected gets.

@@ -12,6 +12,10 @@ pub enum Changed {
     Orders,
     /// Accounts and their tokens.
     Accounts,
+    /// What people said about tool calls that wait.
+    Rulings,
+    /// What is switched at run time.
+    Switches,
 }
 
 impl Changed {
@@ -20,6 +24,8 @@ impl Changed {
             Self::Keys => "keys",
             Self::Orders => "orders",
             Self::Accounts => "accounts",
+            Self::Rulings => "rulings",
+            Self::Switches => "switches",
         }
     }
 }
@@ -33,6 +39,10 @@ pub struct Changes {
     pub orders: u64,
     /// Accounts and their tokens.
     pub accounts: u64,
+    /// What people said about tool calls that wait.
+    pub rulings: u64,
+    /// What is switched at run time.
+    pub switches: u64,
 }
 
 impl Changes {
@@ -42,6 +52,8 @@ impl Changes {
             (Changed::Keys, self.keys, before.keys),
             (Changed::Orders, self.orders, before.orders),
             (Changed::Accounts, self.accounts, before.accounts),
+            (Changed::Rulings, self.rulings, before.rulings),
+            (Changed::Switches, self.switches, before.switches),
         ];
         pairs.into_iter().filter(|(_, now, then)| now != then).map(|(what, ..)| what).collect()
     }
@@ -54,7 +66,7 @@ pub async fn touch(tx: &mut Session, what: Changed) -> Result<(), StoreError> {
 }
 
 impl Database {
-    /// How often each changed: one read of three rows. Read it before what it counts, so that no change is missed.
+    /// How often each changed: one read of a few rows. Read it before what it counts, so that no change is missed.
     pub async fn changes(&self) -> Result<Changes, StoreError> {
         let mut changes = Changes::default();
         for row in self.read().await?.rows("SELECT what, generation FROM changes", Vec::new()).await? {
@@ -63,6 +75,8 @@ impl Database {
                 "keys" => changes.keys = count,
                 "orders" => changes.orders = count,
                 "accounts" => changes.accounts = count,
+                "rulings" => changes.rulings = count,
+                "switches" => changes.switches = count,
                 _ => {}
             }
         }

@@ -29,6 +29,8 @@ pub struct Erased {
     pub issued: u64,
     /// Orders about the person that were over, removed. Those in force stay until they end.
     pub orders: u64,
+    /// Alerts, incidents and held tool calls that name nobody any more.
+    pub soc: u64,
 }
 
 impl Database {
@@ -45,6 +47,7 @@ impl Database {
         erased.issued = self.erase_by("DELETE FROM issued WHERE user_ = $1", user).await?;
         erased.keys = self.erase_keys(user, &pseudonym, now).await?;
         erased.orders = self.erase_orders(user, now).await?;
+        erased.soc = self.erase_soc(user, &pseudonym).await?;
         Ok(erased)
     }
 

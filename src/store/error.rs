@@ -38,8 +38,8 @@ pub enum StoreError {
     /// A setting or a key that cannot be used.
     #[error("{0}")]
     Setting(String),
-    /// Something with this id exists.
-    #[error("it exists already: {0}")]
+    /// What is there does not allow it: something with this id exists, or what it is about is in another state.
+    #[error("what is stored does not allow it: {0}")]
     Conflict(String),
     /// Nothing with this id exists.
     #[error("there is no such {0}")]

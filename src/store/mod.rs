@@ -33,6 +33,7 @@ pub mod requests;
 pub mod retention;
 pub mod secrets;
 pub mod session;
+pub mod soc;
 pub mod value;
 pub mod writer;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::soc::sweep as soc;
 use super::{Database, StoreError};
 use crate::values;
 
@@ -25,6 +26,12 @@ pub struct Retention {
     pub issued: Option<Duration>,
     /// Standing orders that are over.
     pub orders: Option<Duration>,
+    /// Alerts of the SOC, and tool calls that waited; not the evidence of open incidents.
+    pub alerts: Option<Duration>,
+    /// Closed incidents with their timelines, analyses, plans, approvals and remedies.
+    pub incidents: Option<Duration>,
+    /// The feed.
+    pub feed: Option<Duration>,
 }
 
 impl Default for Retention {
@@ -38,6 +45,9 @@ impl Default for Retention {
             ledger: days(400),
             issued: days(90),
             orders: days(365),
+            alerts: days(365),
+            incidents: days(366),
+            feed: days(7),
         }
     }
 }
@@ -59,6 +69,14 @@ pub struct Swept {
     pub issued: u64,
     /// Orders that are over.
     pub orders: u64,
+    /// Alerts of the SOC.
+    pub alerts: u64,
+    /// Tool calls that waited.
+    pub calls: u64,
+    /// Incidents with all that hangs on them.
+    pub incidents: u64,
+    /// Entries of the feed.
+    pub feed: u64,
     /// Whether more is left: the limit of this run was reached in some class.
     pub more: bool,
 }
@@ -89,7 +107,7 @@ impl Database {
     pub async fn sweep(&self, now: i64, retention: &Retention, most: u64) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         let mut days = 0;
-        let classes: [(&'static str, Option<Duration>, &mut u64); 8] = [
+        let classes: [(&'static str, Option<Duration>, &mut u64); 10] = [
             (by_key!("contents", "request, direction", "time"), retention.content, &mut swept.content),
             (by_key!("findings", "request, number", "time"), retention.findings, &mut swept.findings),
             (by_key!("requests", "id", "time"), retention.requests, &mut swept.requests),
@@ -106,13 +124,26 @@ impl Database {
                 retention.orders,
                 &mut swept.orders,
             ),
+            (soc::FEED, retention.feed, &mut swept.feed),
+            (soc::CALLS, retention.alerts, &mut swept.calls),
         ];
+        let before = |kept: Duration| now.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
         let mut more = false;
         for (sql, kept, count) in classes {
             let Some(kept) = kept else { continue };
-            let until = now.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
-            let (removed, reached) = self.sweep_class(sql, until, most).await?;
+            let (removed, reached) = self.sweep_class(sql, before(kept), most).await?;
             *count = count.saturating_add(removed);
+            more |= reached;
+        }
+        // Incidents first: what is evidence of none any more may be too old as well.
+        if let Some(kept) = retention.incidents {
+            let (removed, reached) = self.sweep_incidents(before(kept), most).await?;
+            swept.incidents = removed;
+            more |= reached;
+        }
+        if let Some(kept) = retention.alerts {
+            let (removed, reached) = self.sweep_alerts(before(kept), most).await?;
+            swept.alerts = removed;
             more |= reached;
         }
         // Batches of writers that are long gone come back from no spool.

@@ -103,6 +103,44 @@ labels! {
         /// The model itself failed.
         Broken = "broken",
     }
+    /// What became of a notice.
+    NoticeResult {
+        /// Its receiver took it.
+        Sent = "sent",
+        /// Not now: trying again may help.
+        Failed = "failed",
+        /// Never: the receiver does not want it, or must not be called.
+        Refused = "refused",
+        /// Its channel is left alone for a while after several failures.
+        BreakerOpen = "breaker_open",
+    }
+    /// Where a circuit breaker stands; the number of each is what its gauge shows.
+    BreakerState {
+        /// Everything passes.
+        Closed = "closed",
+        /// One was let through to see whether it works again.
+        HalfOpen = "half_open",
+        /// Nothing passes.
+        Open = "open",
+    }
+    /// What the security operations centre asks a model for.
+    ModelPurpose {
+        /// What happened, and what to do.
+        Analyst = "analyst",
+        /// Whether a plan is sound.
+        Reviewer = "reviewer",
+        /// Vectors of texts.
+        Embeddings = "embeddings",
+    }
+    /// Whose vectors ranked a search.
+    SearchBy {
+        /// Our own; no model is configured.
+        Own = "own",
+        /// A model's.
+        Model = "model",
+        /// Our own, because the model had none.
+        Fallback = "fallback",
+    }
 }
 
 #[cfg(test)]

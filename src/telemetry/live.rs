@@ -22,6 +22,7 @@ pub(super) struct Live {
     pub(super) cache_entries: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     /// Callers and conversations.
     pub(super) history: OnceLock<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
+    pub(super) monitoring_off: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     generation: AtomicU64,
     /// Reloads that were tried; until the first one there is nothing to say about the last.
     reloads: AtomicU64,
@@ -52,6 +53,7 @@ pub(super) fn observe(meter: &Meter, live: &Arc<Live>) {
     gauge(meter, live, &names::GENERATION, |live| Some(live.generation.load(Ordering::Relaxed)));
     gauge(meter, live, &names::EVENT_QUEUE, |live| live.event_queue.get().map(|depth| depth().waiting));
     gauge(meter, live, &names::VERDICT_CACHE_ENTRIES, |live| live.cache_entries.get().map(|entries| entries()));
+    gauge(meter, live, &names::MONITORING_OFF, |live| live.monitoring_off.get().map(|off| u64::from(off())));
     gauge(meter, live, &names::HISTORY_CALLERS, |live| live.history.get().map(|entries| entries().0));
     gauge(meter, live, &names::HISTORY_CONVERSATIONS, |live| live.history.get().map(|entries| entries().1));
     gauge(meter, live, &names::RELOAD_SUCCESSFUL, |live| {

@@ -25,6 +25,7 @@ use super::live::{Live, observe};
 use super::models::Models;
 use super::names::{self, Kind, Metric};
 use super::recorded::Recorded;
+use super::soc::Soc;
 use crate::types::{AlarmKind, Record, ReloadOutcome};
 
 /// The handle to all metrics; clones share them.
@@ -38,6 +39,7 @@ struct Inner {
     live: Arc<Live>,
     recorded: Recorded,
     models: Models,
+    soc: Soc,
     limited: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     fail_open: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     refused: Grid<opentelemetry::metrics::Counter<u64>, 1>,
@@ -91,6 +93,7 @@ impl Metrics {
         Ok(Self(Arc::new(Inner {
             recorded: Recorded::new(&meter),
             models: Models::new(&meter),
+            soc: Soc::new(&meter),
             limited: one(&names::LIMITED, SCOPES),
             fail_open: one(&names::FAIL_OPEN, Part::NAMES),
             refused: one(&names::CONNECTIONS_REFUSED, ConnectionRefused::NAMES),
@@ -128,6 +131,11 @@ impl Metrics {
     /// Everything that one Record tells.
     pub fn record(&self, record: &Record) {
         self.0.recorded.record(record);
+    }
+
+    /// What the security operations centre counts.
+    pub fn soc(&self) -> &Soc {
+        &self.0.soc
     }
 
     /// A reload was tried.
@@ -168,6 +176,11 @@ impl Metrics {
     /// Where to read how many callers and conversations are remembered. Only the first call counts.
     pub fn watch_history(&self, entries: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
         drop(self.0.live.history.set(Box::new(entries)));
+    }
+
+    /// Where to read whether monitoring is switched off. Only the first call counts.
+    pub fn watch_monitoring(&self, off: impl Fn() -> bool + Send + Sync + 'static) {
+        drop(self.0.live.monitoring_off.set(Box::new(off)));
     }
 
     // For the data path.
@@ -334,7 +347,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Metrics, QueueDepth};
-    use crate::telemetry::labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part};
+    use crate::telemetry::labels::{
+        BreakerState, ConnectionRefused, Handshake, ListenerKind, ModelCall, ModelPurpose, NoticeResult, Part, SearchBy,
+    };
     use crate::telemetry::names::{self, Kind};
     use crate::types::{
         Accounted, Action, AlarmKind, Decision, Dialect, Direction, Evidence, Family, Finding, Generation, Outcome,
@@ -406,7 +421,14 @@ mod tests {
         metrics.watch_event_queue(|| QueueDepth { waiting: 3, capacity: 8 });
         metrics.watch_verdict_cache(|| 17);
         metrics.watch_history(|| (5, 3));
+        metrics.watch_monitoring(|| true);
         metrics.model(&Arc::from("guard"), ModelCall::Ok, 0.125);
+        metrics.soc().notice(&Arc::from("pager"), NoticeResult::Sent);
+        metrics.soc().breaker(&Arc::from("pager"), BreakerState::Open);
+        metrics.soc().model(ModelPurpose::Analyst, ModelCall::Ok, 0.25);
+        metrics.soc().searched(SearchBy::Fallback);
+        metrics.soc().subscribed();
+        metrics.soc().lagged();
         metrics
     }
 
@@ -449,6 +471,14 @@ mod tests {
             "portcullis_history_conversations 3",
             r#"portcullis_model_calls_total{model="guard",result="ok"} 1"#,
             r#"portcullis_model_duration_seconds_sum{model="guard"} 0.125"#,
+            r#"portcullis_soc_notices_total{channel="pager",result="sent"} 1"#,
+            r#"portcullis_soc_notices_total{channel="pager",result="breaker_open"} 0"#,
+            r#"portcullis_soc_breaker_state{channel="pager"} 2"#,
+            r#"portcullis_soc_model_calls_total{purpose="analyst",result="ok"} 1"#,
+            r#"portcullis_soc_model_duration_seconds_sum{purpose="analyst"} 0.25"#,
+            r#"portcullis_soc_searches_total{by="fallback"} 1"#,
+            "portcullis_soc_subscribers 1",
+            "portcullis_soc_feed_lagged_total 1",
         ] {
             has(&text, line);
         }

@@ -15,6 +15,7 @@ pub mod names;
 mod otlp;
 mod process;
 mod recorded;
+mod soc;
 mod trace;
 
 use std::io::IsTerminal as _;
@@ -27,9 +28,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 pub use events::{EventQueues, Events, WeakEvents};
-pub use labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part};
+pub use labels::{
+    BreakerState, ConnectionRefused, Handshake, ListenerKind, ModelCall, ModelPurpose, NoticeResult, Part, SearchBy,
+};
 pub use metrics::{Connection, InFlight, Metrics, QueueDepth};
 pub use names::Metric;
+pub use soc::Soc;
 pub use trace::Traces;
 
 /// How log lines look.

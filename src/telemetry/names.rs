@@ -131,6 +131,10 @@ metrics! {
     HISTORY_CALLERS: Gauge, "portcullis.history.callers" ["{caller}"] => "portcullis_history_callers" {};
     /// Conversations remembered.
     HISTORY_CONVERSATIONS: Gauge, "portcullis.history.conversations" ["{conversation}"] => "portcullis_history_conversations" {};
+    /// Whether monitoring is switched off (1): requests pass uninspected.
+    MONITORING_OFF: Gauge, "portcullis.monitoring_off" ["{bool}"] => "portcullis_monitoring_off" {};
+    /// Requests that passed uninspected because monitoring was switched off.
+    UNMONITORED: Counter, "portcullis.unmonitored" ["{request}"] => "portcullis_unmonitored_total" {};
     /// Requests in flight.
     IN_FLIGHT: Gauge, "portcullis.in_flight" ["{request}"] => "portcullis_in_flight" {};
     /// Connections open.
@@ -162,6 +166,21 @@ metrics! {
     ALARMS: Counter, "portcullis.alarms" ["{alarm}"] => "portcullis_alarms_total" {"kind"};
     /// Records that could not be written to their file.
     RECORD_ERRORS: Counter, "portcullis.record.write_errors" ["{record}"] => "portcullis_record_write_errors_total" {};
+    /// Notices to webhooks, Slack, PagerDuty and mail, each try counted. Beyond 64 channels further ones are counted as "other".
+    SOC_NOTICES: Counter, "portcullis.soc.notices" ["{notice}"] => "portcullis_soc_notices_total" {"channel", "result"};
+    /// Whether notices pass to a channel (0), one is let through to see whether it works again (1), or none passes (2).
+    SOC_BREAKER: Gauge, "portcullis.soc.breaker_state" ["{state}"] => "portcullis_soc_breaker_state" {"channel"};
+    /// Questions of the analyst to its models, by what for and how that went.
+    SOC_MODEL_CALLS: Counter, "portcullis.soc.model.calls" ["{call}"] => "portcullis_soc_model_calls_total" {"purpose", "result"};
+    /// Time from such a question to its answer.
+    SOC_MODEL_SECONDS: Histogram(COARSE), "portcullis.soc.model.duration" ["s"] => "portcullis_soc_model_duration_seconds"
+        {"purpose"};
+    /// Searches in playbooks and past incidents, by whose vectors ranked them.
+    SOC_SEARCHES: Counter, "portcullis.soc.searches" ["{search}"] => "portcullis_soc_searches_total" {"by"};
+    /// Watchers of the live feed.
+    SOC_SUBSCRIBERS: Gauge, "portcullis.soc.subscribers" ["{subscriber}"] => "portcullis_soc_subscribers" {};
+    /// Times a watcher of the live feed missed entries and was sent to the store.
+    SOC_LAGGED: Counter, "portcullis.soc.feed.lagged" ["{event}"] => "portcullis_soc_feed_lagged_total" {};
     /// Always 1; the version is the label.
     BUILD_INFO: Gauge, "portcullis.build_info" ["{info}"] => "portcullis_build_info" {"version"};
     /// Time one GenAI operation took, as seen from the gateway.

@@ -37,6 +37,7 @@ pub(super) struct Recorded {
     request: BoundHistogram<f64>,
     held: BoundHistogram<f64>,
     hold: BoundHistogram<f64>,
+    unmonitored: BoundCounter<u64>,
     gen_ai: GenAi,
     named: Mutex<Named>,
 }
@@ -75,6 +76,8 @@ impl Recorded {
         let directions = || Direction::ALL.map(Direction::name).to_vec();
         let decisions = || Decision::ALL.map(Decision::name).to_vec();
         let lone = |metric| names::histogram(meter, metric).bind(&[]);
+        let unmonitored = names::counter(meter, &names::UNMONITORED).bind(&[]);
+        unmonitored.add(0);
         Self {
             requests: Grid::new(
                 names::counter(meter, &names::REQUESTS),
@@ -102,6 +105,7 @@ impl Recorded {
             request: lone(&names::REQUEST),
             held: lone(&names::HELD),
             hold: lone(&names::HOLD),
+            unmonitored,
             gen_ai: GenAi::new(meter),
             named: Mutex::new(Named::new(meter)),
         }
@@ -116,7 +120,11 @@ impl Recorded {
             1,
         );
         self.request.record(seconds(micros.total));
-        self.overhead.record(seconds(micros.total.saturating_sub(micros.upstream).saturating_sub(micros.receive)));
+        let others = micros.upstream.saturating_add(micros.receive).saturating_add(micros.waited);
+        self.overhead.record(seconds(micros.total.saturating_sub(others)));
+        if record.monitoring_off {
+            self.unmonitored.add(1);
+        }
         self.bytes(dialect, Direction::Input, record.request_bytes);
         self.bytes(dialect, Direction::Output, record.response_bytes);
         for (reason, bytes) in &record.uninspected {

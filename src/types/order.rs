@@ -82,6 +82,8 @@ pub enum Measure {
         /// Seconds.
         seconds: u32,
     },
+    /// What they send and get is judged by the thresholds of `security = "strict"`. It refuses nothing by itself.
+    Tighten,
 }
 
 impl Order {
@@ -98,11 +100,27 @@ impl Measure {
             Self::Block => "block",
             Self::Quarantine => "quarantine",
             Self::Limit { .. } => "limit",
+            Self::Tighten => "tighten",
         }
     }
 
     /// Whether streams that are under way end when it begins.
     pub const fn cuts(self) -> bool {
         matches!(self, Self::Block | Self::Quarantine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_reads_back_as_it_was_written() {
+        let limit = Measure::Limit { requests: 5, seconds: 120 };
+        for measure in [Measure::Block, Measure::Quarantine, limit, Measure::Tighten] {
+            let text = serde_json::to_string(&measure).unwrap();
+            assert!(text.contains(measure.name()), "{text}");
+            assert_eq!(serde_json::from_str::<Measure>(&text).unwrap(), measure);
+        }
     }
 }

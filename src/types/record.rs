@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::soc::ToolHold;
 use super::{Alarm, Caller, Decision, Dialect, FinishReason, Generation, Kept, RequestId, Usage, Verdict};
 
 /// What the data path and the reloader tell the control side.
@@ -17,6 +18,8 @@ pub enum Event {
     Alarm(Box<Alarm>),
     /// Words of a request that its policy keeps: after its record, at most one for each direction.
     Content(Box<Kept>),
+    /// A tool call in an answer waits for a person.
+    ToolHeld(Box<ToolHold>),
 }
 
 impl Event {
@@ -24,7 +27,7 @@ impl Event {
     pub fn must_arrive(&self) -> bool {
         match self {
             Self::Request(record) => record.decision == Decision::Block || record.order.is_some(),
-            Self::Reload(_) | Self::Alarm(_) => true,
+            Self::Reload(_) | Self::Alarm(_) | Self::ToolHeld(_) => true,
             Self::Content(_) => false,
         }
     }
@@ -149,8 +152,10 @@ pub struct Durations {
     pub scan_output: u64,
     /// From the request handed to the upstream to the first byte of its answer's body; 0 when none came.
     pub first_chunk: u64,
-    /// The longest time any byte of the answer was held back.
+    /// The longest time any byte of the answer was held back, but for people.
     pub hold: u64,
+    /// Waiting for people to rule on tool calls.
+    pub waited: u64,
 }
 
 /// The decision record of one request. Never carries prompt text, keys or matched text.
@@ -208,6 +213,8 @@ pub struct Record {
     pub policy: Option<Arc<str>>,
     /// The standing order that refused or cut it.
     pub order: Option<Arc<str>>,
+    /// Monitoring was switched off: it was let through uninspected, whatever its policy says.
+    pub monitoring_off: bool,
     /// A provider issued an id with the answer: hashes of it and of whom it is for, where that is not known yet.
     #[serde(skip)]
     pub issued: Option<(String, String)>,
@@ -254,6 +261,7 @@ impl Record {
             cost: None,
             policy: None,
             order: None,
+            monitoring_off: false,
             issued: None,
             print: None,
             micros: Durations::default(),

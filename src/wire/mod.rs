@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod base64;
+pub mod calls;
 mod collect;
 mod demands;
 mod dialect;
@@ -17,6 +18,7 @@ mod walk;
 mod words;
 
 pub use answer::{Answer, Piece, PieceKind, read_answer};
+pub use calls::{WholeCall, whole_calls};
 pub use demands::{Field, Offer};
 pub use json::{BadBody, BadBodyKind, Limits};
 pub use path::{Target, target};

@@ -2,24 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use portcullis::config::admin_settings::Admin;
+use portcullis::config::soc_settings::Soc as SocSettings;
 use portcullis::control::api::door::{
     AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, ExplainQuery, FreshKey, Gateway, Refresh,
     Reply, UseQuery, Validation,
 };
+use portcullis::control::api::soc::Soc;
+use portcullis::control::api::soc::ingest::{IngestOptions, IngestSource, IngestSources};
+use portcullis::control::api::soc::live::{Live, LiveOptions};
 use portcullis::control::api::{Api, secrets};
+use portcullis::control::audit::{self, Trail};
+use portcullis::control::soc::approvals::Approvals;
+use portcullis::control::soc::breaker::Limits as BreakerLimits;
+use portcullis::control::soc::hub::{Hub, HubLimits};
+use portcullis::control::soc::knowledge::{Knowledge, PlanLimits};
+use portcullis::control::soc::library::{Library, LibraryLimits};
+use portcullis::control::soc::notify::Channels;
+use portcullis::control::soc::planner::Planner;
+use portcullis::control::soc::remedies::{self, Remedies, RemedyOptions};
+use portcullis::control::soc::{DeskOptions, Feed, Station, desk};
+use portcullis::soc::playbook::Playbooks;
+use portcullis::soc::remedy::Retry;
+use portcullis::soc::responses::Responses;
+use portcullis::soc::{AlertRules, CorrelateOptions, Correlator, FoldOptions, Folds, IncidentRules};
 use portcullis::store::{Database, Options, Vault};
-use portcullis::types::{Generation, ReloadOutcome, Secret};
+use portcullis::telemetry::Metrics;
+use portcullis::types::{Decision, Generation, ReloadOutcome, Secret, Severity};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 pub const PASSWORD: &str = "correct horse battery staple";
 
@@ -119,6 +141,57 @@ impl Gateway for Rest {
     }
 }
 
+/// What the hub of most tests holds.
+pub const HUB: HubLimits = HubLimits { entries: 1024, subscribers: 300 };
+
+/// The secret of the source `siem`.
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A SOC at work: what is sent in is written by its task.
+async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> Soc {
+    let metrics = Metrics::new("portcullis").unwrap();
+    let feed = Feed::new(database.clone(), Hub::new(hub, metrics.clone()));
+    let options = DeskOptions { queue: 64, waiting: 64, recall: 0, analyse: Severity::Critical };
+    let judges =
+        (Folds::new(FoldOptions::default()), Correlator::new(IncidentRules::default(), CorrelateOptions::default()));
+    let titles = Arc::new(|_: &str| None);
+    let rules = Arc::new(AlertRules::default());
+    let (_, intake, watch) = desk(rules, titles, judges, feed.clone(), options, Arc::default());
+    tokio::spawn(watch.run(CancellationToken::new()));
+    let vectorizer = Box::new(|_: &str| Vec::new());
+    let library = Arc::new(Library::new(LibraryLimits::default(), vectorizer, None, metrics.clone()).unwrap());
+    let channels = Arc::new(Channels::new([], BreakerLimits::default(), metrics));
+    let knowledge = Arc::new(Knowledge {
+        playbooks: Playbooks::default(),
+        responses: Responses::default(),
+        library: Arc::clone(&library),
+        channels: Arc::clone(&channels),
+        model: None,
+        reviewer: None,
+        guard: Arc::new(|| SocSettings::default().guardrails()),
+        inspect: Arc::new(|_| Decision::Allow),
+        limits: PlanLimits { lifetime: 3_600_000_000, most_steps: 8, overlap: 0.5, hours: 24, retrieved: 6 },
+    });
+    let options = audit::Options { directory: folder.to_owned(), ..audit::Options::default() };
+    let trail = Trail::open(database.clone(), options).await.unwrap();
+    let retry = Retry { first: 1, longest: 1, tries: 1, give_up_after: 1 };
+    let acting = RemedyOptions { every: Duration::from_millis(10), lease: Duration::from_secs(5), retry };
+    let refresh: remedies::Refresh = Arc::new(|| Box::pin(async {}));
+    let source = IngestSource { name: "siem".to_owned(), secrets: vec![Secret::new(SECRET)] };
+    Soc {
+        station: Station {
+            approvals: Approvals::new(feed.clone(), trail.clone(), None, 3_600_000_000),
+            planner: Planner::new(feed.clone(), trail.clone(), knowledge),
+            remedies: Remedies::new(feed.clone(), trail, channels, refresh, acting),
+            library,
+            intake,
+            feed,
+        },
+        live: Live::new(LiveOptions::default()),
+        ingest: IngestSources::new(vec![source], IngestOptions::default()).unwrap(),
+    }
+}
+
 /// One running API.
 pub struct Home {
     pub api: Api,
@@ -126,7 +199,9 @@ pub struct Home {
     pub rest: Arc<Rest>,
     pub clock: Arc<AtomicI64>,
     pub database: Database,
+    pub soc: Soc,
     _folder: Option<TempDir>,
+    _trail: TempDir,
 }
 
 /// Who asks: what headers go along.
@@ -204,11 +279,30 @@ impl Home {
     }
 
     pub async fn on(settings: Admin, url: &str, folder: Option<TempDir>, address: Option<&str>) -> Self {
+        Self::built(settings, url, (folder, address), HUB, |_| {}).await
+    }
+
+    /// One whose doors are changed before it starts, on SQLite.
+    pub async fn tuned(hub: HubLimits, tune: impl FnOnce(&mut Doors)) -> Self {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("portcullis.db").display());
+        Self::built(settings(), &url, (Some(folder), None), hub, tune).await
+    }
+
+    pub async fn built(
+        settings: Admin,
+        url: &str,
+        (folder, address): (Option<TempDir>, Option<&str>),
+        hub: HubLimits,
+        tune: impl FnOnce(&mut Doors),
+    ) -> Self {
         let database = Database::open(&Secret::new(url), &Options::default()).await.unwrap();
         let rest = Arc::new(Rest::default());
         let clock = Arc::new(AtomicI64::new(portcullis::store::now()));
         let number = AtomicU64::new(0);
-        let doors = Doors {
+        let trail = TempDir::new().unwrap();
+        let soc = soc(&database, hub, trail.path()).await;
+        let mut doors = Doors {
             gateway: Arc::clone(&rest) as Arc<dyn Gateway>,
             sink: Arc::clone(&rest) as Arc<dyn AuditSink>,
             trail: Arc::clone(&rest) as Arc<dyn AuditLog>,
@@ -222,13 +316,17 @@ impl Home {
                 let clock = Arc::clone(&clock);
                 Arc::new(move || clock.load(Ordering::Relaxed))
             },
+            soc: Some(soc),
         };
+        let soc = doors.soc.clone().unwrap();
+        tune(&mut doors);
+        let soc = doors.soc.clone().unwrap_or(soc);
         let api = Api::new(settings, database.clone(), doors).unwrap();
         let listener = TcpListener::bind(address.unwrap_or("127.0.0.1:0")).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = api.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { api, address, rest, clock, database, _folder: folder }
+        Self { api, address, rest, clock, database, soc, _folder: folder, _trail: trail }
     }
 
     /// Turns the clock on.

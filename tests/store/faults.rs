@@ -107,7 +107,7 @@ async fn a_server_that_restarts_in_a_transaction_leaves_nothing_of_it() {
     tx.commit().await.unwrap_err();
     let rows = async || database.read().await?.rows("SELECT what FROM changes", Vec::new()).await;
     // The connections of before are found dead one by one, without a failure.
-    assert_eq!(rows().await.unwrap().len(), 3);
+    assert_eq!(rows().await.unwrap().len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,6 +47,8 @@ pub struct Policy {
     pub models: Option<Globs>,
     /// The tools that may be offered and called.
     pub tools: Option<Globs>,
+    /// The tools whose calls wait for a person.
+    pub approve_tools: Option<Globs>,
     /// The hosts of MCP servers.
     pub mcp_hosts: Option<Globs>,
     /// What text that cannot be inspected gets.

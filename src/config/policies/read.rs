@@ -61,6 +61,9 @@ pub(in crate::config) fn check(check: &mut Check<'_>, settings: &Settings) -> Po
     let mut tried = Vec::new();
     for one in &written {
         if let Some(policy) = policy(check, one, &named) {
+            if policy.approve_tools.is_some() && !settings.inspect.answers {
+                one.place.problem(check, "approve_tools", "no call is seen to wait: inspect.answers is off");
+            }
             let policy = Arc::new(policy);
             compiled.insert(&one.settings.name, Arc::clone(&policy));
             if one.settings.matches.is_some() {
@@ -194,6 +197,7 @@ fn policy(check: &mut Check<'_>, written: &Written, named: &BTreeMap<String, Wri
         treatments: (!treatments.is_plain()).then(|| Arc::new(treatments)),
         models: merged.models.as_ref().map(Globs::new),
         tools: merged.tools.as_ref().map(Globs::new),
+        approve_tools: merged.approve_tools.as_ref().filter(|tools| !tools.is_empty()).map(Globs::new),
         mcp_hosts: merged.mcp_hosts.as_ref().map(Globs::new),
         on_uninspected: merged.on_uninspected,
         on_failure: merged.on_failure,

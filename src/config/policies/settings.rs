@@ -62,6 +62,9 @@ pub struct PolicySettings {
     /// The tools that may be offered to a model and called by it. Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// The tools whose calls wait in the answer until a person rules on them. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approve_tools: Option<Vec<String>>,
     /// The hosts of MCP servers that a model may be sent to. Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mcp_hosts: Option<Vec<String>>,
@@ -142,6 +145,7 @@ impl PolicySettings {
             block_at: self.block_at.or(base.block_at),
             models: self.models.take().or_else(|| base.models.clone()),
             tools: self.tools.take().or_else(|| base.tools.clone()),
+            approve_tools: self.approve_tools.take().or_else(|| base.approve_tools.clone()),
             mcp_hosts: self.mcp_hosts.take().or_else(|| base.mcp_hosts.clone()),
             on_uninspected: self.on_uninspected.or(base.on_uninspected),
             on_failure: self.on_failure.or(base.on_failure),

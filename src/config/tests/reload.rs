@@ -41,7 +41,9 @@ impl Running {
     async fn outcome(&mut self) -> ReloadOutcome {
         match tokio::time::timeout(PATIENCE, self.events.ordinary.recv()).await.expect("a reload happens").unwrap() {
             Event::Reload(outcome) => outcome,
-            Event::Request(_) | Event::Alarm(_) | Event::Content(_) => panic!("no request was made"),
+            Event::Request(_) | Event::Alarm(_) | Event::Content(_) | Event::ToolHeld(_) => {
+                panic!("no request was made")
+            }
         }
     }
 

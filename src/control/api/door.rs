@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::soc::Soc;
 use crate::store::Vault;
 use crate::types::{ReloadOutcome, Secret};
 
@@ -147,6 +148,8 @@ pub enum Refresh {
     Keys,
     /// Standing orders.
     Orders,
+    /// Switches: whether monitoring is off.
+    Switches,
 }
 
 /// A kind of limit or budget state that is asked for.
@@ -212,4 +215,6 @@ pub struct Doors {
     pub vault: Arc<Vault>,
     /// The time.
     pub clock: Clock,
+    /// The security operations centre; `None`: it is switched off.
+    pub soc: Option<Soc>,
 }

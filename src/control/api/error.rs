@@ -85,6 +85,11 @@ impl ApiError {
         Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message) }
     }
 
+    /// 429: more than is allowed of it.
+    pub fn limited(wait: Duration, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, message) }
+    }
+
     /// 503: something that is needed does not answer.
     pub fn unavailable(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);

@@ -1,4 +1,4 @@
-//! Decision records and alerts, to read, and the content behind a record, to reveal.
+//! Decision records and notices, to read, and the content behind a record, to reveal.
 
 use axum::Json;
 use axum::extract::State;
@@ -28,7 +28,7 @@ pub struct EventView {
 
 /// Something that has to be known and is no request.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct AlertView {
+pub struct NoticeView {
     /// Its id.
     pub id: String,
     /// When: Unix time in microseconds.
@@ -129,11 +129,11 @@ pub struct EventQuery {
     before: Option<Cursor>,
 }
 
-/// Which alerts.
+/// Which notices.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct AlertQuery {
+pub struct NoticeQuery {
     /// Not before: Unix time in microseconds.
     #[serde(default)]
     #[param(value_type = i64)]
@@ -223,13 +223,13 @@ pub async fn get(State(app): State<App>, Named(id): Named<String>) -> Result<Jso
     Ok(Json(view(found)))
 }
 
-/// Alerts and other events that are no requests, newest first.
-#[utoipa::path(get, path = "/api/v1/alerts", tag = "events", params(AlertQuery),
-    responses((status = 200, description = "A page of alerts.", body = Page<AlertView>)))]
-pub async fn alerts(
+/// Alarms, reloads and other events that are no requests, newest first.
+#[utoipa::path(get, path = "/api/v1/notices", tag = "events", params(NoticeQuery),
+    responses((status = 200, description = "A page of notices.", body = Page<NoticeView>)))]
+pub async fn notices(
     State(app): State<App>,
-    Asked(asked): Asked<AlertQuery>,
-) -> Result<Json<Page<AlertView>>, ApiError> {
+    Asked(asked): Asked<NoticeQuery>,
+) -> Result<Json<Page<NoticeView>>, ApiError> {
     let limit = asked.limit.get(&app);
     let filter = EventFilter {
         from: asked.from,
@@ -240,7 +240,7 @@ pub async fn alerts(
         limit,
     };
     let rows = app.database.events(&filter).await?.into_iter();
-    let items = rows.map(|row| AlertView {
+    let items = rows.map(|row| NoticeView {
         body: serde_json::from_str(&row.body).unwrap_or_else(|_| json!({ "unreadable": row.body })),
         id: row.id,
         time: row.time,
@@ -248,7 +248,7 @@ pub async fn alerts(
         request: row.request,
         user: row.user,
     });
-    Ok(Json(Page::new(items.collect(), limit, |alert: &AlertView| cursor(alert.time, &alert.id))))
+    Ok(Json(Page::new(items.collect(), limit, |notice: &NoticeView| cursor(notice.time, &notice.id))))
 }
 
 /// Shows the stored content of a request. Who, which and why stand in the audit trail before it is shown.

@@ -159,17 +159,35 @@ async fn admit(
     Ok(Some(principal))
 }
 
+/// Whether a call is a use of its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// It is: a session lives on by it.
+    Noted,
+    /// It is not: something that is open is looked at.
+    Unnoted,
+}
+
 /// Who calls. An `Authorization` header counts alone: a cookie beside it is not looked at.
 pub async fn identify(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Principal, ApiError> {
+    who(app, headers, peer, Use::Noted).await
+}
+
+/// Who called, asked again while what they opened is open. Keeps no session alive.
+pub async fn again(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Principal, ApiError> {
+    who(app, headers, peer, Use::Unnoted).await
+}
+
+async fn who(app: &App, headers: &HeaderMap, peer: &Peer, noted: Use) -> Result<Principal, ApiError> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     match (given.next(), given.next()) {
-        (Some(value), None) => by_token(app, value.to_str().unwrap_or_default(), peer).await,
+        (Some(value), None) => by_token(app, value.to_str().unwrap_or_default(), peer, noted).await,
         (Some(_), Some(_)) => Err(ApiError::bad("two_credentials", "A request has at most one Authorization header.")),
-        (None, _) => by_session(app, headers, peer).await,
+        (None, _) => by_session(app, headers, peer, noted).await,
     }
 }
 
-async fn by_token(app: &App, value: &str, peer: &Peer) -> Result<Principal, ApiError> {
+async fn by_token(app: &App, value: &str, peer: &Peer, noted: Use) -> Result<Principal, ApiError> {
     let invalid = || ApiError::unauthenticated("invalid_token", "This API token is not valid.");
     let (scheme, text) = value.split_once(' ').ok_or_else(invalid)?;
     if !scheme.eq_ignore_ascii_case("bearer") || !secrets::well_formed(TOKEN_PREFIX, text) {
@@ -184,7 +202,8 @@ async fn by_token(app: &App, value: &str, peer: &Peer) -> Result<Principal, ApiE
     if token.expires <= now {
         return Err(ApiError::unauthenticated("expired_token", "This API token has expired."));
     }
-    if token.last_used.is_none_or(|last| now.saturating_sub(last) >= NOTE_EVERY)
+    if noted == Use::Noted
+        && token.last_used.is_none_or(|last| now.saturating_sub(last) >= NOTE_EVERY)
         && let Err(problem) = app.accounts.token_used(&token.id, now).await
     {
         warn!(%problem, "cannot note that an API token was used");
@@ -199,7 +218,7 @@ async fn by_token(app: &App, value: &str, peer: &Peer) -> Result<Principal, ApiE
     })
 }
 
-async fn by_session(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Principal, ApiError> {
+async fn by_session(app: &App, headers: &HeaderMap, peer: &Peer, noted: Use) -> Result<Principal, ApiError> {
     let name = app.cookie_name(peer);
     let secret = cookie(headers, name).ok_or_else(|| {
         ApiError::unauthenticated("not_signed_in", "Sign in, or send an API token as a bearer token.")
@@ -215,7 +234,8 @@ async fn by_session(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Princ
         app.accounts.end_session(&session.id).await?;
         return Err(ended());
     }
-    if now.saturating_sub(session.last_seen) >= NOTE_EVERY.min(idle / 4)
+    if noted == Use::Noted
+        && now.saturating_sub(session.last_seen) >= NOTE_EVERY.min(idle / 4)
         && let Err(problem) = app.accounts.session_seen(&session.id, now).await
     {
         // A store that only reads still lets people look; the session ends the sooner.
@@ -239,6 +259,14 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         (Some((_, value)), None) => Some(value),
         (Some(_), Some(_)) | (None, _) => None,
     }
+}
+
+/// Refuses what is not sent by a page of ours, on which a browser says so. For what browsers send with cookies from any page.
+pub fn own_page(headers: &HeaderMap, peer: &Peer) -> Result<(), ApiError> {
+    if headers.get_all(ORIGIN).iter().count() != 1 {
+        return Err(ApiError::forbidden("cross_origin", "A page of another origin cannot do this."));
+    }
+    same_origin(headers, peer)
 }
 
 /// Refuses what a page of another origin sends. Programs send neither header.

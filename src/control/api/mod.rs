@@ -24,6 +24,7 @@ pub mod roles;
 pub mod secrets;
 pub mod sessions;
 pub mod setup;
+pub mod soc;
 pub mod status;
 pub mod table;
 pub mod tokens;

@@ -79,12 +79,21 @@ pub enum MeasureView {
         #[schema(value_type = u32, minimum = 1, maximum = 86_400)]
         seconds: Upto<86_400>,
     },
+    /// Judged by the strict thresholds; refuses nothing by itself.
+    Tighten {},
 }
 
 /// A number from 1 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Whole")]
 pub struct Upto<const MOST: u32>(u32);
+
+impl<const MOST: u32> Upto<MOST> {
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
 
 impl<const MOST: u32> TryFrom<Whole> for Upto<MOST> {
     type Error = &'static str;
@@ -159,7 +168,7 @@ pub struct OrderQuery {
 /// The widest ranges that one order may be about: a slip of the pen must not block the world.
 const WIDEST: (u8, u8) = (8, 16);
 
-fn subject(view: SubjectView) -> Result<Subject, ApiError> {
+pub(super) fn subject(view: SubjectView) -> Result<Subject, ApiError> {
     let text = |name: Word| -> Arc<str> { String::from(name).into() };
     Ok(match view {
         SubjectView::Network { network } => read_network(network.text())?,
@@ -173,7 +182,7 @@ fn subject(view: SubjectView) -> Result<Subject, ApiError> {
 }
 
 /// An order about a key is about its whole line: the keys it replaced, and those that replace it.
-async fn of_family(app: &App, subject: Subject) -> Result<Subject, ApiError> {
+pub(super) async fn of_family(app: &App, subject: Subject) -> Result<Subject, ApiError> {
     let Subject::Key { name } = subject else { return Ok(subject) };
     let first = app.database.key(&name).await?.and_then(|key| key.rotated_from);
     // A key of the configuration has a name and no row.
@@ -223,6 +232,7 @@ fn measure(view: MeasureView) -> Measure {
         MeasureView::Block {} => Measure::Block,
         MeasureView::Quarantine {} => Measure::Quarantine,
         MeasureView::Limit { requests, seconds } => Measure::Limit { requests: requests.0, seconds: seconds.0 },
+        MeasureView::Tighten {} => Measure::Tighten,
     }
 }
 
@@ -236,6 +246,7 @@ fn view(stored: StoredOrder, now: i64) -> OrderView {
             Measure::Limit { requests, seconds } => {
                 MeasureView::Limit { requests: Upto(requests), seconds: Upto(seconds) }
             }
+            Measure::Tighten => MeasureView::Tighten {},
         },
         in_force: stored.lifted.is_none() && order.in_force(now),
         id: order.id.to_string(),

@@ -15,6 +15,10 @@ pub enum Permission {
     Read,
     /// To read events.
     ReadEvents,
+    /// To work on events: alerts and incidents are acknowledged, assigned, merged, commented and closed, plans proposed.
+    WorkOnEvents,
+    /// To decide about plans and tool calls that wait, and to undo remedies.
+    Decide,
     /// To see the stored content of a request. Its own setting says who may.
     Reveal,
     /// To read what was spent.
@@ -31,7 +35,7 @@ pub enum Permission {
     ManageAccounts,
     /// To read the audit trail.
     ReadAudit,
-    /// To validate and reload the configuration, and to change the key that signs the audit trail.
+    /// To validate and reload the configuration, to change the key that signs the audit trail, and to switch monitoring.
     Configure,
 }
 
@@ -43,8 +47,9 @@ impl Permission {
             Self::Public => Vec::new(),
             Self::SignedIn | Self::Read => AccessRole::ALL.to_vec(),
             Self::ReadEvents => vec![Analyst, Responder, Admin, Auditor],
+            Self::WorkOnEvents => vec![Analyst, Responder, Admin],
             Self::Reveal => reveal.to_vec(),
-            Self::GiveOrders => vec![Responder, Admin],
+            Self::GiveOrders | Self::Decide => vec![Responder, Admin],
             Self::ReadLedger | Self::ReadKeys | Self::ReadAccounts | Self::ReadAudit => vec![Admin, Auditor],
             Self::ManageKeys | Self::ManageAccounts | Self::Configure => vec![Admin],
         }
@@ -122,6 +127,8 @@ mod tests {
             Permission::SignedIn,
             Permission::Read,
             Permission::ReadEvents,
+            Permission::WorkOnEvents,
+            Permission::Decide,
             Permission::Reveal,
             Permission::ReadLedger,
             Permission::GiveOrders,

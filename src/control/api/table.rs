@@ -17,7 +17,7 @@ use super::error::ErrorBody;
 use super::guard::guard;
 use super::roles::Permission;
 use super::{
-    App, accounts, audit, erasures, events, keys, ledger, login, oidc, orders, policies, sessions, setup, status,
+    App, accounts, audit, erasures, events, keys, ledger, login, oidc, orders, policies, sessions, setup, soc, status,
     tokens,
 };
 use crate::config::admin_settings::Admin;
@@ -39,8 +39,8 @@ type Entry = (Permission, UtoipaMethodRouter<App>);
 /// Every route: one line each.
 fn table() -> Vec<Entry> {
     use Permission::{
-        Configure, GiveOrders, ManageAccounts, ManageKeys, Public, Read, ReadAccounts, ReadAudit, ReadEvents, ReadKeys,
-        ReadLedger, Reveal, SignedIn,
+        Configure, Decide, GiveOrders, ManageAccounts, ManageKeys, Public, Read, ReadAccounts, ReadAudit, ReadEvents,
+        ReadKeys, ReadLedger, Reveal, SignedIn, WorkOnEvents,
     };
     vec![
         (Public, routes!(status::openapi)),
@@ -84,7 +84,7 @@ fn table() -> Vec<Entry> {
         (GiveOrders, routes!(orders::lift)),
         (ReadEvents, routes!(events::list)),
         (ReadEvents, routes!(events::get)),
-        (ReadEvents, routes!(events::alerts)),
+        (ReadEvents, routes!(events::notices)),
         (Reveal, routes!(events::reveal)),
         (ManageAccounts, routes!(erasures::erase)),
         (ReadAudit, routes!(audit::list)),
@@ -93,6 +93,40 @@ fn table() -> Vec<Entry> {
         (Configure, routes!(audit::rotate)),
         (Read, routes!(status::status)),
         (Configure, routes!(status::reload)),
+        (ReadEvents, routes!(soc::alerts::list)),
+        (ReadEvents, routes!(soc::alerts::counts)),
+        (ReadEvents, routes!(soc::alerts::get)),
+        (WorkOnEvents, routes!(soc::alert_changes::change)),
+        (WorkOnEvents, routes!(soc::alert_changes::bulk)),
+        (WorkOnEvents, routes!(soc::alert_changes::merge)),
+        (WorkOnEvents, routes!(soc::alert_changes::comment)),
+        (ReadEvents, routes!(soc::incidents::list)),
+        (ReadEvents, routes!(soc::incidents::get)),
+        (WorkOnEvents, routes!(soc::incident_changes::change)),
+        (WorkOnEvents, routes!(soc::incident_changes::merge)),
+        (WorkOnEvents, routes!(soc::incident_changes::comment)),
+        (WorkOnEvents, routes!(soc::incident_changes::analyse)),
+        (ReadEvents, routes!(soc::plans::list)),
+        (ReadEvents, routes!(soc::plans::get)),
+        (WorkOnEvents, routes!(soc::plans::propose)),
+        (Decide, routes!(soc::plans::approve)),
+        (Decide, routes!(soc::plans::deny)),
+        (ReadEvents, routes!(soc::approvals::inbox)),
+        (ReadEvents, routes!(soc::tool_holds::list)),
+        (ReadEvents, routes!(soc::tool_holds::get)),
+        (Decide, routes!(soc::tool_holds::grant)),
+        (Decide, routes!(soc::tool_holds::deny)),
+        (ReadEvents, routes!(soc::remedies::list)),
+        (ReadEvents, routes!(soc::remedies::get)),
+        (Decide, routes!(soc::remedies::undo)),
+        (ReadEvents, routes!(soc::playbooks::list)),
+        (ReadEvents, routes!(soc::playbooks::get)),
+        (Read, routes!(soc::status::status)),
+        (Read, routes!(soc::monitoring::get)),
+        (Configure, routes!(soc::monitoring::off)),
+        (Configure, routes!(soc::monitoring::on)),
+        (Public, routes!(soc::ingest::ingest)),
+        (ReadEvents, routes!(soc::live::live)),
     ]
 }
 
@@ -156,7 +190,7 @@ pub fn document() -> OpenApi {
     ErrorBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
-    for name in ["SubjectView", "MeasureView"] {
+    for name in ["SubjectView", "MeasureView", "ActionView"] {
         if let Some(schema) = components.schemas.get_mut(name) {
             close(schema);
         }

@@ -87,6 +87,10 @@ bounded!(
     Reason, 1, 1000, r"^[^\x00-\x1f\x7f]{1,1000}$", |c| !c.is_ascii_control()
 );
 bounded!(
+    /// Some lines that somebody writes: no control characters but tabs and ends of lines.
+    Remark, 1, 4000, r"^[^\x00-\x08\x0b-\x1f\x7f]{1,4000}$", |c| !c.is_ascii_control() || matches!(c, '\n' | '\t')
+);
+bounded!(
     /// The name of a tenant, team, user, agent, session or model as callers have it: no control characters.
     Word, 1, 256, r"^[^\x00-\x1f\x7f]{1,256}$", |c| !c.is_ascii_control()
 );

@@ -5,7 +5,7 @@
 //! of that depends on what precedes it only, so the score of any window is a sum over its words.
 
 use super::lexicon::{Lexicon, Meaning};
-use super::spelling::{Spelt, character, spelt};
+use super::spelling::{Plain, Spelt, character, spelt};
 
 /// Bits of a feature's number.
 pub const BITS: u32 = 20;
@@ -38,7 +38,7 @@ enum Kind {
 }
 
 /// A word: its place and what stands for it in features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Word {
     /// First byte.
     pub start: u32,
@@ -77,18 +77,34 @@ pub(super) fn folded_letter(letter: char) -> char {
 /// Calls `each` for every word of `text`, in order.
 #[inline(always)]
 pub fn words(text: &str, mut each: impl FnMut(Word)) {
+    let bytes = text.as_bytes();
     let mut behind = usize::MAX;
     let mut start = 0;
-    while let Some((letter, next)) = character(text, start) {
-        let class = Class::of(letter);
+    while let Some(byte) = bytes.get(start) {
+        let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or(None);
+        if class == Some(Class::Blank) {
+            start += 1;
+            continue;
+        }
+        let beside = u8::from(start == behind) << 4;
+        if class == Some(Class::Letter)
+            && let Some(Plain { hash, root, shape, letters }) = Plain::read(bytes, start)
+        {
+            let end = start.wrapping_add(letters as usize);
+            let shape = shape | beside;
+            each(Word { start: start as u32, end: end as u32, hash, root, ideograph: None, shape });
+            (behind, start) = (end, end);
+            continue;
+        }
+        let Some((letter, next)) = character(text, start) else { break };
+        let class = class.unwrap_or_else(|| Class::of(letter));
         if class == Class::Blank {
             start = next;
             continue;
         }
-        let plain = if class == Class::Letter { Spelt::plain(text.as_bytes(), start) } else { None };
-        let Spelt { hash, root, letters, capitals, end } = plain.unwrap_or_else(|| spelt(text, letter, class, next));
+        let Spelt { hash, root, letters, capitals, end } = spelt(text, letter, class, next);
+        let shape = class.shape(letter, capitals, letters) | beside;
         let ideograph = (class == Class::Ideograph).then_some(letter);
-        let shape = class.shape(letter, capitals, letters) | u8::from(start == behind) << 4;
         each(Word { start: start as u32, end: end as u32, hash, root, ideograph, shape });
         (behind, start) = (end, end);
     }
@@ -107,8 +123,7 @@ pub(super) enum Class {
 
 impl Class {
     /// How a word is written, below 16: its first letter, how many of its letters are capitals.
-    #[inline]
-    fn shape(self, first: char, capitals: u32, letters: u32) -> u8 {
+    pub(super) fn shape(self, first: char, capitals: u32, letters: u32) -> u8 {
         match self {
             Self::Letter => match capitals {
                 0 => 1,
@@ -132,9 +147,9 @@ impl Class {
 
     #[inline]
     pub(super) fn of(letter: char) -> Self {
-        match ASCII.get(letter as usize) {
-            Some(class) => *class,
-            None => Self::of_any(letter),
+        match CLASSES.get(letter as usize) {
+            Some(Some(class)) => *class,
+            Some(None) | None => Self::of_any(letter),
         }
     }
 
@@ -163,13 +178,14 @@ impl Class {
     }
 }
 
-static ASCII: [Class; 128] = {
-    let mut classes = [Class::Sign; 128];
+/// By byte: the class of an ASCII character.
+static CLASSES: [Option<Class>; 256] = {
+    let mut classes = [None; 256];
     let mut letter = 0;
     while letter < 128 {
         #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
         {
-            classes[letter] = Class::of_ascii(letter as u8);
+            classes[letter] = Some(Class::of_ascii(letter as u8));
         }
         letter += 1;
     }
@@ -206,81 +222,55 @@ pub fn pieces(word: &str, mut each: impl FnMut(u32)) {
     }
 }
 
-/// What features need of a word that came before.
-#[derive(Debug, Clone, Copy, Default)]
-struct Trace {
-    hash: u64,
-    root: u64,
-    shape: u8,
+/// Calls `each` with the number of every feature that `word` makes with the two before it.
+#[inline(always)]
+pub(super) fn context(word: &Word, last: Option<&Word>, earlier: Option<&Word>, mut each: impl FnMut(u32)) {
+    let Some(last) = last else { return };
+    let pair = mix(word.hash, last.hash);
+    each(number(Kind::Pair, pair));
+    each(number(Kind::Roots, mix(word.root, last.root)));
+    if let Some(earlier) = earlier {
+        each(number(Kind::Skip, mix(word.root, earlier.root)));
+        each(number(Kind::Triple, mix(pair, earlier.hash)));
+        let shapes = [earlier.shape, last.shape, word.shape].map(u64::from);
+        each(number(Kind::Shapes, shapes.iter().fold(0, |all, shape| all << 5 | shape)));
+    }
 }
 
-/// What came before a word, as far as its features need it.
+/// The meanings of the words before one.
 #[derive(Debug, Clone, Default)]
-pub struct Before {
-    last: Trace,
-    earlier: Trace,
-    /// Which word it is, and its meaning, oldest first.
+pub(super) struct Meanings {
+    /// Which word it was, and its meaning, oldest first.
     recent: [(u32, Meaning); RECENT],
-    nth: u32,
     ideographs: [char; 4],
 }
 
-impl Before {
-    /// What the word means here: `known`, and for an ideograph what it means after the ones before it.
-    #[inline]
-    pub fn meaning(&mut self, word: &Word, known: Meaning, lexicon: &Lexicon) -> Meaning {
-        match word.ideograph {
-            None => {
-                self.ideographs = ['\0'; 4];
-                known
-            }
-            Some(letter) => {
-                self.ideographs.rotate_left(1);
-                if let Some(last) = self.ideographs.last_mut() {
-                    *last = letter;
-                }
-                known | lexicon.ideographs(&self.ideographs)
-            }
+impl Meanings {
+    /// What an ideograph means after those right before it; `goes_on` where there are such.
+    pub(super) fn of_ideograph(&mut self, letter: char, goes_on: bool, lexicon: &Lexicon) -> Meaning {
+        if !goes_on {
+            self.ideographs = ['\0'; 4];
         }
+        self.ideographs.rotate_left(1);
+        if let Some(last) = self.ideographs.last_mut() {
+            *last = letter;
+        }
+        lexicon.ideographs(&self.ideographs)
     }
 
-    /// Calls `each` with the number of every feature of `word` but its pieces, and remembers the word.
+    /// Calls `each` with the number of every feature of the `nth` word's meaning, and remembers it.
     #[inline(always)]
-    pub fn read(&mut self, word: &Word, meaning: Meaning, mut each: impl FnMut(u32)) {
-        let Self { last, earlier, .. } = *self;
-        each(number(Kind::Word, word.hash));
-        if self.nth > 0 {
-            let pair = mix(word.hash, last.hash);
-            each(number(Kind::Pair, pair));
-            each(number(Kind::Roots, mix(word.root, last.root)));
-            if self.nth > 1 {
-                each(number(Kind::Skip, mix(word.root, earlier.root)));
-                each(number(Kind::Triple, mix(pair, earlier.hash)));
-                let shapes = [earlier.shape, last.shape, word.shape].map(u64::from);
-                each(number(Kind::Shapes, shapes.iter().fold(0, |all, shape| all << 5 | shape)));
-            }
-        }
-        (self.earlier, self.last) = (last, Trace { hash: word.hash, root: word.root, shape: word.shape });
-        self.nth = self.nth.wrapping_add(1);
-        if meaning != 0 {
-            self.understand(meaning, each);
-        }
-    }
-
-    /// The part of [`Self::read`] for a word that means something.
-    fn understand(&mut self, meaning: Meaning, mut each: impl FnMut(u32)) {
+    pub(super) fn read(&mut self, nth: u32, meaning: Meaning, mut each: impl FnMut(u32)) {
         for concept in concepts(meaning) {
             each(number(Kind::Meaning, concept));
-            for (at, earlier) in
-                self.recent.iter().filter(|(at, earlier)| *earlier != 0 && self.nth - at <= RECENT_WORDS)
-            {
-                let kind = if self.nth - at <= NEAR { Kind::NearMeanings } else { Kind::Meanings };
+            for (at, earlier) in self.recent.iter().filter(|(at, earlier)| *earlier != 0 && nth - at <= RECENT_WORDS) {
+                let kind = if nth - at <= NEAR { Kind::NearMeanings } else { Kind::Meanings };
                 for first in concepts(*earlier) {
                     each(number(kind, mix(mix(0, first), concept)));
                 }
             }
             let [.., earliest, earlier] = &self.recent;
-            if self.nth - earlier.0 <= RECENT_WORDS && self.nth - earliest.0 <= RECENT_WORDS {
+            if nth - earlier.0 <= RECENT_WORDS && nth - earliest.0 <= RECENT_WORDS {
                 for first in concepts(earliest.1) {
                     for second in concepts(earlier.1) {
                         each(number(Kind::ThreeMeanings, mix(mix(mix(0, first), second), concept)));
@@ -290,9 +280,42 @@ impl Before {
         }
         self.recent.rotate_left(1);
         if let Some(last) = self.recent.last_mut() {
-            *last = (self.nth, meaning);
+            *last = (nth, meaning);
         }
     }
+}
+
+/// What came before a word, as far as its features need it.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    last: Option<Word>,
+    earlier: Option<Word>,
+    meanings: Meanings,
+    nth: u32,
+}
+
+impl Before {
+    /// What the word means here: `known`, and for an ideograph what it means after the ones before it.
+    pub fn meaning(&mut self, word: &Word, known: Meaning, lexicon: &Lexicon) -> Meaning {
+        let goes_on = self.last.is_some_and(|last| last.ideograph.is_some());
+        word.ideograph.map_or(known, |letter| known | self.meanings.of_ideograph(letter, goes_on, lexicon))
+    }
+
+    /// Calls `each` with the number of every feature of `word` but its pieces, and remembers the word.
+    pub fn read(&mut self, word: &Word, meaning: Meaning, mut each: impl FnMut(u32)) {
+        each(alone(word.hash));
+        context(word, self.last.as_ref(), self.earlier.as_ref(), &mut each);
+        (self.earlier, self.last) = (self.last, Some(*word));
+        self.nth = self.nth.wrapping_add(1);
+        if meaning != 0 {
+            self.meanings.read(self.nth, meaning, each);
+        }
+    }
+}
+
+/// The number of the feature that a word is by itself.
+pub(super) const fn alone(hash: u64) -> u32 {
+    number(Kind::Word, hash)
 }
 
 fn concepts(meaning: Meaning) -> impl Iterator<Item = u64> {

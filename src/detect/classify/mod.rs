@@ -8,12 +8,14 @@ pub mod features;
 pub mod lexicon;
 pub mod model;
 mod spelling;
+mod weights;
 
 use std::ops::Range;
 
-use features::{Before, Word};
+use features::{Before, Meanings, Word};
 use lexicon::{Lexicon, Meaning};
 use model::{Head, KIND_BITS, Kind, Model};
+use weights::{Brief, Sum, Tally, Weights};
 
 use crate::types::Family;
 
@@ -47,7 +49,7 @@ pub struct Classifier {
     lexicon: Lexicon,
     whole: Head,
     window: Head,
-    weights: Vec<[i8; 2]>,
+    weights: Weights,
     kinds: Vec<Kind>,
     /// For the first bits of every feature number the weight of each kind.
     of_kinds: Vec<i8>,
@@ -63,6 +65,7 @@ impl Classifier {
     pub fn new(file: &[u8]) -> Result<Self, String> {
         let Model { header, weights, kinds: of_kinds } = Model::read(file)?;
         let lexicon = Lexicon::parse(&header.lexicon).map_err(|error| format!("lexicon: {error}"))?;
+        let weights = Weights::new(&weights).ok_or("a weight is missing")?;
         let known = Known::new(&header.vocabulary, &lexicon, &weights);
         let (whole, window) = (header.whole, header.window);
         let (kinds, digest) = (header.kinds, Model::digest(file));
@@ -76,45 +79,72 @@ impl Classifier {
 
     /// Bytes in memory, nearly.
     pub fn memory(&self) -> usize {
-        self.weights.len() * 2 + self.of_kinds.len() + self.known.slots.len() * size_of::<Spelt>()
+        self.weights.memory() + self.of_kinds.len() + self.known.slots.len() * size_of::<Spelt>()
     }
 
     /// The raw scores of a text: as a whole, and of the window that scores most with its place, which is empty where
     /// there are too few words to say anything.
     pub fn scores(&self, text: &str) -> (f32, f32, Range<usize>) {
-        let mut before = Before::default();
-        let (mut all, mut half, mut last) = (Sum::default(), Sum::default(), Sum::default());
-        let (mut best, mut place) = (f32::MIN, 0..0);
-        let (mut in_half, mut halves) = (0, 0);
-        let mut starts = [0; 2];
-        let mut end = 0;
-        let mut close = |half: &Sum, last: &Sum, range: Range<usize>| {
-            let score = self.window.of(half.window + last.window, half.count + last.count);
-            if score > best {
-                (best, place) = (score, range);
-            }
-        };
+        let mut course = Course::default();
+        // The two words before and those of half a window.
+        let (mut words, mut in_half) = ([Word::default(); HALF + 2], 0);
         features::words(text, |word| {
             if in_half == HALF {
-                // The first half alone is no window: the text goes on.
-                if halves > 0 {
-                    close(&half, &last, starts[0]..end);
-                }
-                (last, half, in_half) = (half, Sum::default(), 0);
-                starts = [starts[1], word.start as usize];
-                halves += 1;
+                self.half(text, &words, true, &mut course);
+                course.starts = [course.starts[1], word.start as usize];
+                words.copy_within(HALF.., 0);
+                in_half = 0;
             }
-            let sum = self.word(text, &word, &mut before);
-            half.add(sum);
-            all.add(sum);
+            words.get_mut(in_half + 2).into_iter().for_each(|slot| *slot = word);
             in_half += 1;
-            end = word.end as usize;
         });
-        close(&half, &last, starts[0]..end);
-        if halves * HALF + in_half < FEWEST {
-            place = 0..0;
+        self.half(text, words.get(..in_half + 2).unwrap_or_default(), false, &mut course);
+        if course.halves * HALF + in_half < FEWEST {
+            course.place = 0..0;
         }
-        (self.whole.of(all.whole, all.count), best, place)
+        (self.whole.of(course.all.whole, course.all.count), course.best, course.place)
+    }
+
+    /// Adds up the next words, of half a window, behind the two before them; the text may go on.
+    #[inline(never)]
+    fn half(&self, text: &str, words: &[Word], goes_on: bool, course: &mut Course) {
+        let mut half = Tally::default();
+        for [_, last, word] in words.array_windows() {
+            let (own, mut meaning) = match self.known.get(word.hash) {
+                Some(spelt) => (spelt.sum, spelt.meaning),
+                None => self.spelt(text.get(word.start as usize..word.end as usize), word.hash),
+            };
+            half.join(own.tally());
+            if let Some(letter) = word.ideograph {
+                meaning |= course.meanings.of_ideograph(letter, last.ideograph.is_some(), &self.lexicon);
+            }
+            course.nth = course.nth.wrapping_add(1);
+            if meaning != 0 {
+                half.join(self.understood(&mut course.meanings, course.nth, meaning));
+            }
+        }
+        if course.halves == 0 {
+            for (nth, [earlier, last, word]) in words.array_windows().enumerate() {
+                let (last, earlier) = ((nth > 0).then_some(last), (nth > 1).then_some(earlier));
+                features::context(word, last, earlier, |number| half.add(&self.weights, number));
+            }
+        } else {
+            for [earlier, last, word] in words.array_windows() {
+                features::context(word, Some(last), Some(earlier), |number| half.add(&self.weights, number));
+            }
+        }
+        let own = half.sum();
+        // The first half alone is no window where the text goes on.
+        if !goes_on || course.halves > 0 {
+            let score = self.window.of(own.window + course.last.window, own.count + course.last.count);
+            if score > course.best {
+                (course.best, course.place) =
+                    (score, course.starts[0]..words.last().map_or(0, |word| word.end as usize));
+            }
+        }
+        course.all.add(own);
+        course.last = own;
+        course.halves += usize::from(goes_on);
     }
 
     /// How much `text` reads like an attack, and where. `None` for a text of one or two words.
@@ -152,16 +182,18 @@ impl Classifier {
         scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(family, _)| family)
     }
 
-    /// What one word adds.
-    #[inline(always)]
-    fn word(&self, text: &str, word: &Word, before: &mut Before) -> Packed {
-        let spelt = self.known.get(word.hash).copied().unwrap_or_else(|| {
-            let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
-            Spelt::new(word.hash, letters, &self.lexicon, &self.weights)
-        });
-        let mut sum = spelt.sum;
-        let meaning = before.meaning(word, spelt.meaning, &self.lexicon);
-        before.read(word, meaning, |number| sum.add(&self.weights, number));
+    /// A word that is not among the common ones.
+    #[inline(never)]
+    fn spelt(&self, letters: Option<&str>, hash: u64) -> (Brief, Meaning) {
+        let own = Spelt::new(hash, letters.unwrap_or_default(), &self.lexicon, &self.weights);
+        (own.sum, own.meaning)
+    }
+
+    /// What a word adds by its meaning.
+    #[inline(never)]
+    fn understood(&self, meanings: &mut Meanings, nth: u32, meaning: Meaning) -> Tally {
+        let mut sum = Tally::default();
+        meanings.read(nth, meaning, |number| sum.add(&self.weights, number));
         sum
     }
 }
@@ -189,47 +221,25 @@ impl Head {
     }
 }
 
-/// Weights added up, of a window or of a text.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    whole: i64,
-    window: i64,
-    count: u32,
+/// A text being scored.
+#[derive(Debug)]
+struct Course {
+    meanings: Meanings,
+    nth: u32,
+    all: Sum,
+    /// Of the half before.
+    last: Sum,
+    /// Where the half before and this one start.
+    starts: [usize; 2],
+    halves: usize,
+    best: f32,
+    place: Range<usize>,
 }
 
-impl Sum {
-    fn add(&mut self, word: Packed) {
-        let (whole, window, count) = word.parts();
-        self.whole += whole;
-        self.window += window;
-        self.count = self.count.saturating_add(count);
-    }
-}
-
-/// Weights of one word added up, all three numbers in one: a feature costs one addition. From the top 22 bits for the
-/// whole text and 22 for the window, both signed, and 20 for the count: room for 16,000 features of the largest weight.
-#[derive(Debug, Clone, Copy, Default)]
-struct Packed(u64);
-
-impl Packed {
-    const WINDOW: u32 = 20;
-    const WHOLE: u32 = 42;
-
-    #[inline(always)]
-    fn add(&mut self, weights: &[[i8; 2]], number: u32) {
-        let [whole, window] = weights.get(number as usize).copied().unwrap_or_default().map(i64::from);
-        let packed = (whole << Self::WHOLE).wrapping_add(window << Self::WINDOW).wrapping_add(1);
-        self.0 = self.0.wrapping_add(packed.cast_unsigned());
-    }
-
-    #[inline(always)]
-    fn parts(self) -> (i64, i64, u32) {
-        let all = self.0.cast_signed();
-        let count = (self.0 & ((1 << Self::WINDOW) - 1)) as u32;
-        // What is below borrowed from what is above.
-        let window = (all << (64 - Self::WHOLE)) >> (64 - Self::WHOLE + Self::WINDOW);
-        let whole = all.wrapping_sub(window << Self::WINDOW) >> Self::WHOLE;
-        (whole, window, count)
+impl Default for Course {
+    fn default() -> Self {
+        let (meanings, all, last) = (Meanings::default(), Sum::default(), Sum::default());
+        Self { meanings, nth: 0, all, last, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
     }
 }
 
@@ -238,16 +248,17 @@ impl Packed {
 struct Spelt {
     /// 0: none.
     hash: u64,
-    sum: Packed,
+    /// What it adds wherever it stands.
+    sum: Brief,
     meaning: Meaning,
 }
 
 impl Spelt {
-    #[inline(never)]
-    fn new(hash: u64, letters: &str, lexicon: &Lexicon, weights: &[[i8; 2]]) -> Self {
-        let mut sum = Packed::default();
+    fn new(hash: u64, letters: &str, lexicon: &Lexicon, weights: &Weights) -> Self {
+        let mut sum = Tally::default();
         features::pieces(letters, |number| sum.add(weights, number));
-        Self { hash, sum, meaning: lexicon.meaning(letters) }
+        sum.add(weights, features::alone(hash));
+        Self { hash, sum: Brief::of(sum), meaning: lexicon.meaning(letters) }
     }
 }
 
@@ -263,9 +274,13 @@ struct Known {
 }
 
 impl Known {
-    fn new(vocabulary: &str, lexicon: &Lexicon, weights: &[[i8; 2]]) -> Self {
+    fn new(vocabulary: &str, lexicon: &Lexicon, weights: &Weights) -> Self {
         let words: Vec<&str> = vocabulary.split(' ').filter(|word| !word.is_empty()).collect();
-        let mut slots = vec![Spelt::default(); (words.len() * 2).next_power_of_two().max(2)];
+        // A word whose hash is 0 finds an empty slot: there stands what it adds.
+        let mut none = Tally::default();
+        none.add(weights, features::alone(0));
+        let empty = Spelt { sum: Brief::of(none), ..Spelt::default() };
+        let mut slots = vec![empty; (words.len() * 2).next_power_of_two().max(2)];
         let mask = slots.len() - 1;
         for letters in words {
             let mut hash = 0;
@@ -319,24 +334,6 @@ mod tests {
         let (whole, window, _) = classifier.scores(&text);
         assert!(whole > i32::MAX as f32 / norm(40_000_000), "{whole}");
         assert!(window > 0.0 && whole.is_finite());
-    }
-
-    #[test]
-    fn packed_sums_are_the_sums() {
-        let weights = [[-128, 127], [127, -128], [0, -1], [-1, 0], [5, 7]];
-        for rounds in [1_u32, 7, 3_000] {
-            let (mut packed, mut sums) = (Packed::default(), (0, 0, 0));
-            for nth in 0..rounds * 5 {
-                let number = (nth * 7 + nth / 3) % 5;
-                packed.add(&weights, number);
-                let [whole, window] = weights[number as usize].map(i64::from);
-                sums = (sums.0 + whole, sums.1 + window, sums.2 + 1);
-            }
-            assert_eq!(packed.parts(), sums);
-        }
-        let mut worst = Packed::default();
-        (0..16_000).for_each(|_| worst.add(&weights, 0));
-        assert_eq!(worst.parts(), (-128 * 16_000, 127 * 16_000, 16_000));
     }
 
     #[test]

@@ -106,44 +106,92 @@ pub(super) struct Spelt {
     pub(super) end: usize,
 }
 
-impl Spelt {
+/// A word of plain letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plain {
+    pub(super) hash: u64,
+    pub(super) root: u64,
+    pub(super) letters: u32,
+    /// As [`Class::shape`] says it.
+    pub(super) shape: u8,
+}
+
+/// Eight bytes at once.
+const ONES: u64 = u64::MAX / 0xff;
+const TOPS: u64 = 0x80 * ONES;
+const CASE: u64 = 0x20 * ONES;
+
+/// The top bit of each byte that is no letter: below `a`, above `z` or not ASCII; `low` is in lower case.
+#[inline(always)]
+const fn others(low: u64) -> u64 {
+    let seven = low & !TOPS;
+    let (from_a, above_z) = (seven.wrapping_add((0x80 - 0x61) * ONES), seven.wrapping_add((0x80 - 0x7b) * ONES));
+    (!from_a | above_z | low) & TOPS
+}
+
+impl Plain {
     /// A word of plain letters, read eight at a time. `None` where it holds anything else, or the text ends too soon
     /// to tell.
     #[inline(always)]
-    pub(super) fn plain(text: &[u8], start: usize) -> Option<Self> {
-        /// The lowest bit of every byte.
-        const ONES: u64 = u64::MAX / 0xff;
-        const TOPS: u64 = 0x80 * ONES;
-        const CASE: u64 = 0x20 * ONES;
-        let (mut hash, mut root, mut letters, mut capitals) = (0, None, 0, 0);
+    pub(super) fn read(text: &[u8], start: usize) -> Option<Self> {
+        let chunk = u64::from_le_bytes(*text.get(start..)?.first_chunk()?);
+        let low = chunk | CASE;
+        let others = others(low);
+        if others == 0 {
+            return Self::long(text, start);
+        }
+        // All bits of the letters' bytes.
+        let kept = (others.wrapping_sub(1) & !others) >> 7;
+        let bits = others.trailing_zeros() & 0x38;
+        let next = (chunk >> bits) as u8;
+        if next >= 0x80 || next == b'\'' {
+            return None;
+        }
+        let own = low & kept;
+        let capitals = !chunk & CASE & kept;
+        let shape = match capitals {
+            0 => 1,
+            0x20 => 2,
+            _ if capitals == CASE & kept => 3,
+            _ => 4,
+        };
+        let hash = stir(0, own);
+        let root = if bits >= 8 * ROOT { stir(0, own & ROOT_BITS) } else { hash };
+        Some(Self { hash, root, letters: bits / 8, shape })
+    }
+
+    /// The same, of eight letters and more.
+    #[inline(never)]
+    fn long(text: &[u8], start: usize) -> Option<Self> {
+        let (mut hash, mut root, mut letters, mut capitals) = (0, 0, 0_u32, 0);
         let mut end = start;
         loop {
             let chunk = u64::from_le_bytes(*text.get(end..)?.first_chunk()?);
             let low = chunk | CASE;
-            // The top bit of each byte that is no letter: below `a`, above `z` or not ASCII.
-            let seven = low & !TOPS;
-            let (from_a, above_z) = (seven + (0x80 - 0x61) * ONES, seven + (0x80 - 0x7b) * ONES);
-            let others = (!from_a | above_z | low) & TOPS;
-            let count = others.trailing_zeros() / 8;
+            let count = others(low).trailing_zeros() / 8;
             let kept = u64::MAX.checked_shl(8 * count).map_or(u64::MAX, |beyond| !beyond);
             let own = low & kept;
+            if letters == 0 {
+                root = stir(0, own & ROOT_BITS);
+            }
             capitals += (!chunk & CASE & kept).count_ones();
             letters += count;
-            if end == start && count >= ROOT {
-                root = Some(stir(0, own & !(u64::MAX << (8 * ROOT))));
-            }
             if count > 0 {
                 hash = stir(hash, own);
             }
             end += count as usize;
             if count < 8 {
                 let next = text.get(end)?;
-                let plain = next.is_ascii() && *next != b'\'';
-                return plain.then_some(Self { hash, root: root.unwrap_or(hash), letters, capitals, end });
+                let first = text.get(start).copied().map_or(' ', char::from);
+                let shape = Class::Letter.shape(first, capitals, letters);
+                return (next.is_ascii() && *next != b'\'').then_some(Self { hash, root, letters, shape });
             }
         }
     }
 }
+
+/// The bytes of a word's root.
+const ROOT_BITS: u64 = (1 << (8 * ROOT)) - 1;
 
 /// The hash of a spelling with eight bytes more. Weaker than [`mix`], which every use of it goes through.
 const fn stir(hash: u64, chunk: u64) -> u64 {
@@ -161,12 +209,14 @@ mod tests {
             let first = word.chars().next().unwrap();
             for behind in [" ", ".", "@", "[", "`", "{", "\0", "\u{7f}", "9", "_", "-"] {
                 let text = format!("  {word}{behind}       ");
-                let plain = Spelt::plain(text.as_bytes(), 2).unwrap();
-                assert_eq!(plain.end, 2 + word.len(), "{text:?}");
-                assert_eq!(plain, spelt(&text, first, Class::Letter, 3), "{text:?}");
+                let plain = Plain::read(text.as_bytes(), 2).unwrap();
+                assert_eq!(plain.letters as usize, word.len(), "{text:?}");
+                let Spelt { hash, root, letters, capitals, .. } = spelt(&text, first, Class::Letter, 3);
+                let shape = Class::Letter.shape(first, capitals, letters);
+                assert_eq!(plain, Plain { hash, root, letters, shape }, "{text:?}");
             }
             for behind in ["é", "'s", "", "ß ab"] {
-                assert!(Spelt::plain(format!("{word}{behind}").as_bytes(), 0).is_none(), "{word}{behind}");
+                assert!(Plain::read(format!("{word}{behind}").as_bytes(), 0).is_none(), "{word}{behind}");
             }
         }
     }

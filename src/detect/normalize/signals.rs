@@ -149,25 +149,37 @@ fn triples(one: &Flags, two: &Flags, three: &Flags, holds: impl Fn(u8, u8, u8) -
     all.fold(0, |sum, (first, (second, third))| sum.wrapping_add(holds(*first, *second, *third)))
 }
 
+/// The bytes so far behind each position.
+#[inline]
+fn shifted(block: &[u8; WIDE], by: usize) -> &[u8; BLOCK] {
+    block.get(by..).and_then(|rest| rest.first_chunk()).unwrap_or(&[0; BLOCK])
+}
+
 /// Counts what is at each position and the two behind it.
 #[inline]
 fn count(block: &[u8; WIDE]) -> Counts {
-    let letter = flags(block, |byte| (byte | 0x20).wrapping_sub(b'a') < 26);
-    let (letters, spaces) = (total(&letter), total(&flags(block, |byte| byte == b' ')));
-    let mut own = Counts { letters, ..Counts::default() };
-    own.repeats = triples(block, block, block, |first, second, third| {
-        u8::from((first == second) & (second == third) & (first >= b'A'))
-    });
-    let ys = total(&flags(block, |byte| byte | 0x20 == b'y'));
-    if ys >= 3 {
-        own.ay = triples(block, block, &letter, |first, second, third| {
-            u8::from((first | 0x20 == b'a') & (second | 0x20 == b'y')) & !third
-        });
+    let (mut letters, mut spaces, mut ys, mut repeats) = (0_u8, 0_u8, 0_u8, 0_u8);
+    let behind = shifted(block, 1).iter().zip(shifted(block, 2));
+    for (first, (second, third)) in shifted(block, 0).iter().zip(behind) {
+        letters = letters.wrapping_add(u8::from((first | 0x20).wrapping_sub(b'a') < 26));
+        spaces = spaces.wrapping_add(u8::from(*first == b' '));
+        ys = ys.wrapping_add(u8::from(first | 0x20 == b'y'));
+        repeats = repeats.wrapping_add(u8::from((first == second) & (second == third) & (*first >= b'A')));
     }
+    let mut own = Counts { letters, repeats, ..Counts::default() };
     // What needs signs, digits or many spaces is not looked for where there are few.
     let others = (BLOCK as u8).saturating_sub(letters + spaces);
-    if others >= 4 || spaces >= 18 {
-        rarer(block, &letter, &mut own);
+    let many = others >= 4 || spaces >= 18;
+    if ys >= 3 || many {
+        let letter = flags(block, |byte| (byte | 0x20).wrapping_sub(b'a') < 26);
+        if ys >= 3 {
+            own.ay = triples(block, block, &letter, |first, second, third| {
+                u8::from((first | 0x20 == b'a') & (second | 0x20 == b'y')) & !third
+            });
+        }
+        if many {
+            rarer(block, &letter, &mut own);
+        }
     }
     own
 }
@@ -229,11 +241,23 @@ struct Letters {
     noticed: bool,
 }
 
-/// Sum of levels, and triples, at every `stride`th position.
-#[inline]
+/// Sum of levels, and triples, at every position, every third or every eighth.
 fn sample(block: &[u8; WIDE], stride: usize) -> (u32, u32) {
+    match stride {
+        1 => levels(block.array_windows().take(BLOCK)),
+        3 => levels(block.as_chunks().0.iter().take(BLOCK.div_ceil(3))),
+        _ => {
+            let (eights, _) = block.as_chunks::<8>();
+            levels(eights.iter().take(BLOCK / 8).filter_map(|eight| eight.first_chunk()))
+        }
+    }
+}
+
+/// Sum of levels, and triples.
+#[inline]
+fn levels<'b>(all: impl Iterator<Item = &'b [u8; 3]>) -> (u32, u32) {
     let (mut sum, mut triples) = (0, 0);
-    for [first, second, third] in block.array_windows().take(BLOCK).step_by(stride) {
+    for [first, second, third] in all {
         let (first, second, third) = (class(*first), class(*second), class(*third));
         let counts = (second != 0) & (first | third != 0) & ((first | second | third) < OTHER);
         if counts {

@@ -6,6 +6,7 @@ use hyper::StatusCode;
 
 use super::Refusal;
 use crate::proxy::identify::{ErrorClass, IdentityError};
+use crate::types::Outcome;
 
 impl Refusal {
     /// Nobody we know, or somebody who contradicts themselves.
@@ -56,6 +57,12 @@ impl Refusal {
         let mut refusal = Self::forbidden("tool_not_allowed", message);
         refusal.0.param = Some("tools".to_owned());
         refusal
+    }
+
+    /// The answer calls a tool, and no person said that it may.
+    pub(in crate::proxy) fn tool_unapproved(code: &'static str) -> Self {
+        let message = "The answer was blocked: it calls a tool that a person must approve, and nobody did.";
+        Self::invalid(StatusCode::BAD_REQUEST, code, message).final_word().ending(Outcome::AnswerBlocked)
     }
 
     /// A rate was exceeded.

@@ -143,7 +143,8 @@ impl Writer {
         let flushed = tokio::time::timeout(limit, self.flush()).await;
         self.stop.cancel();
         // The spool's folder is given free when the task is gone.
-        tokio::time::timeout(limit, self.important.closed()).await.unwrap_or_default();
+        let gone = async { tokio::join!(self.important.closed(), self.ordinary.closed()) };
+        tokio::time::timeout(limit, gone).await.unwrap_or_default();
         flushed.unwrap_or(Err(StoreError::Timeout(limit)))
     }
 

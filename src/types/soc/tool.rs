@@ -43,3 +43,10 @@ pub struct ToolRuling {
     /// When: Unix time in microseconds.
     pub at: i64,
 }
+
+impl ToolRuling {
+    /// Whether it is about `hold` and nothing else: the same call, tool and arguments.
+    pub fn is_about(&self, hold: &ToolHold) -> bool {
+        self.id == hold.id && self.tool == hold.tool && self.arguments == hold.arguments
+    }
+}

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::types::{FinishReason, Usage};
 use crate::wire::answer::Spot;
+use crate::wire::calls::WholeCall;
 use crate::wire::collect::Reading;
 use crate::wire::json::{Document, Kind};
 use crate::wire::walk::Visit;
@@ -58,6 +59,11 @@ pub(crate) fn no_finish(_: &Document<'_, '_>) -> Option<FinishReason> {
 /// No tokens are counted.
 pub(crate) fn no_usage(_: &Document<'_, '_>, _: u32) -> Option<Usage> {
     None
+}
+
+/// There are no tool calls.
+pub(crate) fn no_calls(_: &Document<'_, '_>) -> Vec<WholeCall> {
+    Vec::new()
 }
 
 /// A `usage` object as chat and completions write it.

@@ -8,6 +8,7 @@ use super::parts::{prepend, require_common, require_messages, turn_member, turn_
 use super::{Answer, Event, Request, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
+use crate::wire::calls::WholeCall;
 use crate::wire::collect::Reading;
 use crate::wire::edit::Splice;
 use crate::wire::json::text::quoted;
@@ -18,7 +19,8 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, calls, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 
@@ -100,6 +102,21 @@ fn inside(doc: &Document<'_, '_>, at: Spot, visit: Visit<'_>) -> Spot {
         unknown if kind == Kind::String => text(part_of_name(unknown), ChannelKind::Other),
         _ => top_field(doc, at, visit),
     }
+}
+
+fn calls(doc: &Document<'_, '_>) -> Vec<WholeCall> {
+    let mut found = Vec::new();
+    for choice in doc.get(0, "choices").into_iter().flat_map(|choices| doc.elements(choices)) {
+        for message in ["message", "delta"].iter().filter_map(|key| doc.get(choice, key)) {
+            for call in doc.get(message, "tool_calls").into_iter().flat_map(|calls| doc.elements(calls)) {
+                let inside = doc.get(call, "function").or_else(|| doc.get(call, "custom")).unwrap_or(call);
+                found.push(WholeCall::of(doc, inside, &["arguments", "input"]));
+            }
+            let legacy = doc.get(message, "function_call").filter(|&call| doc.node(call).kind == Kind::Object);
+            found.extend(legacy.map(|call| WholeCall::of(doc, call, &["arguments"])));
+        }
+    }
+    found
 }
 
 fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answers::{first_finish, inner_field, openai_usage, top_field, usage_json};
+use super::answers::{first_finish, inner_field, no_calls, openai_usage, top_field, usage_json};
 use super::choices::{self, end_error};
 use super::parts::{self, harden_nothing, require_common};
 use super::{Answer, Event, Request, Signs, Streaming, Template};
@@ -16,7 +16,8 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden: harden_nothing };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, blocked };
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: openai_usage, finish: first_finish, calls: no_calls, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answers::{inner_field, no_finish, openai_usage, top_field};
+use super::answers::{inner_field, no_calls, no_finish, openai_usage, top_field};
 use super::parts::{self, harden_nothing, require_common};
 use super::{Answer, Request};
 use crate::types::{Role, Usage};
@@ -15,7 +15,8 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden: harden_nothing };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, calls: no_calls, blocked };
 
 fn enter(_: &Document<'_, '_>, at: At, visit: Visit<'_>) -> At {
     match (at.zone, visit.key) {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answers::{inner_field, no_finish, openai_usage};
+use super::answers::{inner_field, no_calls, no_finish, openai_usage};
 use super::choices::end_error;
 use super::parts::{harden_nothing, require_nothing};
 use super::{Answer, Event, Request, Signs, Streaming, Template};
@@ -16,7 +16,8 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At::value(Reading::Text, Role::User), enter, require: require_nothing, harden: harden_nothing };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, blocked };
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: openai_usage, finish: no_finish, calls: no_calls, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: false, note, flush, end_blocked, end_error };
 

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::answers::{anthropic_usage, inner_field, top_field};
 use super::parts::{self, prefix_field, prepend, require_common, require_messages, turn_member};
-use super::{Answer, Event, Request, Select, Signs, Streaming, Template};
+use super::{Answer, Event, Request, Said, Select, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, FinishReason, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
+use crate::wire::calls::WholeCall;
 use crate::wire::collect::Reading;
 use crate::wire::edit::Splice;
 use crate::wire::json::text::quoted;
@@ -18,7 +19,7 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: anthropic_usage, finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: anthropic_usage, finish, calls, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: true, note, flush, end_blocked, end_error };
 
@@ -135,6 +136,12 @@ fn finish(doc: &Document<'_, '_>) -> Option<FinishReason> {
     doc.get_str(0, "stop_reason").map(|word| stop_reason(&word))
 }
 
+fn calls(doc: &Document<'_, '_>) -> Vec<WholeCall> {
+    let blocks = doc.get(0, "content").into_iter().flat_map(|content| doc.elements(content));
+    let is_call = |block: &u32| Spot::TOP.block(doc, *block, 0).channel.kind == ChannelKind::ToolCall;
+    blocks.filter(is_call).map(|block| WholeCall::of(doc, block, &["input"])).collect()
+}
+
 fn blocked(id: &str, model: &str, notice: &str, usage: Usage) -> Vec<u8> {
     let body = json!({
         "id": format!("msg_{id}"),
@@ -167,6 +174,9 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
                 let spot = Spot::TOP.block(doc, block, index);
                 if spot.channel.kind == ChannelKind::ToolCall {
                     signs.begins.push((spot.channel, String::new()));
+                    // An empty object where the arguments come in fragments.
+                    let input = doc.get(block, "input").filter(|&input| doc.members(input).next().is_some());
+                    signs.says.extend(input.map(|input| (spot.channel, Said::Arguments(doc.said(input)))));
                 }
             }
         }

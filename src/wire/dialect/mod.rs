@@ -12,6 +12,7 @@ pub(crate) mod parts;
 mod responses;
 
 use super::answer::Enter;
+use super::calls::WholeCall;
 use super::edit::Splice;
 use super::json::{BadBody, Document};
 use super::prompt::At;
@@ -51,6 +52,8 @@ pub(crate) struct Answer {
     pub(crate) usage: fn(&Document<'_, '_>, u32) -> Option<Usage>,
     /// Why an answer ended.
     pub(crate) finish: fn(&Document<'_, '_>) -> Option<FinishReason>,
+    /// The tool calls in a whole answer.
+    pub(crate) calls: fn(&Document<'_, '_>) -> Vec<WholeCall>,
     /// A whole answer that a filter ended: from an id, a model, a notice and the tokens used.
     pub(crate) blocked: fn(&str, &str, &str, Usage) -> Vec<u8>,
 }
@@ -103,9 +106,20 @@ pub(crate) struct Signs {
     pub(crate) ends: Vec<Select>,
     /// The tool calls it begins or continues, and what it says of their names (unless the name is a piece anyway).
     pub(crate) begins: Vec<(Channel, String)>,
+    /// What it says that all arguments of a call are.
+    pub(crate) says: Vec<(Channel, Said)>,
     pub(crate) finish: Option<FinishReason>,
     pub(crate) usage: Option<Usage>,
     pub(crate) terminal: bool,
+}
+
+/// What an event says that a call is called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// What its fragments come to.
+    Arguments(String),
+    /// More than its fragments tell.
+    Whole(String),
 }
 
 /// Some channels.

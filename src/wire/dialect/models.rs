@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answers::{inner_field, no_finish, no_usage, top_field};
+use super::answers::{inner_field, no_calls, no_finish, no_usage, top_field};
 use super::parts::{harden_nothing, require_nothing};
 use super::{Answer, Request};
 use crate::types::{Role, Usage};
@@ -19,7 +19,8 @@ pub(super) static REQUEST: Request = Request {
     harden: harden_nothing,
 };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: no_usage, finish: no_finish, blocked };
+pub(super) static ANSWER: Answer =
+    Answer { enter: answer_enter, usage: no_usage, finish: no_finish, calls: no_calls, blocked };
 
 fn enter(_: &Document<'_, '_>, at: At, _: Visit<'_>) -> At {
     at

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::answers::{inner_field, openai_usage, part_of_name, top_field};
 use super::parts::{self, part_role, prefix_field, require_common, turn_member, turn_role};
-use super::{Answer, Event, Request, Select, Signs, Streaming, Template};
+use super::{Answer, Event, Request, Said, Select, Signs, Streaming, Template};
 use crate::types::{Channel, ChannelKind, FinishReason, Role, Usage};
 use crate::wire::answer::{PieceKind, Spot, Zone as Place};
+use crate::wire::calls::WholeCall;
 use crate::wire::collect::Reading;
 use crate::wire::edit::Splice;
 use crate::wire::json::{BadBody, Document, Kind};
@@ -17,7 +18,7 @@ use crate::wire::walk::Visit;
 pub(super) static REQUEST: Request =
     Request { root: At { zone: Zone::Top, role: Role::Parameter }, enter, require, harden };
 
-pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish, blocked };
+pub(super) static ANSWER: Answer = Answer { enter: answer_enter, usage: openai_usage, finish, calls, blocked };
 
 pub(super) static STREAMING: Streaming = Streaming { sequential: true, note, flush, end_blocked, end_error };
 
@@ -201,6 +202,23 @@ fn finish(doc: &Document<'_, '_>) -> Option<FinishReason> {
     finish_of(doc, 0)
 }
 
+fn calls(doc: &Document<'_, '_>) -> Vec<WholeCall> {
+    let items = doc.get(0, "output").into_iter().flat_map(|output| doc.elements(output));
+    let is_call = |item: &u32| Spot::TOP.item(doc, *item).channel.kind == ChannelKind::ToolCall;
+    items.filter(is_call).map(|item| WholeCall::of(doc, item, &[&FRAGMENTED[..], &WHOLE[..]].concat())).collect()
+}
+
+/// What a call's arguments are called where they also come in fragments, and where these do not tell all.
+const FRAGMENTED: [&str; 3] = ["arguments", "input", "code"];
+const WHOLE: [&str; 2] = ["action", "operation"];
+
+/// What an item, or an event that ends its fragments, says that all arguments of a call are.
+fn said(doc: &Document<'_, '_>, object: u32) -> Option<Said> {
+    let of = |keys: &[&str]| keys.iter().find_map(|key| doc.get(object, key)).map(|value| doc.said(value));
+    let arguments = of(&FRAGMENTED).filter(|said| !said.is_empty()).map(Said::Arguments);
+    arguments.or_else(|| of(&WHOLE).map(Said::Whole))
+}
+
 /// A response object that a filter ended.
 pub(crate) fn blocked_response(id: &str, model: &str, usage: Usage) -> serde_json::Value {
     json!({
@@ -246,6 +264,14 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
         signs.usage = openai_usage(doc, response);
         signs.finish = finish_of(doc, response);
     }
+    let ends = name.ends_with(".done");
+    let item = doc.get(0, "item").filter(|_| name.starts_with("response.output_item."));
+    if let Some(spot) = item.map(|item| Spot { channel, ..Spot::TOP }.item(doc, item)) {
+        let said = item.and_then(|item| said(doc, item)).filter(|_| spot.channel.kind == ChannelKind::ToolCall);
+        signs.says.extend(said.map(|said| (spot.channel, said)));
+    } else if ends && channel.kind == ChannelKind::ToolCall {
+        signs.says.extend(said(doc, 0).map(|said| (channel, said)));
+    }
     match name.as_ref() {
         "response.output_item.added" => {
             if let Some(item) = doc.get(0, "item") {
@@ -261,7 +287,7 @@ fn note(doc: &Document<'_, '_>, signs: &mut Signs, template: &mut Template) {
             signs.terminal = true;
             signs.ends.push(Select::All);
         }
-        name if name.ends_with(".done") => signs.ends.push(Select::One(channel)),
+        _ if ends => signs.ends.push(Select::One(channel)),
         name if name.ends_with(".delta") => {
             template.item(channel.choice, &doc.get_str(0, "item_id").unwrap_or_default());
             if channel.kind == ChannelKind::Other {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::types::{Channel, ChannelKind, Dialect, Place};
 use crate::wire::answer::{self, Piece, PieceKind, Reader, Spot};
 use crate::wire::collect::{self, Found, Sink};
-use crate::wire::dialect::{self, Select};
+use crate::wire::dialect::{self, Said, Select};
 use crate::wire::edit::{self, Form, Site};
 use crate::wire::json::{Limits, Tape};
 use crate::wire::sse::{self, SseEvent};
@@ -40,6 +40,10 @@ struct Call {
     channel: Channel,
     name: String,
     arguments: String,
+    /// What one event says that all of them are.
+    said: Option<Said>,
+    /// Two events say different things.
+    contradicts: bool,
     complete: bool,
 }
 
@@ -90,6 +94,33 @@ impl Calls {
         self.entry(channel).name.push_str(name);
     }
 
+    /// An event says what all arguments of a call are. Of a call that has not begun, or is over, nothing is kept.
+    pub(super) fn says(&mut self, channel: Channel, said: Said) {
+        let Some(call) = self.calls.iter_mut().find(|call| call.channel == channel) else { return };
+        match (&call.said, &said) {
+            (Some(Said::Arguments(known)), Said::Arguments(now)) => call.contradicts |= known != now,
+            _ => call.said = Some(said),
+        }
+    }
+
+    /// The name and the arguments of a complete call as they will leave.
+    pub(super) fn leaving(
+        &self,
+        channel: Channel,
+        edits: &[(Channel, usize, String)],
+        limits: &Limits,
+    ) -> Option<(String, String)> {
+        let call = self.calls.iter().find(|call| call.channel == channel && !call.contradicts)?;
+        let edited = call.edited(edits, limits);
+        let (name, arguments) = edited.unwrap_or_else(|| (call.name.clone(), call.arguments.clone()));
+        match &call.said {
+            Some(Said::Arguments(said)) if !call.arguments.is_empty() && *said != call.arguments => None,
+            Some(Said::Arguments(said)) if call.arguments.is_empty() => Some((name, said.clone())),
+            Some(Said::Whole(said)) => Some((name, said.clone())),
+            Some(Said::Arguments(_)) | None => Some((name, arguments)),
+        }
+    }
+
     /// Adds a fragment.
     pub(super) fn add(&mut self, piece: &Piece<'_>) {
         let call = self.entry(piece.channel);
@@ -101,7 +132,14 @@ impl Calls {
             self.touched.push(channel);
         }
         let known = self.calls.iter().position(|call| call.channel == channel).unwrap_or_else(|| {
-            self.calls.push(Call { channel, name: String::new(), arguments: String::new(), complete: false });
+            self.calls.push(Call {
+                channel,
+                name: String::new(),
+                arguments: String::new(),
+                said: None,
+                contradicts: false,
+                complete: false,
+            });
             self.calls.len().saturating_sub(1)
         });
         #[expect(clippy::indexing_slicing, reason = "the position was found, or is that of the call just added")]

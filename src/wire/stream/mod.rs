@@ -231,6 +231,25 @@ impl Stream {
         self.calls.call(channel, &self.limits)
     }
 
+    /// The name and the arguments of a complete call as they will leave with these edits of it; `None` where its events
+    /// do not agree on them. Arguments that come only at once, not in fragments, are those before edits.
+    pub fn leaving(&self, channel: Channel, edits: &[(Channel, usize, String)]) -> Option<(String, String)> {
+        self.calls.leaving(channel, edits, &self.limits)
+    }
+
+    /// What tells the client that the stream is alive, and nothing else.
+    pub fn keep_alive(&self) -> &'static [u8] {
+        match self.dialect {
+            Dialect::Messages => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            Dialect::Chat
+            | Dialect::Responses
+            | Dialect::Completions
+            | Dialect::Embeddings
+            | Dialect::Models
+            | Dialect::Generic => b": waiting for approval\n\n",
+        }
+    }
+
     /// The held events of the calls that are complete, in their order. `edits` replaces pieces of calls: which call,
     /// which of its pieces, by what.
     pub fn release(&mut self, edits: &[(Channel, usize, String)]) -> Bytes {
@@ -305,6 +324,9 @@ impl Stream {
     fn conclude(&mut self, signs: Signs, chunk: &mut Chunk<'_>) {
         for (channel, name) in signs.begins {
             self.calls.begin(channel, &name);
+        }
+        for (channel, said) in signs.says {
+            self.calls.says(channel, said);
         }
         let sequential = dialect::streaming(self.dialect).sequential;
         chunk.tool.part = self.calls.is_touched() || (sequential && self.calls.is_holding());

@@ -295,6 +295,8 @@ class Replica:
             f'[audit]\nreplica = "gateway-{number}"\ndirectory = {here("audit")}\ncheckpoint_every = "200ms"\n'
             f'[fleet]\nredis_url = "redis://127.0.0.1:{fleet.redis.port}/"\nheartbeat = "{HEARTBEAT}s"\n'
             f'lease = "{LEASE}s"\nlocal_share = 0.3334\n{fleet.options}\n'
+            # The same attack again and again is what these tests are about: nobody is limited for it without being asked.
+            "[soc]\nautomatic = []\n"
             f'[upstreams.openai]\nkind = "openai"\nbase_url = "http://127.0.0.1:{fleet.provider.port}/v1"\n'
             'api_key = "sk-provider"\n' + fleet.limits)
         environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(FOREIGN)}

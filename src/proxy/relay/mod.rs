@@ -1,5 +1,8 @@
 //! A streamed answer on its way to the client: events in, through the windows, events out. It may redact, hold and cut.
 
+mod endings;
+mod held;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +12,9 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
 
+use self::held::Hold;
 use super::admit::Admitted;
+use super::approve::Approver;
 use super::body::Cut;
 use super::charge::in_tokens;
 use super::clock::Clock;
@@ -48,6 +53,10 @@ pub(super) struct Relay {
     _admitted: Admitted,
     /// More of a limit that is nearly used up, asked for.
     asking: Option<Asking>,
+    /// Asks people about tool calls, where the policy says so.
+    approver: Option<Approver>,
+    /// What people were asked and have not answered.
+    hold: Option<Hold>,
     /// Bytes relayed that nobody read.
     unread: u64,
     sent: u64,
@@ -102,6 +111,8 @@ impl Relay {
             flight: None,
             _admitted: admitted,
             asking: None,
+            approver: plan.approver,
+            hold: None,
             unread: 0,
             sent: 0,
         }
@@ -139,6 +150,18 @@ impl Relay {
             }
             if this.asks(context) {
                 return Poll::Pending;
+            }
+            if this.hold.is_some() {
+                // What came before the call leaves before it is waited for.
+                if !this.out.is_empty()
+                    && let Some(frame) = this.frame()
+                {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                if this.waits(context) {
+                    return Poll::Pending;
+                }
+                continue;
             }
             match this.body.poll_piece(context) {
                 Poll::Ready(Some(Ok(piece))) => this.take(&piece),
@@ -249,7 +272,7 @@ impl Relay {
             Some(events) => {
                 let ended = events.end(&mut self.out);
                 self.settle(ended);
-                if self.state == State::Open {
+                if self.state == State::Open && self.hold.is_none() {
                     self.state = State::Last;
                     self.outcome(Outcome::Served, None);
                 }
@@ -264,52 +287,9 @@ impl Relay {
                 self.outcome(Outcome::AnswerBlocked, Some("content_filter"));
                 self.last();
             }
+            Err(Fault::Waits) => self.ask_people(),
             Err(Fault::Invalid) => self.fail("upstream_invalid_response", "The upstream's stream is not valid."),
             Err(Fault::Incomplete) => self.fail("upstream_broke_off", "The upstream's answer ended too early."),
-        }
-    }
-
-    /// Ends the stream as an error of the upstream, in its dialect where it has one.
-    fn fail(&mut self, code: &'static str, message: &str) {
-        self.outcome(Outcome::UpstreamFailed, Some(code));
-        match &mut self.events {
-            Some(events) => {
-                events.end_error(code, message, &mut self.out);
-                self.last();
-            }
-            None => self.state = State::Broken,
-        }
-    }
-
-    /// A limit or a budget ends it.
-    fn used_up(&mut self) {
-        self.outcome(Outcome::Cut, Some("limit_reached"));
-        match &mut self.events {
-            Some(events) => {
-                let message = "The answer was cut: a limit of the gateway is used up.";
-                events.end_error("rate_limit_exceeded", message, &mut self.out);
-                self.last();
-            }
-            None => self.state = State::Broken,
-        }
-    }
-
-    /// The gateway ends it: drain deadline or a standing order.
-    fn cut(&mut self) {
-        let (code, message) = match self.clock.cut.order() {
-            None => ("gateway_shutting_down", "The gateway is shutting down."),
-            Some(_) => ("blocked_by_order", "Access is suspended by an order of the operator."),
-        };
-        self.outcome(Outcome::Cut, Some(code));
-        if let (Some(flight), Some(order)) = (&mut self.flight, self.clock.cut.order()) {
-            flight.note(|record| record.order = Some(Arc::clone(&order.id)));
-        }
-        match &mut self.events {
-            Some(events) => {
-                events.end_error(code, message, &mut self.out);
-                self.last();
-            }
-            None => self.state = State::Broken,
         }
     }
 
@@ -355,6 +335,7 @@ impl Relay {
 
     /// Completes the record and lets it go.
     fn close(&mut self) {
+        self.end_hold();
         let Some(mut flight) = self.flight.take() else { return };
         let clock = &self.clock;
         let first =

@@ -1,0 +1,70 @@
+//! What is known before anything happens: playbooks, responses, guardrails, the library, and the models that may be asked.
+
+use std::sync::Arc;
+
+use super::library::Library;
+use super::model::ChatModel;
+use super::notify::Channels;
+use crate::soc::guard::Guardrails;
+use crate::soc::playbook::Playbooks;
+use crate::soc::responses::Responses;
+use crate::types::Decision;
+
+/// Says what plans may do.
+pub type Guards = Arc<dyn Fn() -> Guardrails + Send + Sync>;
+
+/// Says what our own rules make of a text.
+pub type Inspect = Arc<dyn Fn(Text<'_>) -> Decision + Send + Sync>;
+
+/// A text and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Text<'a> {
+    /// What a model is asked.
+    Question(&'a str),
+    /// What it answers.
+    Answer(&'a str),
+}
+
+/// All of it. Shared.
+pub struct Knowledge {
+    /// Standard procedures.
+    pub playbooks: Playbooks,
+    /// What is done about which incident.
+    pub responses: Responses,
+    /// Playbooks and past incidents, searched.
+    pub library: Arc<Library>,
+    /// Who can be notified.
+    pub channels: Arc<Channels>,
+    /// The model that is asked what it makes of an incident.
+    pub model: Option<ChatModel>,
+    /// The model that looks over plans before people see them.
+    pub reviewer: Option<ChatModel>,
+    /// What plans may do, as the configuration says now.
+    pub guard: Guards,
+    /// Our own rules, for what a model is asked and what it answers.
+    pub inspect: Inspect,
+    /// How plans are made.
+    pub limits: PlanLimits,
+}
+
+/// How plans are made.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanLimits {
+    /// How long a plan can be approved, in microseconds.
+    pub lifetime: i64,
+    /// The most steps.
+    pub most_steps: usize,
+    /// The share of a claim's words, 0 to 1, that its evidence must have.
+    pub overlap: f32,
+    /// Blast figures look back so many hours.
+    pub hours: u32,
+    /// Sections and past incidents that are retrieved.
+    pub retrieved: usize,
+}
+
+impl Knowledge {
+    /// The names of the channels.
+    pub fn channel_names(&self) -> Vec<Arc<str>> {
+        self.channels.names().cloned().collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! The analyst's work on incidents: one row for each, leased by one worker at a time.
+
+use std::sync::Arc;
+
+use super::feed::FeedTx;
+use super::{body, conflict, incidents, json, plans};
+use crate::store::{Backend, Database, StoreError};
+use crate::types::soc::{Analysis, FeedEntry, LogEntry, Plan};
+use crate::values;
+
+const DUE: &str =
+    "SELECT id FROM analyses WHERE ended = 0 AND due <= $1 AND lease_until <= $1 ORDER BY due, id LIMIT 1";
+
+macro_rules! lease {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE analyses SET worker = $2, lease_until = $3 WHERE id = (SELECT id FROM analyses WHERE ended = 0 \
+             AND due <= $1 AND lease_until <= $1 ORDER BY due, id LIMIT 1",
+            $lock,
+            ") RETURNING body"
+        )
+    };
+}
+
+/// The row, if the worker's lease on it lasts.
+async fn held(tx: &mut FeedTx, id: &str, worker: &str, now: i64) -> Result<Analysis, StoreError> {
+    // Locked against a lease being taken in this moment.
+    let sql = match tx.session.backend() {
+        Backend::Sqlite => "SELECT body, worker, lease_until, ended FROM analyses WHERE id = $1",
+        Backend::Postgres => "SELECT body, worker, lease_until, ended FROM analyses WHERE id = $1 FOR UPDATE",
+    };
+    let row = tx.session.row(sql, values![id.to_owned()]).await?.ok_or(StoreError::Missing("analysis"))?;
+    let mine = row.maybe_text(1)?.as_deref() == Some(worker);
+    if !mine || row.int(2)? <= now || row.yes(3)? {
+        return Err(conflict("the lease on the analysis is lost"));
+    }
+    body(&row)
+}
+
+/// Writes the row and gives the lease back.
+async fn store(tx: &mut FeedTx, known: Analysis, new: &Analysis, due: i64) -> Result<Analysis, StoreError> {
+    let analysis = Analysis { incident: known.incident, began: known.began, ..new.clone() };
+    let sql = "UPDATE analyses SET ended = $2, due = $3, plan = $4, body = $5, worker = NULL, lease_until = 0 \
+               WHERE id = $1";
+    let values = values![&analysis.id, analysis.phase.ended(), due, &analysis.plan, json(&analysis)?];
+    tx.session.execute(sql, values).await?;
+    Ok(analysis)
+}
+
+async fn advance(
+    tx: &mut FeedTx,
+    analysis: &Analysis,
+    (worker, now): (&str, i64),
+    due: i64,
+    plan: Option<&Plan>,
+    log: &[LogEntry],
+) -> Result<(), StoreError> {
+    let known = held(tx, &analysis.id, worker, now).await?;
+    let analysis = store(tx, known, analysis, due).await?;
+    if let Some(plan) = plan {
+        plans::insert(tx, plan).await?;
+    }
+    incidents::note(tx, Some(&analysis.incident), log).await
+}
+
+/// The analyst's work.
+impl Database {
+    /// Begins the analysis of an incident; says whether it is the first. It is due at once.
+    pub async fn begin_analysis(&self, analysis: &Analysis) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO analyses (id, incident, ended, due, plan, lease_until, body) \
+                   VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING";
+        let ended = analysis.phase.ended();
+        let values = values![&analysis.id, &analysis.incident, ended, analysis.began, &analysis.plan, json(analysis)?];
+        Ok(self.write().await?.execute(sql, values).await? > 0)
+    }
+
+    /// Leases the analysis that is due longest and that nobody works on, until `until` (Unix time in microseconds).
+    /// `worker` names one task of one process: a name that is used again could take another's lease for its own.
+    pub async fn lease_analysis(&self, worker: &str, until: i64, now: i64) -> Result<Option<Analysis>, StoreError> {
+        // Mostly there is nothing to do, and that takes no lock.
+        if self.read().await?.row(DUE, values![now]).await?.is_none() {
+            return Ok(None);
+        }
+        let mut session = self.write().await?;
+        let sql = match session.backend() {
+            Backend::Sqlite => lease!(""),
+            Backend::Postgres => lease!(" FOR UPDATE SKIP LOCKED"),
+        };
+        session.row(sql, values![now, worker.to_owned(), until]).await?.as_ref().map(body).transpose()
+    }
+
+    /// Writes what a step found and the step that is next, with the plan it made and lines for the incident's timeline,
+    /// and gives the lease back; the next step is due at once.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` when the lease is lost, and nothing is written then.
+    pub async fn advance_analysis(
+        &self,
+        analysis: &Analysis,
+        worker: &str,
+        now: i64,
+        plan: Option<&Plan>,
+        log: &[LogEntry],
+    ) -> Result<Vec<FeedEntry>, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let done = advance(&mut tx, analysis, (worker, now), now, plan, log).await;
+        tx.end(done).await.map(|((), feed)| feed)
+    }
+
+    /// Writes that a step failed and gives the lease back; it is tried again at `due`.
+    ///
+    /// # Errors
+    /// As `advance_analysis`.
+    pub async fn retry_analysis(
+        &self,
+        analysis: &Analysis,
+        worker: &str,
+        now: i64,
+        due: i64,
+        log: &[LogEntry],
+    ) -> Result<Vec<FeedEntry>, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let done = advance(&mut tx, analysis, (worker, now), due, None, log).await;
+        tx.end(done).await.map(|((), feed)| feed)
+    }
+
+    /// The analysis of an incident.
+    pub async fn analysis_of(&self, incident: &str) -> Result<Option<Analysis>, StoreError> {
+        let sql = "SELECT body FROM analyses WHERE incident = $1";
+        self.read().await?.row(sql, values![incident.to_owned()]).await?.as_ref().map(body).transpose()
+    }
+
+    /// Makes an analysis that waits for its next try due at `now`: for a person who does not want to wait. Says whether
+    /// it waited.
+    pub async fn hurry_analysis(&self, id: &Arc<str>, now: i64) -> Result<bool, StoreError> {
+        let sql = "UPDATE analyses SET due = $2 WHERE id = $1 AND ended = 0 AND due > $2";
+        Ok(self.write().await?.execute(sql, values![id, now]).await? > 0)
+    }
+}
