@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::output::Out;
 use super::{Error, report};
 use crate::config::settings::UpstreamKind;
-use crate::config::soc_files::SocFiles;
 use crate::config::{Loaded, Source};
 use crate::detect::{RuleSet, Stats};
 
@@ -50,7 +49,7 @@ fn settings(loaded: &Loaded, out: &mut Out) -> Result<(), Error> {
 }
 
 fn soc(loaded: &Loaded, out: &mut Out) -> Result<(), Error> {
-    let files = SocFiles::read(&loaded.settings.soc).map_err(|problems| Error::Failed(problems.join("\n")))?;
+    let files = &loaded.soc;
     out.line(format_args!(
         "soc       {} rules for alerts, {} playbooks with {} sections",
         files.alerts.rules().len(),

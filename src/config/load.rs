@@ -16,8 +16,9 @@ use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
 use super::rules::{self, RuleSources};
-use super::settings::{Identity, Settings, Soc, Store, UpstreamKind};
+use super::settings::{Identity, Settings, Store, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
+use super::soc_files::{self, SocFiles};
 use super::tls::{self, TlsMaterial};
 use super::tokens::{TokenKeys, TokenSources};
 use super::tree::{self, Tree, Whole};
@@ -58,6 +59,8 @@ pub struct Loaded {
     pub trusted: Arc<[IpNet]>,
     /// Certificates and keys.
     pub tls: Arc<TlsMaterial>,
+    /// Rules, responses and playbooks of the security operations centre.
+    pub soc: Arc<SocFiles>,
     /// What an operator should know; `check` fails on them, `serve` and reloads do not.
     pub warnings: Vec<Problem>,
     /// What to read again at a reload.
@@ -213,6 +216,7 @@ impl Source {
         let charges = limits::charges(&mut check, &settings);
         let prices = limits::prices(&mut check, &settings.prices);
         let models = models::check(&mut check, &settings, &self.environment);
+        let soc = soc_files::read(&mut check, &settings.soc);
         let rules = rules::read(&mut check, &settings.rules);
         problems.append(&mut check.problems);
         if !problems.is_empty() {
@@ -237,6 +241,7 @@ impl Source {
             keys: Arc::new(keys),
             tokens: Arc::new(tokens),
             tls: Arc::new(tls),
+            soc: Arc::new(soc),
             warnings,
             source: Self { path: path.map(Path::to_owned), environment: self.environment.clone() },
             fingerprint: [0; 32],
@@ -291,11 +296,7 @@ impl Loaded {
             (Store { retention: before.store.retention.clone(), ..now.store.clone() } != before.store, "store"),
             (now.audit != before.audit, "audit"),
             (now.admin != before.admin, "admin"),
-            (
-                Soc { guard: before.soc.guard.clone(), automatic: before.soc.automatic.clone(), ..now.soc.clone() }
-                    != before.soc,
-                "soc",
-            ),
+            (now.soc.needs_restart(&before.soc), "soc"),
             (now.telemetry.otlp_endpoint != before.telemetry.otlp_endpoint, "telemetry.otlp_endpoint"),
         ];
         let restart = |(_, key): (bool, &str)| Problem {

@@ -23,7 +23,6 @@ mod store_settings;
 
 mod alarm_settings;
 mod approval_settings;
-mod base64url;
 mod check;
 mod claims;
 mod empty_is_none;

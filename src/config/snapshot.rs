@@ -19,6 +19,7 @@ use super::read::Fingerprint;
 use super::routes::Routes;
 use super::rulings::Rulings;
 use super::settings::Settings;
+use super::soc_files::SocFiles;
 use super::tls::TlsMaterial;
 use super::tokens::TokenKeys;
 use super::upstreams::Upstreams;
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub trusted: Arc<[IpNet]>,
     /// Certificates and keys.
     pub tls: Arc<TlsMaterial>,
+    /// Rules, responses and playbooks of the security operations centre.
+    pub soc: Arc<SocFiles>,
     /// Virtual keys. They come from the store, not from files: a reload leaves them as they are.
     pub issued: Arc<IssuedKeys>,
     /// Issuers of tokens, and their keys, which are fetched.
@@ -136,6 +139,7 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
         keys: Arc::clone(&loaded.keys),
         trusted: Arc::clone(&loaded.trusted),
         tls: Arc::clone(&loaded.tls),
+        soc: Arc::clone(&loaded.soc),
         issued: Arc::default(),
         tokens: Arc::clone(&loaded.tokens),
         identity_headers: loaded.settings.identity.headers().map(Box::from).collect(),
@@ -165,6 +169,7 @@ fn share(snapshot: &mut Snapshot, before: &Snapshot) {
     reuse(&mut snapshot.keys, &before.keys);
     reuse(&mut snapshot.trusted, &before.trusted);
     reuse(&mut snapshot.tls, &before.tls);
+    reuse(&mut snapshot.soc, &before.soc);
     reuse(&mut snapshot.upstreams, &before.upstreams);
     reuse(&mut snapshot.routes, &before.routes);
 }

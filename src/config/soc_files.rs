@@ -1,19 +1,18 @@
 //! The files of the security operations centre: rules for alerts and incidents, responses and playbooks, those in the binary and
 //! then those of the configured directories.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rust_embed::RustEmbed;
 
+use super::check::Check;
+use super::problem::KeyPath;
+use super::read::Reader;
 use super::soc_settings::Soc;
 use crate::soc::playbook::{Playbooks, Source};
 use crate::soc::responses::Responses;
 use crate::soc::{AlertRules, IncidentRules};
-
-/// Files of one directory, and the bytes of one: more is a mistake.
-const MAX_FILES: usize = 1024;
-const MAX_BYTES: u64 = 1 << 20;
 
 #[derive(RustEmbed)]
 #[folder = "rules/playbooks/"]
@@ -24,7 +23,7 @@ struct BuiltinPlaybooks;
 const RESPONSES: (&str, &str) = ("rules/soc/responses.yaml", include_str!("../../rules/soc/responses.yaml"));
 
 /// All of them, read and checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SocFiles {
     /// What is an alert.
     pub alerts: AlertRules,
@@ -36,6 +35,22 @@ pub struct SocFiles {
     pub playbooks: Playbooks,
 }
 
+/// Says what the files are now.
+pub type SocFilesNow = Arc<dyn Fn() -> Arc<SocFiles> + Send + Sync>;
+
+/// Reads the built-in ones and the configured directories; nothing where the SOC is switched off.
+pub(super) fn read(check: &mut Check<'_>, settings: &Soc) -> SocFiles {
+    if !settings.enabled {
+        return SocFiles::default();
+    }
+    let mut problems = Vec::new();
+    let files = SocFiles::read_by(check.reader, settings, &mut problems);
+    for problem in problems {
+        check.problem(&KeyPath::of(&["soc"]), problem);
+    }
+    files
+}
+
 impl SocFiles {
     /// Reads the built-in ones and the directories of `settings`.
     ///
@@ -43,22 +58,23 @@ impl SocFiles {
     /// Every problem, with file and line.
     pub fn read(settings: &Soc) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let rules = sources(&settings.rules, "yaml", &mut problems);
+        let files = Self::read_by(&mut Reader::default(), settings, &mut problems);
+        if problems.is_empty() { Ok(files) } else { Err(problems) }
+    }
+
+    fn read_by(reader: &mut Reader, settings: &Soc, problems: &mut Vec<String>) -> Self {
+        let rules = sources(reader, &settings.rules, "yaml", problems);
         let own: Vec<(&str, &str)> = rules.iter().map(|source| (source.name.as_str(), source.text.as_str())).collect();
         let mut responses = vec![Source { name: RESPONSES.0.to_owned(), text: RESPONSES.1.to_owned() }];
         responses.extend(rules.iter().cloned());
         let mut playbooks = builtin_playbooks();
-        playbooks.extend(sources(&settings.playbooks, "md", &mut problems));
+        playbooks.extend(sources(reader, &settings.playbooks, "md", problems));
         let mut told = |found: Vec<crate::soc::Problem>| problems.extend(found.iter().map(ToString::to_string));
-        let alerts = AlertRules::read(&own).map_err(&mut told).ok();
-        let incidents = IncidentRules::read(&own).map_err(&mut told).ok();
-        let responses = Responses::new(&responses).map_err(&mut told).ok();
-        let playbooks = Playbooks::new(&playbooks).map_err(&mut told).ok();
-        match (alerts, incidents, responses, playbooks) {
-            (Some(alerts), Some(incidents), Some(responses), Some(playbooks)) if problems.is_empty() => {
-                Ok(Self { alerts, incidents, responses, playbooks })
-            }
-            _ => Err(problems),
+        Self {
+            alerts: AlertRules::read(&own).map_err(&mut told).unwrap_or_default(),
+            incidents: IncidentRules::read(&own).map_err(&mut told).unwrap_or_default(),
+            responses: Responses::new(&responses).map_err(&mut told).unwrap_or_default(),
+            playbooks: Playbooks::new(&playbooks).map_err(&mut told).unwrap_or_default(),
         }
     }
 }
@@ -71,45 +87,32 @@ fn builtin_playbooks() -> Vec<Source> {
 }
 
 /// The files of these directories that end in this way, in the order of their names.
-fn sources(directories: &[PathBuf], ending: &str, problems: &mut Vec<String>) -> Vec<Source> {
+fn sources(reader: &mut Reader, directories: &[PathBuf], ending: &str, problems: &mut Vec<String>) -> Vec<Source> {
     let mut found = Vec::new();
     for directory in directories {
-        match files(directory, ending) {
-            Ok(files) => found.extend(files),
+        match reader.files_in(directory, ending) {
+            Ok(paths) => found.extend(paths.iter().filter_map(|path| source(reader, path, problems))),
             Err(problem) => problems.push(format!("{}: {problem}", directory.display())),
         }
     }
     found
 }
 
-fn files(directory: &Path, ending: &str) -> Result<Vec<Source>, String> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(|error| error.to_string())? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        if path.extension().is_some_and(|own| own == ending) {
-            paths.push(path);
+fn source(reader: &mut Reader, path: &Path, problems: &mut Vec<String>) -> Option<Source> {
+    let name = path.display().to_string();
+    match reader.text(path) {
+        Ok(text) => Some(Source { name, text }),
+        Err(problem) => {
+            problems.push(format!("{name}: {problem}"));
+            None
         }
     }
-    paths.sort();
-    if paths.len() > MAX_FILES {
-        return Err(format!("has {} files, at most {MAX_FILES}", paths.len()));
-    }
-    paths.iter().map(|path| file(path)).collect()
-}
-
-fn file(path: &Path) -> Result<Source, String> {
-    let name = path.display().to_string();
-    let told = |error: &dyn std::fmt::Display| format!("{name}: {error}");
-    let bytes = fs::metadata(path).map_err(|error| told(&error))?.len();
-    if bytes > MAX_BYTES {
-        return Err(told(&format!("has {bytes} bytes, at most {MAX_BYTES}")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| told(&error))?;
-    Ok(Source { name, text })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

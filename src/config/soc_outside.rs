@@ -85,9 +85,6 @@ pub struct Channel {
     /// One try.
     #[serde(default = "ten_seconds")]
     pub timeout: Time,
-    /// Further tries.
-    #[serde(default = "retries")]
-    pub retries: u32,
 }
 
 /// How somebody is told.
@@ -106,9 +103,6 @@ pub enum ChannelKind {
 
 const fn ten_seconds() -> Time {
     Time::from_secs(10)
-}
-const fn retries() -> u32 {
-    4
 }
 
 /// Alerts of other systems, `POST /ingest` on the ops listener.
@@ -143,6 +137,8 @@ pub struct IngestSource {
 pub struct Live {
     /// Subscribers at once; a further one is refused.
     pub subscribers: usize,
+    /// Subscribers of one account at once.
+    pub per_account: usize,
     /// Messages that may wait for one subscriber; one that is slower is cut, and resumes from the store.
     pub queue: usize,
     /// How often a subscriber without messages hears something.
@@ -187,7 +183,7 @@ impl Default for Ingest {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { subscribers: 256, queue: 1024, heartbeat: Time::from_secs(15) }
+        Self { subscribers: 256, per_account: 32, queue: 1024, heartbeat: Time::from_secs(15) }
     }
 }
 
@@ -268,7 +264,6 @@ pub(super) fn channels(channels: &[Channel], need: &mut impl FnMut(bool, &str, &
             }
         }
         need(!channel.timeout.is_zero(), &at("timeout"), "must be longer than 0");
-        need(channel.retries <= 20, &at("retries"), "may be 20 at most");
     }
     need(channels.len() <= 64, "notify", "may have 64 channels at most");
 }
@@ -321,6 +316,7 @@ impl Ingest {
 impl Live {
     pub(super) fn problems(&self, need: &mut impl FnMut(bool, &str, &str)) {
         need((1..=10_000).contains(&self.subscribers), "live.subscribers", "must be 1 to 10000");
+        need((1..=10_000).contains(&self.per_account), "live.per_account", "must be 1 to 10000");
         need((16..=1 << 16).contains(&self.queue), "live.queue", "must be 16 to 65536");
         need(!self.heartbeat.is_zero(), "live.heartbeat", "must be longer than 0");
     }

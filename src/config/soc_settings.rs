@@ -278,6 +278,12 @@ impl Default for SocGuard {
 }
 
 impl Soc {
+    /// Whether something changed that is not reloaded: anything but guardrails, approvals and the directories of files.
+    pub(super) fn needs_restart(&self, before: &Self) -> bool {
+        let Self { rules, playbooks, guard, automatic, .. } = before.clone();
+        Self { rules, playbooks, guard, automatic, ..self.clone() } != *before
+    }
+
     /// What is wrong with these settings: the key below `[soc]`, positions in lists as numbers, and a sentence, all at once.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
@@ -289,7 +290,7 @@ impl TokenKeys {
 
 /// A part of a token that is a JSON object.
 fn object(part: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&super::base64url::decode(part)?).ok()
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 impl Issuer {

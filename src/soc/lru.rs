@@ -57,6 +57,16 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
         self.entries.get(key).map(|(_, value)| (key, value))
     }
 
+    /// How many fit.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Every value, in no order; none counts as used.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|(_, value)| value)
+    }
+
     /// Takes out the entry that was not used for longest.
     pub(super) fn pop_oldest(&mut self) -> Option<(K, V)> {
         let (_, key) = self.order.pop_first()?;

@@ -23,7 +23,7 @@ const BUILTIN: (&str, &str) = ("rules/soc/alerts.yaml", include_str!("../../rule
 const KIND: &str = "alert";
 
 /// Every alert rule in force, in the order in which they are asked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AlertRules {
     rules: Vec<AlertRule>,
 }

@@ -43,7 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "0010_audit"),
     migration!(20, "0020_accounts", both),
     migration!(30, "0030_secrets", both),
-    migration!(40, "0040_soc"),
+    migration!(40, "0040_soc", both),
 ];
 
 impl Migration {

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod alarm;
 pub mod answer;
+pub mod base64;
 pub mod caller;
 pub mod content;
 pub mod dialect;
@@ -15,6 +16,7 @@ pub mod secret;
 pub mod soc;
 pub mod verdict;
 
+pub use self::base64::{base64, unbase64};
 pub use access::AccessRole;
 pub use alarm::{Alarm, AlarmKind};
 pub use answer::{Channel, ChannelKind, FinishReason, Usage};

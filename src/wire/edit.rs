@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::base64;
 use super::json::text::{escape_into, quoted, unescape};
 use crate::types::Place;
+use crate::types::base64;
 
 /// How the text at a place is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn literal<'e>(at: Place, source: &str, form: Form, text: &'e str, keys: &mut Ha
         Form::Number => quoted(text),
         Form::Base64(prefix) => {
             let mut out = slice(source, at).get(..prefix as usize).unwrap_or_default().as_bytes().to_vec();
-            out.extend_from_slice(base64::encode(text.as_bytes()).as_bytes());
+            out.extend_from_slice(base64(text.as_bytes()).as_bytes());
             out
         }
         Form::Raw if text.is_empty() => b"{}".to_vec(),

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use portcullis::config::admin_settings::Admin;
+use portcullis::config::soc_files::SocFilesNow;
 use portcullis::config::soc_settings::Soc as SocSettings;
 use portcullis::control::api::door::{
     AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, ExplainQuery, FreshKey, Gateway, Refresh,
@@ -31,10 +32,8 @@ use portcullis::control::soc::notify::Channels;
 use portcullis::control::soc::planner::Planner;
 use portcullis::control::soc::remedies::{self, Remedies, RemedyOptions};
 use portcullis::control::soc::{DeskOptions, Feed, Station, desk};
-use portcullis::soc::playbook::Playbooks;
 use portcullis::soc::remedy::Retry;
-use portcullis::soc::responses::Responses;
-use portcullis::soc::{AlertRules, CorrelateOptions, Correlator, FoldOptions, Folds, IncidentRules};
+use portcullis::soc::{CorrelateOptions, FoldOptions};
 use portcullis::store::{Database, Options, Vault};
 use portcullis::telemetry::Metrics;
 use portcullis::types::{Decision, Generation, ReloadOutcome, Secret, Severity};
@@ -152,18 +151,16 @@ async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> Soc {
     let metrics = Metrics::new("portcullis").unwrap();
     let feed = Feed::new(database.clone(), Hub::new(hub, metrics.clone()));
     let options = DeskOptions { queue: 64, waiting: 64, recall: 0, analyse: Severity::Critical };
-    let judges =
-        (Folds::new(FoldOptions::default()), Correlator::new(IncidentRules::default(), CorrelateOptions::default()));
+    let judges = (FoldOptions::default(), CorrelateOptions::default());
     let titles = Arc::new(|_: &str| None);
-    let rules = Arc::new(AlertRules::default());
-    let (_, intake, watch) = desk(rules, titles, judges, feed.clone(), options, Arc::default());
+    let files: SocFilesNow = Arc::new(Arc::default);
+    let (_, intake, watch) = desk(Arc::clone(&files), titles, judges, feed.clone(), options, Arc::default());
     tokio::spawn(watch.run(CancellationToken::new()));
     let vectorizer = Box::new(|_: &str| Vec::new());
     let library = Arc::new(Library::new(LibraryLimits::default(), vectorizer, None, metrics.clone()).unwrap());
     let channels = Arc::new(Channels::new([], BreakerLimits::default(), metrics));
     let knowledge = Arc::new(Knowledge {
-        playbooks: Playbooks::default(),
-        responses: Responses::default(),
+        files,
         library: Arc::clone(&library),
         channels: Arc::clone(&channels),
         model: None,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use portcullis::control::api::soc::ingest::{IngestOptions, IngestSource, IngestSources};
 use portcullis::store::soc::AlertFilter;
-use portcullis::types::Secret;
 use portcullis::types::soc::Alert;
+use portcullis::types::{Secret, base64};
 use serde_json::{Value, json};
 
 use crate::home::{Answer, Client, HUB, Home, SECRET};
@@ -16,19 +16,6 @@ const KEY: [u8; 24] = [
     0x31, 0xf2, 0x90, 0xf6, 0xbf, 0x06, 0x29, 0x8a, 0xab, 0x4f, 0x08, 0xd4, 0x3c, 0x3f, 0x08, 0x2c, 0xf6, 0x48, 0xa3,
     0x62, 0xda, 0x2d, 0xa4, 0xb0,
 ];
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let letter = char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]);
-            text.push(if place <= group.len() { letter } else { '=' });
-        }
-    }
-    text
-}
 
 fn signature(key: &[u8], id: &str, seconds: i64, body: &[u8]) -> String {
     let text = [format!("{id}.{seconds}.").as_bytes(), body].concat();
@@ -142,7 +129,8 @@ async fn a_delivery_counts_once_and_one_that_was_not_taken_may_come_again() {
     let now = seconds(&home);
     for (body, status, code) in [
         ("{", 400, "invalid_json"),
-        ("[]", 422, "unknown_shape"),
+        ("[]", 422, "alert_count"),
+        ("[3]", 422, "unknown_shape"),
         (r#"{"hello":"you"}"#, 422, "unknown_shape"),
         (r#"{"title":"x","severity":"terrible"}"#, 422, "invalid_alert"),
         (r#"{"title":"x","severity":"low","unknown":1}"#, 422, "invalid_alert"),
@@ -206,4 +194,28 @@ async fn what_was_sent_is_shown_with_the_alert_and_folds_with_the_same() {
     let shown = home.ask(&root, "GET", &format!("/api/v1/alerts/{}", alert.id), None).await.json();
     let raw: Value = serde_json::from_slice(&own("the same")).unwrap();
     assert_eq!((&shown["alert"]["raw"], &shown["alert"]["source"]), (&raw, &json!("siem")));
+}
+
+#[tokio::test]
+async fn several_alerts_come_in_one_delivery_all_or_none() {
+    let home = Home::start().await;
+    let now = seconds(&home);
+    let one = |title: &str| json!({ "title": title, "severity": "high", "user": title });
+    let send = async |id: &str, body: Value| deliver(&home, id, now, body.to_string().as_bytes()).await;
+    let bad = send("m1", json!([one("a"), { "severity": "high" }])).await;
+    assert_eq!(
+        (bad.status, bad.json()["error"]["message"].as_str().unwrap().contains("Alert 1")),
+        (422, true),
+        "{bad:?}"
+    );
+    assert_eq!(send("m1", json!([])).await.code(), "alert_count");
+    let most = IngestOptions::default().max_alerts;
+    assert_eq!(send("m1", vec![one("a"); most + 1].into()).await.code(), "alert_count");
+    // More than may wait at once: the sender comes again.
+    assert_eq!(send("m1", vec![one("a"); 65].into()).await.code(), "soc_busy");
+    let good = send("m1", json!([one("a"), one("b"), one("c")])).await;
+    assert_eq!((good.status, good.json()), (202, json!({ "shape": "portcullis", "alerts": 3 })));
+    let mut titles: Vec<String> = written(&home, 3).await.into_iter().map(|alert| alert.title).collect();
+    titles.sort();
+    assert_eq!(titles, ["a", "b", "c"]);
 }

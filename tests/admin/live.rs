@@ -1,17 +1,24 @@
 //! The live feed over real WebSockets.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use portcullis::control::api::soc::live::{Live, LiveOptions};
 use portcullis::control::soc::hub::HubLimits;
+use portcullis::control::{Health, Ops};
+use portcullis::telemetry::Metrics;
 use portcullis::types::soc::Alert;
+use portcullis::types::{Generation, ReloadOutcome};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::{Error, http};
 use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_util::sync::CancellationToken;
 
 use crate::databases;
 use crate::home::{Client, HUB, Home, settings};
@@ -21,12 +28,16 @@ type Socket = WebSocketStream<TcpStream>;
 
 /// Opens a socket, or says with what status and code it was refused.
 async fn open(home: &Home, who: &Client, query: &str) -> Result<Socket, (u16, String)> {
-    let mut request = format!("ws://{}/api/v1/live{query}", home.address).into_client_request().unwrap();
+    open_at(home.address, who, query).await
+}
+
+async fn open_at(address: SocketAddr, who: &Client, query: &str) -> Result<Socket, (u16, String)> {
+    let mut request = format!("ws://{address}/api/v1/live{query}").into_client_request().unwrap();
     for (name, value) in &who.headers {
         let name: http::HeaderName = name.parse().unwrap();
         request.headers_mut().append(name, value.parse().unwrap());
     }
-    let stream = TcpStream::connect(home.address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     match client_async(request, stream).await {
         Ok((socket, answer)) => {
             assert_eq!(answer.status(), 101);
@@ -118,7 +129,7 @@ async fn who_comes_back_goes_on_without_gap_or_double_while_others_write_on_post
 
 #[tokio::test]
 async fn two_hundred_watch_and_all_see_everything_in_order() {
-    let home = Home::start().await;
+    let home = live(LiveOptions { per_account: 200, ..LiveOptions::default() }).await;
     let root = home.admin().await;
     let who = token(&home, &root, &["analyst"]).await;
     let mut sockets = Vec::new();
@@ -206,6 +217,34 @@ async fn nothing_is_told_after_the_role_is_lost_even_between_heartbeats() {
 }
 
 #[tokio::test]
+async fn the_ops_listener_lets_sockets_through() {
+    let home = Home::start().await;
+    let root = home.admin().await;
+    let who = token(&home, &root, &["analyst"]).await;
+    let generation = Generation(1);
+    let ops = Ops {
+        metrics: Metrics::new("portcullis").unwrap(),
+        health: Arc::new(Health::default()),
+        reload: Arc::new(move || {
+            let outcome = ReloadOutcome { trigger: "api".into(), generation, problems: vec![], warnings: vec![] };
+            Box::pin(async { outcome })
+        }),
+        header_timeout: Duration::from_secs(5),
+        store: None,
+        admin: Some(home.api.router()),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    // One connection at a time: a socket does not take the place of probes and requests.
+    tokio::spawn(ops.serve(listener, 1, stop.clone()));
+    let mut socket = open_at(address, &who, "").await.unwrap();
+    write(&home, [alert("alt_1", "ann")]).await;
+    assert_eq!(seqs(&mut socket, 1).await, [1]);
+    assert!(open_at(address, &who, "?since=0").await.is_ok());
+    stop.cancel();
+}
+
+#[tokio::test]
 async fn only_the_kinds_that_were_asked_for_are_told() {
     let home = Home::start().await;
     let root = home.admin().await;
@@ -258,22 +297,31 @@ async fn places_are_bounded_and_free_again_when_somebody_goes() {
 }
 
 #[tokio::test]
+async fn nobody_takes_all_places() {
+    let home = live(LiveOptions { per_account: 1, ..LiveOptions::default() }).await;
+    let root = home.admin().await;
+    home.account(&root, "ana", &["analyst"]).await;
+    let (who, ana) = (page(&home, &root), page(&home, &home.signed_in("ana").await));
+    let mut first = open(&home, &who, "").await.unwrap();
+    assert_eq!(open(&home, &who, "").await.unwrap_err(), (503, "too_many_sockets".to_owned()));
+    let _other = open(&home, &ana, "").await.unwrap();
+    first.close(None).await.unwrap();
+    until_open(&home, 1).await;
+    assert!(open(&home, &who, "").await.is_ok());
+}
+
+#[tokio::test]
 async fn who_does_not_answer_pings_is_dropped() {
     let home = live(LiveOptions { unanswered: 2, ..quick() }).await;
     let root = home.admin().await;
-    // Not read, and so not answered.
     let mut socket = open(&home, &page(&home, &root), "").await.unwrap();
+    // Read below the protocol, which would answer.
+    let mut bytes = Vec::new();
+    socket.get_mut().read_to_end(&mut bytes).await.unwrap();
+    // Two pings, and a close frame with the code 4408.
+    assert_eq!(bytes[..4], [0x89, 0, 0x89, 0]);
+    assert_eq!((bytes[4], &bytes[6..8]), (0x88, 4408_u16.to_be_bytes().as_slice()));
     until_open(&home, 0).await;
-    // What lay there: two pings, and why it ended. Whoever answers a ping now may find nobody there first.
-    let told = loop {
-        match socket.next().await {
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(Some(frame)))) => break Some(u16::from(frame.code)),
-            Some(Err(_)) | None => break None,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert!(told.is_none_or(|code| code == 4408), "{told:?}");
 }
 
 #[tokio::test]

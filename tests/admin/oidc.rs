@@ -10,6 +10,7 @@ use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use portcullis::config::admin_settings::Oidc;
 use portcullis::types::AccessRole;
 use serde_json::{Value, json};
@@ -69,15 +70,7 @@ impl Key {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let number = three.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for at in 0..=three.len() {
-            text.push(char::from(LETTERS[(number >> (18 - 6 * at) & 63) as usize]));
-        }
-    }
-    text
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The provider: what it signs with and what it says.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 /// A way to write a text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Encoding {
@@ -30,16 +32,7 @@ pub(crate) const ALL: [Encoding; 12] = [
 ];
 
 fn base64(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in text.as_bytes().chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for nth in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * nth) & 63) as usize];
-            out.push(if nth <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
-    out
+    BASE64_STANDARD.encode(text)
 }
 
 fn hex(text: &str) -> String {

@@ -3,7 +3,6 @@
 //! A case is decided whole; an answer also as it streams, cut at every place; a prompt also inside the request body of
 //! each dialect that can say it, and in the encodings the case names.
 #![expect(
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,

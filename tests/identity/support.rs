@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use jsonwebtoken::jwk::Jwk;
@@ -166,15 +167,5 @@ pub(crate) fn map(headers: &[(&str, &str)]) -> HeaderMap {
 }
 
 pub(crate) fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let mut padded = [0_u8; 4];
-        padded[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(padded);
-        for position in 0..=group.len() {
-            text.push(char::from(ALPHABET[(bits >> (18 - 6 * position)) as usize & 63]));
-        }
-    }
-    text
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -133,3 +133,58 @@ async fn killed_at_any_moment_it_acts_exactly_once() {
     let orders = database.orders(None, 100).await.unwrap();
     assert_eq!(orders.len(), limits.len(), "one order for each remedy that is one");
 }
+
+/// The titles of the alerts of a user, oldest first.
+async fn titles(database: &Database, user: &str) -> Vec<String> {
+    let filter = AlertFilter { user: Some(user.to_owned()), ..AlertFilter::default() };
+    let mut alerts = database.alerts(&filter, 10).await.unwrap();
+    alerts.reverse();
+    alerts.into_iter().map(|alert| alert.title).collect()
+}
+
+#[tokio::test]
+async fn rules_and_playbooks_are_read_again_and_a_bad_one_changes_nothing() {
+    let files = tempfile::tempdir().unwrap();
+    let (rule, book) = (files.path().join("own.yaml"), files.path().join("own.md"));
+    let titled = |title: &str| {
+        format!(
+            "kind: alert\nid: SITE-ALR-0001\ntitle: {title}\nseverity: high\nwhen: {{ event: request, verdict: block }}\n"
+        )
+    };
+    let playbook = |heading: &str| {
+        format!(
+            "---\nid: own\ntitle: Our own\nfamilies: [prompt_injection]\nseverity: low\nsteps:\n  - {{action: monitor, reason: \"We watch.\"}}\n---\n## {heading}\n\nLook at the zebra.\n"
+        )
+    };
+    std::fs::write(&rule, titled("First title")).unwrap();
+    std::fs::write(&book, playbook("How it was")).unwrap();
+    let place = files.path().display();
+    let gateway = Setup::rehearsal()
+        .server("trusted_proxies = [\"127.0.0.1/32\"]\n")
+        .section("[identity]\nuser_header = \"x-user-id\"\n")
+        .section(&format!("[soc]\nrules = [\"{place}\"]\nplaybooks = [\"{place}\"]\n"))
+        .start()
+        .await;
+    let database = database(&gateway).await;
+    let raised = async |user: &str| {
+        assert_eq!(gateway.send(by(user, ATTACK)).await.status, 400);
+        found("the alert", async || titles(&database, user).await.pop()).await
+    };
+    assert_eq!(raised("ann").await, "First title");
+
+    std::fs::write(&rule, titled("Second title")).unwrap();
+    assert_eq!(gateway.reload().await.status, 200);
+    assert_eq!(raised("bob").await, "Second title");
+
+    std::fs::write(&rule, titled("Third title").replace("request", "no_such_event")).unwrap();
+    std::fs::write(&book, "no front matter").unwrap();
+    let refused = gateway.reload().await;
+    assert_ne!(refused.status, 200);
+    assert!(refused.text().contains("own.yaml:") && refused.text().contains("own.md:"), "{}", refused.text());
+    assert_eq!(raised("carl").await, "Second title");
+
+    std::fs::write(&rule, titled("Fourth title")).unwrap();
+    std::fs::write(&book, playbook("How it is")).unwrap();
+    assert_eq!(gateway.reload().await.status, 200);
+    assert_eq!(raised("dora").await, "Fourth title");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis::store::StoreError;
 use portcullis::store::soc::{AlertFilter, AlertWrite, IncidentChange, IncidentFilter};
 use portcullis::types::Severity;
-use portcullis::types::soc::{FeedKind, IncidentState, LogKind, Phase};
+use portcullis::types::soc::{Analysis, FeedKind, IncidentState, LogKind, Phase, PlanState};
 use tokio::task::JoinSet;
 
 use crate::both;
@@ -21,6 +21,7 @@ both!(
     merged_incidents_hand_over_their_evidence,
     incidents_are_found_by_every_filter,
     an_analysis_is_begun_once_and_leased_by_one,
+    an_analysis_that_has_ended_is_repeated_and_its_plan_does_not_wait_on,
     a_lost_lease_writes_nothing,
     a_step_that_failed_waits,
     what_is_over_is_remembered,
@@ -233,6 +234,27 @@ async fn an_analysis_is_begun_once_and_leased_by_one(home: Home) {
     // A worker that died gives its lease back by the clock.
     let after = one.lease_analysis("next", MONDAY + 3 * HOUR, MONDAY + HOUR).await.unwrap().unwrap();
     assert_eq!(&*after.id, "anl_0");
+}
+
+async fn an_analysis_that_has_ended_is_repeated_and_its_plan_does_not_wait_on(home: Home) {
+    let database = home.open().await;
+    database.raise_incident(&incident("inc_1", "many", "user:ann"), &[], &line(LogKind::Raised, "")).await.unwrap();
+    assert_eq!(
+        database.repeat_analysis(&analysis("anl_1-2", "inc_1"), &[]).await.unwrap_err(),
+        StoreError::Missing("analysis")
+    );
+    database.begin_analysis(&analysis("anl_1", "inc_1")).await.unwrap();
+    refused(database.repeat_analysis(&analysis("anl_1-2", "inc_1"), &[]).await, "still under way");
+    let leased = database.lease_analysis("w", MONDAY + HOUR, MONDAY).await.unwrap().unwrap();
+    let ended = Analysis { phase: Phase::Done, plan: Some("pln_1".into()), ..leased };
+    database.advance_analysis(&ended, "w", MONDAY + 1, Some(&plan("pln_1", Some("inc_1"), 1)), &[]).await.unwrap();
+    let fresh = analysis("anl_1-2", "inc_1");
+    let (_, feed) = database.repeat_analysis(&fresh, &[line(LogKind::Analysis, "again")]).await.unwrap();
+    assert!(feed.iter().any(|entry| *entry.id == *"pln_1"), "{feed:?}");
+    assert_eq!(database.plan("pln_1").await.unwrap().unwrap().state, PlanState::Refused);
+    assert_eq!(database.lease_analysis("w", MONDAY + HOUR, MONDAY).await.unwrap().unwrap(), fresh);
+    // Two who ask at once begin it once.
+    refused(database.repeat_analysis(&fresh, &[]).await, "still under way");
 }
 
 async fn a_lost_lease_writes_nothing(home: Home) {

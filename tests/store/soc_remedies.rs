@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use portcullis::store::soc::RemedyFilter;
 use portcullis::store::{Database, StoreError};
-use portcullis::types::Subject;
 use portcullis::types::soc::{LogKind, Plan, PlanState, Remedy, RemedyAction, RemedyState};
+use portcullis::types::{Measure, Order, Subject};
 use tokio::task::JoinSet;
 
 use crate::both;
@@ -27,6 +27,19 @@ async fn approved(database: &Database, id: &str, remedies: impl Fn(&Plan) -> Vec
     let one = plan(id, Some("inc_1"), 0);
     database.insert_plan(&one, &[]).await.unwrap();
     database.use_approvals(id, MONDAY, &remedies(&one), &[]).await.unwrap().0
+}
+
+/// An order that a remedy gave.
+fn order(remedy: &str) -> Order {
+    Order {
+        id: format!("ord_of_{remedy}").into(),
+        subject: Subject::User { name: "ann".into() },
+        measure: Measure::Block,
+        reason: "ann went too far".into(),
+        made_by: remedy.into(),
+        made: MONDAY,
+        expires: None,
+    }
 }
 
 async fn take(database: &Database, worker: &str, now: i64) -> Option<Remedy> {
@@ -131,12 +144,26 @@ async fn remedies_are_undone_once(home: Home) {
         done.state = RemedyState::Applied;
         database.finish_remedy(&done, "w", MONDAY + 1, &[]).await.unwrap();
     }
+    // Orders that the remedies gave, also the one that nobody has written down as given.
+    for id in ["rem_1", "rem_2", "rem_3"] {
+        database.insert_order(&order(id)).await.unwrap();
+    }
+    let orders = database.changes().await.unwrap().orders;
     let (undone, feed) = database.undo_remedy("rem_1", &eve, MONDAY + 2, &[]).await.unwrap();
+    let live = async || -> Vec<String> {
+        let orders = database.live_orders(MONDAY + 4).await.unwrap();
+        orders.iter().map(|order| order.made_by.to_string()).collect()
+    };
+    assert_eq!(
+        (live().await, database.changes().await.unwrap().orders),
+        (vec!["rem_2".to_owned(), "rem_3".to_owned()], orders + 1)
+    );
     assert_eq!((undone.state, undone.undone_by.as_deref(), feed.len()), (RemedyState::Undone, Some("acc_eve"), 1));
     refused(database.undo_remedy("rem_1", &eve, MONDAY + 3, &[]).await, "is undone");
     refused(database.undo_remedy("rem_2", &eve, MONDAY + 3, &[]).await, "cannot be undone");
     // One that nobody has begun is called off, and never begins.
     database.undo_remedy("rem_3", &eve, MONDAY + 3, &[]).await.unwrap();
+    assert_eq!(live().await, ["rem_2"]);
     assert!(take(&database, "w", MONDAY + HOUR).await.is_none());
     assert_eq!(database.plan("pln_1").await.unwrap().unwrap().state, PlanState::Carried);
     let missing = database.undo_remedy("rem_9", &eve, MONDAY, &[]).await.unwrap_err();

@@ -13,7 +13,7 @@ use super::Error;
 use super::backing::{self, Backing};
 use crate::config::Handle;
 use crate::config::settings::Settings;
-use crate::config::soc_files::SocFiles;
+use crate::config::soc_files::SocFilesNow;
 use crate::config::soc_settings::Soc as SocSettings;
 use crate::control::Follower;
 use crate::control::api::soc::Soc as Door;
@@ -27,14 +27,15 @@ use crate::control::soc::embeddings::Embeddings;
 use crate::control::soc::feed::Feed;
 use crate::control::soc::hub::{Hub, HubLimits};
 use crate::control::soc::knowledge::{Knowledge, PlanLimits, Text};
-use crate::control::soc::library::{Library, LibraryLimits, Passage};
+use crate::control::soc::library::{Library, LibraryLimits};
 use crate::control::soc::model::{EndpointOptions, inspect, inspect_answer};
 use crate::control::soc::planner::Planner;
 use crate::control::soc::remedies::{Remedies, RemedyOptions};
+use crate::control::soc::shelf;
 use crate::control::soc::station::Station;
 use crate::soc::remedy::Retry;
 use crate::soc::search::Vectors;
-use crate::soc::{CorrelateOptions, Correlator, FoldOptions, Folds};
+use crate::soc::{CorrelateOptions, FoldOptions};
 use crate::telemetry::Metrics;
 use crate::types::Role;
 
@@ -46,9 +47,6 @@ const FEED_KEPT: usize = 4096;
 
 /// Vectors of texts remembered.
 const REMEMBERED: u64 = 8192;
-
-/// Past incidents that are put into the library at start.
-const PAST: u32 = 1000;
 
 /// Events that one alert may count.
 const MOST_FOLDED: u64 = 1_000_000;
@@ -65,6 +63,7 @@ pub(super) struct Soc {
     analyst: Vec<Analyst>,
     remedies: Vec<Remedies>,
     knowledge: Arc<Knowledge>,
+    handle: Arc<Handle>,
     /// What the admin API uses.
     station: Station,
     /// Its settings of the live feed, and who may send alerts.
@@ -91,13 +90,16 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
     if !settings.enabled {
         return Ok(None);
     }
-    let files = SocFiles::read(settings).map_err(|problems| Error::Soc(problems.join("\n")))?;
-    let limits = HubLimits { entries: FEED_KEPT.max(settings.live.queue), subscribers: settings.live.subscribers + 1 };
+    let files: SocFilesNow = {
+        let handle = Arc::clone(from.handle);
+        Arc::new(move || Arc::clone(&handle.load().soc))
+    };
+    let limits = HubLimits { entries: FEED_KEPT.max(settings.live.queue), subscribers: settings.live.subscribers + 2 };
     let feed = Feed::new(from.backing.database.clone(), Hub::new(limits, from.metrics.clone()));
     let channels = Arc::new(channels(settings, from.metrics)?);
     let folds =
         FoldOptions { within: micros(settings.fold_within.get()), most: MOST_FOLDED, tracked: settings.tracked };
-    let judges = (Folds::new(folds), Correlator::new(files.incidents, CorrelateOptions { tracked: settings.tracked }));
+    let judges = (folds, CorrelateOptions { tracked: settings.tracked });
     let options = DeskOptions {
         queue: settings.queue,
         waiting: settings.queue,
@@ -109,13 +111,12 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
         let snapshot = catalogue.load();
         snapshot.rules.threats().get(id).map(|threat| Arc::clone(&threat.title))
     });
-    let (alerts, ending) = (Arc::new(files.alerts), Arc::clone(from.ending));
-    let (reader, intake, watch) = desk(alerts, titles, judges, feed.clone(), options, ending);
+    let ending = Arc::clone(from.ending);
+    let (reader, intake, watch) = desk(Arc::clone(&files), titles, judges, feed.clone(), options, ending);
 
     let knowledge = Arc::new(Knowledge {
-        library: Arc::new(library(settings, &files.playbooks, from.metrics)?),
-        playbooks: files.playbooks,
-        responses: files.responses,
+        library: Arc::new(library(settings, &files().playbooks, from.metrics)?),
+        files,
         channels: Arc::clone(&channels),
         model: model(settings, false)?,
         reviewer: model(settings, true)?,
@@ -181,9 +182,11 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
         analyst: vec![analyst; settings.workers],
         remedies: vec![remedies; settings.workers],
         knowledge,
+        handle: Arc::clone(from.handle),
         station,
         live: LiveOptions {
             sockets: settings.live.subscribers,
+            per_account: settings.live.per_account,
             heartbeat: settings.live.heartbeat.get(),
             ..LiveOptions::default()
         },
@@ -207,7 +210,8 @@ impl Soc {
         for remedies in self.remedies.drain(..) {
             tokio::spawn(remedies.run(stop.clone()));
         }
-        tokio::spawn(furnish(Arc::clone(&self.knowledge), self.station.feed.clone()));
+        let (knowledge, feed) = (Arc::clone(&self.knowledge), self.station.feed.clone());
+        tokio::spawn(shelf::keep(knowledge, feed, self.handle.subscribe(), stop.clone()));
         let watch = self.watch.take()?;
         let stop = CancellationToken::new();
         Some(Last { task: tokio::spawn(watch.run(stop.clone())), stop })
@@ -227,30 +231,6 @@ impl Last {
         if self.task.await.is_err() {
             tracing::error!("the task that writes alerts panicked");
         }
-    }
-}
-
-/// Puts playbooks and past incidents into the library.
-async fn furnish(knowledge: Arc<Knowledge>, feed: Feed) {
-    let sections = knowledge.playbooks.sections().map(|section| Passage {
-        id: Arc::clone(&section.anchor),
-        title: format!("{}: {}", section.title, section.heading),
-        text: section.text.to_string(),
-    });
-    let left_out = knowledge.library.found(sections.collect()).await;
-    if left_out > 0 {
-        tracing::warn!(left_out, "sections of playbooks do not fit into the library");
-    }
-    match feed.database().past_incidents(PAST).await {
-        Ok(past) => {
-            let passages = past.into_iter().map(|past| Passage {
-                id: Arc::clone(&past.incident.id),
-                title: past.incident.title.clone(),
-                text: past.found.get("analyse").map(ToString::to_string).unwrap_or_default(),
-            });
-            knowledge.library.add(passages.collect()).await;
-        }
-        Err(error) => tracing::warn!(%error, "past incidents cannot be read: the analyst does without"),
     }
 }
 
@@ -275,7 +255,7 @@ fn library(
                 max_answer: MODEL_ANSWER,
             };
             let made = Embeddings::new(&options, BreakerLimits::default(), REMEMBERED, metrics.clone());
-            Some(made.map_err(wrong("embeddings"))?)
+            Some(made.map_err(wrong("embeddings"))?.in_batches(outside.batch))
         }
     };
     Library::new(LibraryLimits::default(), vectorizer, embeddings, metrics.clone())

@@ -124,6 +124,7 @@ pub(super) fn ingest(settings: &SocSettings) -> Result<IngestSources, Error> {
     let per_minute = settings.rate.saturating_mul(60).max(1);
     let options = IngestOptions {
         max_body: usize::try_from(settings.max_body.get()).unwrap_or(usize::MAX),
+        max_alerts: settings.max_alerts,
         tolerance: settings.max_skew.get(),
         per_minute,
         // Both sides of now, so that a delivery is known again for as long as its time would do.

@@ -35,6 +35,12 @@ pub struct ErasureDone {
     pub ledger: u64,
     /// Keys revoked, that name nobody any more.
     pub keys: u64,
+    /// Objects of providers that nobody owns any more.
+    pub issued: u64,
+    /// Standing orders that were over, removed. Those in force stay until they end.
+    pub orders: u64,
+    /// Alerts, incidents and held tool calls that name nobody any more.
+    pub soc: u64,
     /// Records of the audit trail that name nobody any more. The chain stays valid.
     pub audit: u64,
 }
@@ -62,6 +68,9 @@ pub async fn erase(
         events: erased.events,
         ledger: erased.ledger,
         keys: erased.keys,
+        issued: erased.issued,
+        orders: erased.orders,
+        soc: erased.soc,
         audit,
     }))
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 
 use super::AuditError;
 use super::chain::sha256;
-use crate::types::{hex, unhex};
+use crate::types::{base64, hex, unhex};
 
 /// What a `SubjectPublicKeyInfo` of an Ed25519 key begins with (RFC 8410); the 32 bytes of the key follow.
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -263,16 +263,9 @@ pub(super) fn sync_directory(file: &Path) -> io::Result<()> {
 
 /// PEM of `der`.
 fn pem(label: &str, der: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = format!("-----BEGIN {label}-----\n");
     for line in der.chunks(48) {
-        for three in line.chunks(3) {
-            let bits = (0..3).fold(0_usize, |bits, at| (bits << 8) | usize::from(three.get(at).copied().unwrap_or(0)));
-            for at in 0..4 {
-                let digit = DIGITS.get((bits >> (18 - 6 * at)) & 63).copied().map_or('=', char::from);
-                text.push(if at > three.len() { '=' } else { digit });
-            }
-        }
+        text.push_str(&base64(line));
         text.push('\n');
     }
     text.push_str(&format!("-----END {label}-----\n"));

@@ -234,10 +234,10 @@ impl Analyst {
         let families = incident.families.iter().map(|family| family.name().replace('_', " "));
         let titles = alerts.iter().take(8).map(|alert| alert.title.clone());
         let query: Vec<String> = std::iter::once(incident.title.clone()).chain(families).chain(titles).collect();
-        let most = self.knowledge.limits.retrieved;
+        let (most, files) = (self.knowledge.limits.retrieved, (self.knowledge.files)());
         let mut retrieved = Retrieved::default();
         for hit in self.knowledge.library.search(&query.join(" "), most.saturating_mul(2)).await {
-            if let Some(section) = self.knowledge.playbooks.section(&hit.id) {
+            if let Some(section) = files.playbooks.section(&hit.id) {
                 if retrieved.sections.len() < most {
                     retrieved.sections.push(section.clone());
                 }
@@ -270,6 +270,7 @@ impl Analyst {
         let opinion: Opinion = part(&analysed, "opinion")?;
         let id: Arc<str> = format!("pln_{}", analysis.id.trim_start_matches("anl_")).into();
         let evidence = Evidence::new(incident, alerts, &retrieved, &blasts);
+        let files = (self.knowledge.files)();
         Ok(propose(&Asked {
             plan: &id,
             incident,
@@ -277,8 +278,8 @@ impl Analyst {
             findings: &findings,
             retrieved: &retrieved,
             evidence: &evidence,
-            responses: &self.knowledge.responses,
-            playbooks: &self.knowledge.playbooks,
+            responses: &files.responses,
+            playbooks: &files.playbooks,
             blasts: &blasts,
             channels: &self.knowledge.channel_names(),
             suggested: &opinion.actions,
@@ -305,7 +306,7 @@ impl Analyst {
                 subjects: Some(&subjects),
                 evidence: &Evidence::new(incident, alerts, &retrieved, &blasts),
                 channels: &self.knowledge.channel_names(),
-                approvals: asked_approvals(&body, &self.knowledge.playbooks),
+                approvals: asked_approvals(&body, &(self.knowledge.files)().playbooks),
                 by_person: false,
             },
         );

@@ -9,7 +9,7 @@ use crate::soc::{Case, Folded, Raise};
 use crate::store::soc::{AlertWrite, IncidentFilter};
 use crate::store::{StoreError, now};
 use crate::types::Severity;
-use crate::types::soc::{Analysis, LogEntry, LogKind, Phase, ToolHold};
+use crate::types::soc::{Analysis, LogEntry, LogKind, ToolHold};
 
 /// Alerts of one transaction.
 const AT_ONCE: usize = 250;
@@ -163,7 +163,7 @@ async fn carry(feed: &Feed, raise: &Raise, analyse: Severity) -> Result<bool, St
             let raised = database.raise_incident(&incident, &case.alerts, &line(LogKind::Raised, text, None)).await?;
             feed.publish(raised.feed).await;
             if raised.new && raised.incident.severity >= analyse {
-                database.begin_analysis(&analysis(&raised.incident.id)).await?;
+                database.begin_analysis(&Analysis::of(&raised.incident.id, now())).await?;
             }
             Ok(true)
         }
@@ -182,7 +182,7 @@ async fn carry(feed: &Feed, raise: &Raise, analyse: Severity) -> Result<bool, St
                     feed.publish(entries).await;
                     // It may have become bad enough since.
                     if incident.severity >= analyse {
-                        database.begin_analysis(&analysis(&incident.id)).await?;
+                        database.begin_analysis(&Analysis::of(&incident.id, now())).await?;
                     }
                     Ok(true)
                 }
@@ -190,21 +190,5 @@ async fn carry(feed: &Feed, raise: &Raise, analyse: Severity) -> Result<bool, St
                 Err(error) => Err(error),
             }
         }
-    }
-}
-
-/// The analyst's work on an incident, about to begin: one for each incident, whoever begins it.
-pub(super) fn analysis(incident: &Arc<str>) -> Analysis {
-    let now = now();
-    Analysis {
-        id: format!("anl_{}", incident.trim_start_matches("inc_")).into(),
-        incident: Arc::clone(incident),
-        phase: Phase::Retrieve,
-        found: serde_json::Map::new(),
-        plan: None,
-        failures: 0,
-        problem: None,
-        began: now,
-        updated: now,
     }
 }

@@ -14,14 +14,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Left, analysis};
+use super::batch::{Batch, Left};
 use super::feed::Feed;
 use super::hub::{Hub, News, Subscription};
+use crate::config::soc_files::{SocFiles, SocFilesNow};
 use crate::control::events::Reader;
-use crate::soc::{AlertRules, Correlator, Draft, Folds, draft};
+use crate::soc::{CorrelateOptions, Correlator, Draft, FoldOptions, Folds, draft};
 use crate::store::soc::IncidentFilter;
 use crate::store::{StoreError, now};
-use crate::types::soc::{Alert, AlertState, FeedEntry, FeedKind, Incident, IncidentState, ToolHold};
+use crate::types::soc::{Alert, AlertState, Analysis, FeedEntry, FeedKind, Incident, IncidentState, ToolHold};
 use crate::types::{Event, Severity};
 
 /// How long the reader of events rests while the task is full.
@@ -64,7 +65,7 @@ enum Job {
 
 /// Hands events that are alerts to the task.
 pub struct Desk {
-    rules: Arc<AlertRules>,
+    files: SocFilesNow,
     titles: Titles,
     jobs: mpsc::Sender<Job>,
     ending: Arc<AtomicBool>,
@@ -77,6 +78,9 @@ pub struct Intake(mpsc::Sender<Job>);
 /// The task.
 pub struct Watch {
     jobs: mpsc::Receiver<Job>,
+    /// Those that the correlator goes by.
+    known: Arc<SocFiles>,
+    files: SocFilesNow,
     folds: Folds,
     correlator: Correlator,
     batch: Batch,
@@ -86,17 +90,18 @@ pub struct Watch {
 
 /// A desk and the task behind it. When `ending` is set the desk waits for nothing any more.
 pub fn desk(
-    rules: Arc<AlertRules>,
+    files: SocFilesNow,
     titles: Titles,
-    judges: (Folds, Correlator),
+    (folds, correlate): (FoldOptions, CorrelateOptions),
     feed: Feed,
     options: DeskOptions,
     ending: Arc<AtomicBool>,
 ) -> (Desk, Intake, Watch) {
     let (sender, jobs) = mpsc::channel(options.queue.max(1));
-    let (folds, correlator) = judges;
-    let desk = Desk { rules, titles, jobs: sender.clone(), ending };
-    let watch = Watch { jobs, folds, correlator, batch: Batch::default(), feed, options };
+    let known = files();
+    let (folds, correlator) = (Folds::new(folds), Correlator::new(known.incidents.clone(), correlate));
+    let desk = Desk { files: Arc::clone(&files), titles, jobs: sender.clone(), ending };
+    let watch = Watch { jobs, known, files, folds, correlator, batch: Batch::default(), feed, options };
     (desk, Intake(sender), watch)
 }
 
@@ -123,26 +128,20 @@ impl Reader for Desk {
         if let Event::ToolHeld(hold) = event {
             self.hand_over(Job::Held(hold.clone()));
         }
-        if let Some(draft) = draft(event, &self.rules, &*self.titles) {
+        if let Some(draft) = draft(event, &(self.files)().alerts, &*self.titles) {
             self.hand_over(Job::Draft(Box::new(draft)));
         }
     }
 }
 
 impl Intake {
-    /// Hands in a draft; gives it back where there is no room.
-    ///
-    /// # Errors
-    /// The draft: as many wait as may.
-    pub fn offer(&self, draft: Draft) -> Result<(), Box<Draft>> {
-        match self.0.try_send(Job::Draft(Box::new(draft))) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => match job {
-                Job::Draft(draft) => Err(draft),
-                // Not what was sent above.
-                Job::Held(_) => Ok(()),
-            },
+    /// Hands in drafts, all or none: none where there is no room for all. Whether they were taken.
+    pub fn offer(&self, drafts: Vec<Draft>) -> bool {
+        let Ok(places) = self.0.try_reserve_many(drafts.len()) else { return false };
+        for (place, draft) in places.zip(drafts) {
+            place.send(Job::Draft(Box::new(draft)));
         }
+        true
     }
 }
 
@@ -243,7 +242,7 @@ impl Watch {
             self.correlator.opened(&incident.rule, &incident.about);
             // Whoever raised it may have ended before it was handed to the analyst.
             if incident.severity >= self.options.analyse {
-                database.begin_analysis(&analysis(&incident.id)).await?;
+                database.begin_analysis(&Analysis::of(&incident.id, now())).await?;
             }
         }
         for alert in alerts.iter().filter(|alert| alert.state != AlertState::Closed && alert.merged_into.is_none()) {
@@ -266,6 +265,11 @@ impl Watch {
     }
 
     fn take(&mut self, job: Job) {
+        let files = (self.files)();
+        if !Arc::ptr_eq(&files, &self.known) {
+            self.correlator.adopt(files.incidents.clone());
+            self.known = files;
+        }
         match job {
             Job::Held(hold) => self.batch.hold(*hold),
             Job::Draft(draft) => {
@@ -314,7 +318,7 @@ impl Watch {
 }
 
 /// What is new; never, where nothing can be watched. What was missed is not looked for: it only spares a second incident.
-async fn next(watching: &mut Option<Subscription>, hub: &Hub) -> News {
+pub(super) async fn next(watching: &mut Option<Subscription>, hub: &Hub) -> News {
     let Some(subscription) = watching else { return pending().await };
     let news = subscription.next().await;
     match &news {

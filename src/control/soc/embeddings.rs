@@ -12,7 +12,7 @@ use super::model::{Endpoint, EndpointOptions, ModelError};
 use crate::telemetry::{Metrics, ModelPurpose};
 
 /// Texts of one question.
-pub const MOST_TEXTS: usize = 64;
+const MOST_TEXTS: usize = 64;
 /// Bytes of a text that are shown to the model: embedding models read about 8,000 tokens.
 const MOST_BYTES: usize = 16 << 10;
 /// Numbers of one vector: more than any model known gives.
@@ -28,6 +28,7 @@ pub struct Embeddings {
     breaker: Mutex<Breaker>,
     /// By hash of the text.
     known: Cache<[u8; 32], Dense>,
+    batch: usize,
     metrics: Metrics,
 }
 
@@ -42,16 +43,28 @@ impl Embeddings {
             model: options.model.clone(),
             breaker: Mutex::new(Breaker::new(limits)),
             known: Cache::new(remembered),
+            batch: MOST_TEXTS,
             metrics,
         })
     }
 
-    /// The vectors of at most [`MOST_TEXTS`] texts, in their order, by one question at most.
+    /// Asks for at most so many texts at once; 64 without this.
+    #[must_use]
+    pub fn in_batches(self, batch: usize) -> Self {
+        Self { batch: batch.max(1), ..self }
+    }
+
+    /// The texts of one question.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The vectors of at most [`Self::batch`] texts, in their order, by one question at most.
     ///
     /// # Errors
     /// Too many texts, or the model does not answer as it should.
     pub async fn vectors(&self, texts: &[&str]) -> Result<Vec<Dense>, ModelError> {
-        if texts.len() > MOST_TEXTS {
+        if texts.len() > self.batch {
             return Err(ModelError::TooLong(texts.iter().map(|text| text.len()).sum()));
         }
         let texts: Vec<&str> = texts.iter().map(|text| clip(text)).collect();

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::library::Library;
 use super::model::ChatModel;
 use super::notify::Channels;
+use crate::config::soc_files::SocFilesNow;
 use crate::soc::guard::Guardrails;
-use crate::soc::playbook::Playbooks;
-use crate::soc::responses::Responses;
 use crate::types::Decision;
 
 /// Says what plans may do.
@@ -27,10 +26,8 @@ pub enum Text<'a> {
 
 /// All of it. Shared.
 pub struct Knowledge {
-    /// Standard procedures.
-    pub playbooks: Playbooks,
-    /// What is done about which incident.
-    pub responses: Responses,
+    /// What is done about which incident, and how.
+    pub files: SocFilesNow,
     /// Playbooks and past incidents, searched.
     pub library: Arc<Library>,
     /// Who can be notified.

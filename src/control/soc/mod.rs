@@ -3,7 +3,6 @@
 
 pub mod analyst;
 pub mod approvals;
-pub(in crate::control) mod base64;
 mod batch;
 pub mod breaker;
 pub mod desk;
@@ -17,6 +16,7 @@ pub mod notify;
 mod opinion;
 pub mod planner;
 pub mod remedies;
+pub mod shelf;
 pub mod station;
 
 pub use crate::control::http;

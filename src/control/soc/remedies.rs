@@ -196,12 +196,8 @@ impl Remedies {
         record(&self.trail, entry).await?;
         let text = format!("undone by {}: {reason}", who.name);
         let log = [line(LogKind::Remedy, &who.name, text, &remedy.id)];
-        // The remedy first: one that is being carried out just now cannot be undone, and leaves its order.
         let (remedy, entries) = database.undo_remedy(id, &who.name, now(), &log).await?;
-        if let Some(order) = &remedy.order {
-            database.lift_order(order, &who.name, now()).await?;
-            (self.refresh)().await;
-        }
+        (self.refresh)().await;
         self.feed.publish(entries).await;
         Ok(remedy)
     }

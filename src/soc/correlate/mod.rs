@@ -108,6 +108,32 @@ impl Correlator {
         Self { rules, watches: Lru::new(tracked), seen: Lru::new(tracked), clock: i64::MIN }
     }
 
+    /// Goes by these rules from now on. What was seen for a rule that stays as it is still counts, and an open incident of a
+    /// rule with the same id is still joined.
+    pub fn adopt(&mut self, rules: IncidentRules) {
+        let place = |old: &IncidentRule| {
+            let (at, new) = rules.find(&old.id)?;
+            Some((at, new.condition == old.condition && new.by == old.by, &new.condition))
+        };
+        let places: Vec<_> = self.rules.rules().iter().map(place).collect();
+        let mut watches = Lru::new(self.watches.most());
+        while let Some(((old, about), mut watch)) = self.watches.pop_oldest() {
+            let Some((at, same, condition)) = places.get(old).copied().flatten() else { continue };
+            if !same {
+                let open = watch.open;
+                watch = Watch::new(condition);
+                watch.open = open;
+            }
+            watches.insert((at, about), watch);
+        }
+        self.watches = watches;
+        let moved = |old: usize| places.get(old).copied().flatten().map(|(at, ..)| at);
+        for seen in self.seen.values_mut() {
+            seen.joined = seen.joined.iter().filter_map(|(old, severity)| Some((moved(*old)?, *severity))).collect();
+        }
+        self.rules = rules;
+    }
+
     /// The rules it goes by.
     pub fn rules(&self) -> &IncidentRules {
         &self.rules

@@ -24,7 +24,7 @@ const MOST: u32 = 1000;
 const MAX_STEPS: usize = 8;
 
 /// Every incident rule in force.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct IncidentRules {
     rules: Arc<[IncidentRule]>,
 }

@@ -439,3 +439,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn other_rules_go_on_with_what_was_seen_for_those_that_stay() {
+    let counted = |id: &str, most: u32| {
+        let text = format!("count: {{ at_least: {most}, within: 1m, of: {{ severity: low }} }}");
+        rule(&text).replace("SITE-INC-0001", id)
+    };
+    let rules = |texts: &[String]| IncidentRules::only(&[("f.yaml", &texts.join("---\n"))]).unwrap();
+    let mut own = Correlator::new(rules(&[counted("SITE-INC-0001", 3), counted("SITE-INC-0002", 3)]), TRACKED);
+    for nth in 1..=2 {
+        assert_eq!(own.take(&attack("ann", nth), 0), []);
+    }
+    // The first one asks for more now, the second stays and moves, a third is new.
+    own.adopt(rules(&[counted("SITE-INC-0003", 2), counted("SITE-INC-0002", 3), counted("SITE-INC-0001", 4)]));
+    assert_eq!(opened(&own.take(&attack("ann", 3), SECOND)), [("SITE-INC-0002", "user:acme/ann")]);
+    // What is open stays open, also under a rule that changed; what is gone raises nothing.
+    own.adopt(rules(&[counted("SITE-INC-0002", 2)]));
+    let raised = own.take(&attack("ann", 4), 2 * SECOND);
+    assert_eq!((opened(&raised), joins(&raised)), (vec![], 1));
+    assert_eq!(own.tracked().0, 1);
+}

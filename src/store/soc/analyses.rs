@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use super::feed::FeedTx;
-use super::{body, conflict, incidents, json, plans};
-use crate::store::{Backend, Database, StoreError};
+use super::{Fed, body, conflict, incidents, json, plans};
+use crate::store::{Backend, Database, StoreError, Value};
 use crate::types::soc::{Analysis, FeedEntry, LogEntry, Plan};
 use crate::values;
 
 const DUE: &str =
     "SELECT id FROM analyses WHERE ended = 0 AND due <= $1 AND lease_until <= $1 ORDER BY due, id LIMIT 1";
+
+const BEGIN: &str = "INSERT INTO analyses (id, incident, ended, due, plan, lease_until, body) \
+                     VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING";
+
+/// What `BEGIN` writes.
+fn beginning(fresh: &Analysis) -> Result<Vec<Value>, StoreError> {
+    Ok(values![&fresh.id, &fresh.incident, fresh.phase.ended(), fresh.began, &fresh.plan, json(fresh)?])
+}
 
 macro_rules! lease {
     ($lock:literal) => {
@@ -63,15 +71,39 @@ async fn advance(
     incidents::note(tx, Some(&analysis.incident), log).await
 }
 
+async fn repeat(tx: &mut FeedTx, fresh: &Analysis, log: &[LogEntry]) -> Result<(), StoreError> {
+    let sql = match tx.session.backend() {
+        Backend::Sqlite => "SELECT body FROM analyses WHERE incident = $1",
+        Backend::Postgres => "SELECT body FROM analyses WHERE incident = $1 FOR UPDATE",
+    };
+    let row = tx.session.row(sql, values![&fresh.incident]).await?;
+    let known: Analysis = row.as_ref().map(body).transpose()?.ok_or(StoreError::Missing("analysis"))?;
+    if !known.phase.ended() || known.id == fresh.id {
+        return Err(conflict("the analysis is still under way"));
+    }
+    if let Some(plan) = &known.plan {
+        plans::supersede(tx, plan).await?;
+    }
+    tx.session.execute("DELETE FROM analyses WHERE incident = $1", values![&fresh.incident]).await?;
+    tx.session.execute(BEGIN, beginning(fresh)?).await?;
+    incidents::note(tx, Some(&fresh.incident), log).await
+}
+
 /// The analyst's work.
 impl Database {
     /// Begins the analysis of an incident; says whether it is the first. It is due at once.
     pub async fn begin_analysis(&self, analysis: &Analysis) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO analyses (id, incident, ended, due, plan, lease_until, body) \
-                   VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING";
-        let ended = analysis.phase.ended();
-        let values = values![&analysis.id, &analysis.incident, ended, analysis.began, &analysis.plan, json(analysis)?];
-        Ok(self.write().await?.execute(sql, values).await? > 0)
+        Ok(self.write().await?.execute(BEGIN, beginning(analysis)?).await? > 0)
+    }
+
+    /// Puts a fresh analysis of an incident in the place of one that has ended; the plan of that one is refused, if it waits.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` when the one of before has not ended.
+    pub async fn repeat_analysis(&self, fresh: &Analysis, log: &[LogEntry]) -> Result<Fed<()>, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let done = repeat(&mut tx, fresh, log).await;
+        tx.end(done).await
     }
 
     /// Leases the analysis that is due longest and that nobody works on, until `until` (Unix time in microseconds).

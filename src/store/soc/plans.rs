@@ -1,12 +1,11 @@
 //! Plans: what is proposed, and where it stands.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::feed::FeedTx;
 use super::{Fed, Filter, MOST_AT_ONCE, bodies, body, conflict, from_json, incidents, json, tree};
 use crate::store::{Database, StoreError};
+use crate::types::hex;
 use crate::types::soc::{FeedKind, LogEntry, Plan, PlanState};
 use crate::values;
 
@@ -32,12 +31,7 @@ pub(super) async fn find(tx: &mut FeedTx, id: &str) -> Result<Plan, StoreError> 
 
 /// Refuses a plan whose text is not the one with its hash.
 pub(super) fn intact(plan: &Plan) -> Result<(), StoreError> {
-    let hash = Sha256::digest(plan.body.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        write!(hex, "{byte:02x}").unwrap_or_default();
-        hex
-    });
-    if hash != plan.hash {
+    if hex(&Sha256::digest(plan.body.as_bytes())) != plan.hash {
         return Err(conflict("the plan's text is not the one with its hash"));
     }
     Ok(())
@@ -94,6 +88,17 @@ pub(super) async fn settle(tx: &mut FeedTx, id: &str) -> Result<(), StoreError> 
     let sql = "SELECT id FROM remedies WHERE plan = $1 AND state = 'pending' LIMIT 1";
     if plan.state == PlanState::Approved && tx.session.row(sql, values![&plan.id]).await?.is_none() {
         plan.state = PlanState::Carried;
+        store(tx, &plan).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a plan that waits, because there will be another one.
+pub(super) async fn supersede(tx: &mut FeedTx, id: &str) -> Result<(), StoreError> {
+    let mut plan = find(tx, id).await?;
+    if matches!(plan.state, PlanState::Proposed | PlanState::Waiting) {
+        plan.state = PlanState::Refused;
+        plan.reasons.push("the incident is analysed again".to_owned());
         store(tx, &plan).await?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::feed::FeedTx;
 use super::{Fed, Filter, MOST_AT_ONCE, bodies, body, conflict, few, incidents, json, plans, tree};
+use crate::store::changes::{Changed, touch};
 use crate::store::{Backend, Database, StoreError};
 use crate::types::soc::{FeedEntry, FeedKind, LogEntry, Plan, PlanState, Remedy, RemedyState};
 use crate::values;
@@ -131,9 +132,20 @@ async fn undo(tx: &mut FeedTx, id: &str, by: &Arc<str>, now: i64, log: &[LogEntr
     remedy.state = RemedyState::Undone;
     remedy.undone_by = Some(Arc::clone(by));
     store(tx, &remedy).await?;
+    lift(tx, &remedy.id, by, now).await?;
     plans::settle(tx, &remedy.plan).await?;
     incidents::note(tx, remedy.incident.as_ref(), log).await?;
     Ok(remedy)
+}
+
+/// Lifts the order that a remedy gave, also where it was given and nothing could be written down any more.
+async fn lift(tx: &mut FeedTx, remedy: &Arc<str>, by: &Arc<str>, now: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE orders SET lifted = $2, lifted_by = $3 WHERE made_by = $1 AND lifted IS NULL \
+               AND (expires IS NULL OR expires > $2)";
+    if tx.session.execute(sql, values![Arc::clone(remedy), now, Arc::clone(by)]).await? > 0 {
+        touch(&mut tx.session, Changed::Orders).await?;
+    }
+    Ok(())
 }
 
 async fn expire(tx: &mut FeedTx, now: i64) -> Result<Vec<Remedy>, StoreError> {
@@ -212,7 +224,7 @@ impl Database {
         query.page(self, "id DESC", limit).await
     }
 
-    /// Says that somebody undid a remedy that was in force, or called off one that nobody has begun.
+    /// Says that somebody undid a remedy that was in force, or called off one that nobody has begun; lifts its order.
     ///
     /// # Errors
     /// `Missing`; `Conflict` when it is over, cannot be undone, or is just being carried out.

@@ -31,6 +31,30 @@ pub struct Analysis {
     pub updated: i64,
 }
 
+impl Analysis {
+    /// The analysis of an incident, about to begin at `now` (Unix time in microseconds): one for each, whoever begins it.
+    pub fn of(incident: &Arc<str>, now: i64) -> Self {
+        Self {
+            id: format!("anl_{}", incident.trim_start_matches("inc_")).into(),
+            incident: Arc::clone(incident),
+            phase: Phase::Retrieve,
+            found: serde_json::Map::new(),
+            plan: None,
+            failures: 0,
+            problem: None,
+            began: now,
+            updated: now,
+        }
+    }
+
+    /// The one after this, from the start: its id, and with it that of its plan, is another one.
+    pub fn again(&self, now: i64) -> Self {
+        let (first, number) = self.id.split_once('-').unwrap_or((&self.id, "1"));
+        let number = number.parse().unwrap_or(1_u32).saturating_add(1);
+        Self { id: format!("{first}-{number}").into(), ..Self::of(&self.incident, now) }
+    }
+}
+
 /// The steps, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,5 +92,18 @@ impl Phase {
     /// Whether there is nothing left to do.
     pub const fn ended(self) -> bool {
         matches!(self, Self::Done | Self::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_run_has_an_id_of_its_own() {
+        let first = Analysis::of(&"inc_0198".into(), 7);
+        let second = Analysis { phase: Phase::Done, ..first.again(8) };
+        assert_eq!((&*first.id, &*second.id, &*second.again(9).id), ("anl_0198", "anl_0198-2", "anl_0198-3"));
+        assert_eq!((second.again(9).phase, second.again(9).began), (Phase::Retrieve, 9));
     }
 }

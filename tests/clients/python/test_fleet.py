@@ -340,6 +340,11 @@ class Replica:
         return self.api("GET", "/status")["limits"]["counted_by"]
 
 
+def session(headers, text):
+    """The headers of who has just signed in."""
+    return {"cookie": headers["set-cookie"].split(";")[0], "x-portcullis-csrf": json.loads(text)["csrf"]}
+
+
 class Fleet:
     """Three replicas, their Redis and their database."""
 
@@ -371,12 +376,21 @@ class Fleet:
         account = {"token": until("the setup token", printed), "name": "root", "password": "a long pass phrase"}
         status, headers, text = send(first.ops, "POST", "/api/v1/setup", account)
         assert status == 201, text
-        session = {"cookie": headers["set-cookie"].split(";")[0], "x-portcullis-csrf": json.loads(text)["csrf"]}
+        self.root = session(headers, text)
         wanted = {"name": "test", "roles": ["admin", "auditor"]}
-        status, _, text = send(first.ops, "POST", "/api/v1/tokens", wanted, session.items())
+        status, _, text = send(first.ops, "POST", "/api/v1/tokens", wanted, self.root.items())
         assert status == 201, text
         for replica in self.replicas:
             replica.admin = json.loads(text)["token"]
+
+    def person(self, name, role):
+        """Somebody with a role, signed in: the headers of their session, which every replica knows."""
+        account = {"name": name, "password": "a long pass phrase", "roles": [role]}
+        status, _, text = send(self.replicas[0].ops, "POST", "/api/v1/accounts", account, self.root.items())
+        assert status == 201, text
+        status, headers, text = send(self.replicas[0].ops, "POST", "/api/v1/login", {"name": name, "password": account["password"]})
+        assert status == 200, text
+        return session(headers, text)
 
     def key(self, **more):
         """A key that is known to every replica: its text and its id."""
@@ -532,6 +546,47 @@ def test_an_order_given_on_one_replica_cuts_streams_and_refuses_on_the_others(fl
     finally:
         fleet.provider.words = 0
         for stream in [*streams, bystander]:
+            shut(stream)
+
+
+def test_an_approved_plan_cuts_the_streams_of_its_user_on_every_replica(fleet):
+    fleet.provider.words, fleet.provider.at_once, fleet.provider.pause = 2000, 1, 0.02
+    (key, _), (honest, _) = fleet.key(user="trudy"), fleet.key(user="alan")
+    proposer, approver = fleet.person("nora", "responder"), fleet.person("omar", "responder")
+    streams = [Stream(replica, key).start() for replica in fleet.replicas]
+    bystanders = [Stream(replica, honest).start() for replica in fleet.replicas]
+    try:
+        for stream in [*streams, *bystanders]:
+            until("the stream runs", lambda: stream.words() > 3)
+        step = {"action": {"kind": "suspend_user"}, "target": {"kind": "user", "name": "trudy"}, "lasts": 600,
+                "reason": "test"}
+        plan = {"summary": "Suspend a user.", "steps": [step]}
+        status, _, text = send(fleet.replicas[0].ops, "POST", "/api/v1/plans", plan, proposer.items())
+        assert status == 201, text
+        made = json.loads(text)
+        ruling, path = {"hash": made["hash"], "reason": "seen"}, f"/api/v1/plans/{made['id']}/approve"
+        status, _, text = send(fleet.replicas[1].ops, "POST", path, ruling, proposer.items())
+        assert status == 409, "not whoever proposed it: " + text
+        assert not any(stream.ended for stream in streams), "nothing is done before it is approved"
+        approved = time.monotonic()
+        status, _, text = send(fleet.replicas[1].ops, "POST", path, ruling, approver.items())
+        assert status == 200, text
+        for stream in streams:
+            until("the stream is cut", lambda: stream.ended)
+        took = [stream.ended - approved for stream in streams]
+        print("cut after", ", ".join(f"{seconds * 1000:.0f} ms" for seconds in took))
+        assert max(took) < 1.0
+        assert all("blocked_by_order" in stream.text for stream in streams)
+        status, _, text = send(fleet.replicas[2].ops, "POST", path, ruling, approver.items())
+        assert status == 409, "an approval is used once: " + text
+        for bystander in bystanders:
+            before = bystander.words()
+            until("others go on", lambda: bystander.words() > before)
+        done = fleet.postgres.sql(fleet.name, "SELECT count(*) FROM orders WHERE subject LIKE '%trudy%'")
+        assert done == "1", "one order for the whole fleet"
+    finally:
+        fleet.provider.words = 0
+        for stream in [*streams, *bystanders]:
             shut(stream)
 
 

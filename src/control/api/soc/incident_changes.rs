@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::super::App;
@@ -21,7 +21,7 @@ use super::words::{
 use super::{publish, refused};
 use crate::store::soc::IncidentChange;
 use crate::types::Severity;
-use crate::types::soc::{Analysis, Closed, Incident, IncidentState, LogEntry, LogKind, Phase};
+use crate::types::soc::{Analysis, Closed, Incident, IncidentState, LogEntry, LogKind};
 
 /// What is to become of an incident; what is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -190,22 +190,8 @@ pub async fn comment(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// An analysis about to begin, with the id that whoever begins it gives it.
-fn fresh(incident: &Incident, now: i64) -> Analysis {
-    Analysis {
-        id: format!("anl_{}", incident.id.trim_start_matches("inc_")).into(),
-        incident: Arc::clone(&incident.id),
-        phase: Phase::Retrieve,
-        found: Map::new(),
-        plan: None,
-        failures: 0,
-        problem: None,
-        began: now,
-        updated: now,
-    }
-}
-
-/// Has the analyst look at an incident now: begins the analysis, or ends its wait for the next try.
+/// Has the analyst look at an incident now: begins the analysis, ends its wait for the next try, or, where it has ended, begins
+/// it anew; a plan of before that still waits is refused then.
 #[utoipa::path(post, path = "/api/v1/incidents/{id}/analyse", tag = "soc",
     params(("id" = String, Path, max_length = 64)),
     responses((status = 202, description = "It is due.", body = AnalysisShown)))]
@@ -219,15 +205,20 @@ pub async fn analyse(
     if incident.state == IncidentState::Closed {
         return Err(ApiError::conflict("incident_closed", "The incident is closed."));
     }
+    let station = app.station()?;
     let known = app.database.analysis_of(&id).await?;
-    if known.as_ref().is_some_and(|known| known.phase.ended()) {
-        return Err(ApiError::conflict("analysis_ended", "The analysis has ended."));
-    }
     let change = Change::new("action", "incident.analyse", who.actor(), format!("incident/{id}"));
     let work = async {
         match &known {
+            Some(known) if known.phase.ended() => {
+                let text = format!("{} has it analysed again", who.name);
+                let log = LogEntry { time: now, kind: LogKind::Analysis, actor: who.name.clone(), text, about: None };
+                let again = app.database.repeat_analysis(&known.again(now), &[log]).await?;
+                publish(station, again).await;
+                Ok(true)
+            }
             Some(known) => app.database.hurry_analysis(&known.id, now).await,
-            None => app.database.begin_analysis(&fresh(&incident, now)).await,
+            None => app.database.begin_analysis(&Analysis::of(&incident.id, now)).await,
         }
     };
     change.make(&app, work).await?;

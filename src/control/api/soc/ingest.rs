@@ -20,9 +20,9 @@ use utoipa::ToSchema;
 use super::super::App;
 use super::super::error::ApiError;
 use super::super::extract::Named;
-use crate::control::soc::base64;
 use crate::soc::ingest::{MapError, Shape, map};
 use crate::types::Secret;
+use crate::types::unbase64;
 
 /// Secrets of one source: the one in force, and those it takes the place of.
 const MOST_SECRETS: usize = 4;
@@ -37,6 +37,8 @@ const MINUTE: i64 = 60_000_000;
 pub struct IngestOptions {
     /// Bytes of one delivery.
     pub max_body: usize,
+    /// Alerts of one delivery.
+    pub max_alerts: usize,
     /// How far its timestamp may be from now, before or after.
     pub tolerance: Duration,
     /// Deliveries of one source in a minute, at once or spread over it; at least 1.
@@ -46,9 +48,10 @@ pub struct IngestOptions {
 }
 
 impl Default for IngestOptions {
-    /// 256 KiB, five minutes, 600 a minute, 10,000 ids (more than come while a timestamp counts).
+    /// 256 KiB, 256 alerts, five minutes, 600 a minute, 10,000 ids (more than come while a timestamp counts).
     fn default() -> Self {
-        Self { max_body: 256 << 10, tolerance: Duration::from_secs(300), per_minute: 600, remembered: 10_000 }
+        let tolerance = Duration::from_secs(300);
+        Self { max_body: 256 << 10, max_alerts: 256, tolerance, per_minute: 600, remembered: 10_000 }
     }
 }
 
@@ -111,7 +114,7 @@ impl IngestSources {
 }
 
 fn key(secret: &Secret) -> Option<Key> {
-    let bytes = base64::decode(secret.expose().strip_prefix("whsec_")?)?;
+    let bytes = unbase64(secret.expose().strip_prefix("whsec_")?)?;
     (24..=64).contains(&bytes.len()).then(|| Key::new(HMAC_SHA256, &bytes))
 }
 
@@ -145,8 +148,7 @@ impl Label {
             return Err(unsigned());
         }
         let seconds: i64 = timestamp.parse().map_err(|_| unsigned())?;
-        let signatures =
-            one("webhook-signature")?.split(' ').filter_map(|text| base64::decode(text.strip_prefix("v1,")?));
+        let signatures = one("webhook-signature")?.split(' ').filter_map(|text| unbase64(text.strip_prefix("v1,")?));
         Ok(Self {
             id: id.into(),
             timestamp: timestamp.to_owned(),
@@ -210,11 +212,13 @@ fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// An alert that was taken.
+/// Alerts that were taken.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Ingested {
-    /// The shape it was read as: `portcullis`, `ocsf`, `ecs`, `crowdstrike`, `microsoft`.
+    /// The shape it was read as, of several the first: `portcullis`, `ocsf`, `ecs`, `crowdstrike`, `microsoft`.
     pub shape: String,
+    /// How many.
+    pub alerts: u32,
 }
 
 async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
@@ -223,22 +227,39 @@ async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     })
 }
 
-/// Reads the body and hands the alert in.
-fn hand_in(app: &App, source: &str, body: &[u8], now: i64) -> Result<Shape, ApiError> {
+/// Reads the body, one alert or a list of them, and hands them in: all, or none where one cannot be read.
+fn hand_in(app: &App, source: &str, body: &[u8], now: i64) -> Result<Ingested, ApiError> {
+    let most = app.soc()?.ingest.0.options.max_alerts;
     let value: Value =
         serde_json::from_slice(body).map_err(|_| ApiError::bad("invalid_json", "The body is not valid JSON."))?;
-    let shape = Shape::of(&value);
-    let draft = map(source, &value, now).map_err(|problem| match problem {
-        MapError::Unknown => ApiError::invalid("unknown_shape", format!("It is {problem}.")),
-        MapError::Invalid { .. } => ApiError::invalid("invalid_alert", format!("It is {problem}.")),
-    })?;
-    let full = |_| ApiError::unavailable("soc_busy", "As many alerts wait as may: send it again later.");
-    app.station()?.intake.offer(draft).map_err(full)?;
-    shape.ok_or_else(|| ApiError::internal(&"an alert of no shape"))
+    let all = match value {
+        Value::Array(all) => all,
+        one => vec![one],
+    };
+    if all.is_empty() || all.len() > most {
+        return Err(ApiError::invalid("alert_count", format!("A delivery has 1 to {most} alerts.")));
+    }
+    let shape = all.first().and_then(Shape::of).map_or("", Shape::name).to_owned();
+    let read = |(place, value): (usize, &Value)| {
+        let told = |problem: &MapError| match all.len() {
+            1 => format!("It is {problem}."),
+            _ => format!("Alert {place}, counted from 0, is {problem}."),
+        };
+        map(source, value, now).map_err(|problem| match problem {
+            MapError::Unknown => ApiError::invalid("unknown_shape", told(&problem)),
+            MapError::Invalid { .. } => ApiError::invalid("invalid_alert", told(&problem)),
+        })
+    };
+    let drafts = all.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    let alerts = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
+    if !app.station()?.intake.offer(drafts) {
+        return Err(ApiError::unavailable("soc_busy", "As many alerts wait as may: send it again later."));
+    }
+    Ok(Ingested { shape, alerts })
 }
 
-/// Takes an alert of a system outside: our own shape, OCSF, ECS, CrowdStrike or Microsoft; headers `webhook-id`,
-/// `webhook-timestamp` and `webhook-signature`.
+/// Takes alerts of a system outside, one or a list of them: our own shape, OCSF, ECS, CrowdStrike or Microsoft; headers
+/// `webhook-id`, `webhook-timestamp` and `webhook-signature`.
 #[utoipa::path(post, path = "/api/v1/ingest/{source}", tag = "soc",
     params(("source" = String, Path, max_length = 64), ("webhook-id" = String, Header),
         ("webhook-timestamp" = String, Header), ("webhook-signature" = String, Header)),
@@ -264,7 +285,7 @@ pub async fn ingest(
     label.fresh(now, tolerance)?;
     source.lately().take(&label, now, options)?;
     match hand_in(&app, &name, &body, now) {
-        Ok(shape) => Ok((StatusCode::ACCEPTED, Json(Ingested { shape: shape.name().to_owned() }))),
+        Ok(taken) => Ok((StatusCode::ACCEPTED, Json(taken))),
         Err(error) => {
             // It was not taken: the sender may try again with the same id.
             source.lately().ids.remove(&label.id);

@@ -4,9 +4,9 @@
 //! has, and these are asked again every few seconds: who lost them, or whose session ended, is sent away. Watching is no use
 //! of a session: it does not keep one alive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -55,6 +55,8 @@ const NOT_KEPT: u16 = 4410;
 pub struct LiveOptions {
     /// Sockets open at once.
     pub sockets: usize,
+    /// Those of one account.
+    pub per_account: usize,
     /// A ping goes out each time this passes, and roles are looked at.
     pub heartbeat: Duration,
     /// After so many pings without an answer the socket is closed.
@@ -66,10 +68,11 @@ pub struct LiveOptions {
 }
 
 impl Default for LiveOptions {
-    /// 256 sockets; 15 seconds, 2 pings; roles every 2 seconds; 10 seconds for a message.
+    /// 256 sockets, 32 of one account; 15 seconds, 2 pings; roles every 2 seconds; 10 seconds for a message.
     fn default() -> Self {
         Self {
             sockets: 256,
+            per_account: 32,
             heartbeat: Duration::from_secs(15),
             unanswered: 2,
             recheck: Duration::from_secs(2),
@@ -83,17 +86,51 @@ impl Default for LiveOptions {
 pub struct Live {
     options: LiveOptions,
     places: Arc<Semaphore>,
+    /// How many each account has.
+    held: Arc<Mutex<BTreeMap<Arc<str>, usize>>>,
+}
+
+/// A place for one socket, free again when this is dropped.
+struct Place {
+    account: Arc<str>,
+    live: Live,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Live {
     /// Places for as many as the options say.
     pub fn new(options: LiveOptions) -> Self {
-        Self { options, places: Arc::new(Semaphore::new(options.sockets.min(Semaphore::MAX_PERMITS))) }
+        let places = Arc::new(Semaphore::new(options.sockets.min(Semaphore::MAX_PERMITS)));
+        Self { options, places, held: Arc::default() }
+    }
+
+    /// A place for a socket of this account, if there is one.
+    fn place(&self, account: &Arc<str>) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(Arc::clone(account)).or_default();
+        if *count >= self.options.per_account {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(Place { account: Arc::clone(account), live: self.clone(), _permit: permit })
     }
 
     /// How many sockets are open.
     pub fn open(&self) -> usize {
         self.options.sockets.min(Semaphore::MAX_PERMITS).saturating_sub(self.places.available_permits())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.live.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.account) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                held.remove(&self.account);
+            }
+        }
     }
 }
 
@@ -176,7 +213,7 @@ pub async fn live(
     let needs = || ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", "This is a WebSocket.");
     let upgrade = upgrade.map_err(|_| needs())?;
     let many = || ApiError::unavailable("too_many_sockets", "As many watch as may.");
-    let place = Arc::clone(&soc.live.places).try_acquire_owned().map_err(|_| many())?;
+    let place = soc.live.place(&who.account).ok_or_else(many)?;
     let since = asked.since.map(|since| i64::try_from(u64::from(since)).unwrap_or(i64::MAX));
     // First this, then the store: what is in both is told once.
     let mut subscription = soc.station.feed.hub().subscribe(since).map_err(|_| many())?;
@@ -227,7 +264,7 @@ struct Line {
     known: i64,
     unanswered: u32,
     words: u32,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Line {

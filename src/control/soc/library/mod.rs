@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub use self::rank::Sparse;
 use self::rank::{cosine, dot, fuse};
 use self::words::Words;
-use super::embeddings::{Dense, Embeddings, MOST_TEXTS};
+use super::embeddings::{Dense, Embeddings};
 use crate::telemetry::{Metrics, SearchBy};
 
 /// Hits of one search at most.
@@ -254,9 +254,10 @@ impl Inner {
 
     /// Passages without a model's vector, as many as one question takes.
     fn missing(&self) -> Vec<Arc<Passage>> {
+        let most = self.embeddings.as_ref().map_or(0, Embeddings::batch);
         self.read(|shelf| {
             let without = shelf.passages.values().filter(|kept| kept.dense.is_none());
-            without.take(MOST_TEXTS).map(|kept| Arc::clone(&kept.passage)).collect()
+            without.take(most).map(|kept| Arc::clone(&kept.passage)).collect()
         })
     }
 

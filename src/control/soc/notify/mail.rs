@@ -10,8 +10,8 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 
 use super::{Notice, NotifyError, clip};
 use crate::control::http::{Reach, Unresolved, resolve};
-use crate::control::soc::base64;
 use crate::types::Secret;
+use crate::types::base64;
 
 /// Bytes of a subject, and of a text.
 const MOST_SUBJECT: usize = 300;
@@ -158,7 +158,7 @@ pub(super) fn message(envelope: &Envelope, domain: &str, notice: &Notice) -> Str
     if let Some(url) = &notice.url {
         text.push_str(&format!("Look here: {url}\n"));
     }
-    let body = base64::encode(text.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes());
+    let body = base64(text.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes());
     let lines: Vec<&str> = body.as_bytes().chunks(LINE).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     let head = [
         format!("From: {from}"),
@@ -182,7 +182,7 @@ fn words(text: &str) -> String {
     let mut rest = text;
     while !rest.is_empty() {
         let (word, after) = rest.split_at_checked(rest.floor_char_boundary(WORD)).unwrap_or((rest, ""));
-        words.push(format!("=?utf-8?B?{}?=", base64::encode(word.as_bytes())));
+        words.push(format!("=?utf-8?B?{}?=", base64(word.as_bytes())));
         rest = after;
     }
     words.join("\r\n ")

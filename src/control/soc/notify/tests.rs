@@ -116,7 +116,7 @@ fn the_signature_of_the_specifications_example_is_made() {
 #[tokio::test]
 async fn a_webhook_is_signed_by_every_secret_and_receivers_can_verify_it() {
     let (url, mut seen) = receiver(vec![Answer::new(204, ""), Answer::new(200, &"long".repeat(1000))]).await;
-    let other = format!("whsec_{}", crate::control::soc::base64::encode(&[7; 32]));
+    let other = format!("whsec_{}", crate::types::base64(&[7; 32]));
     let channel = webhook(&format!("{url}/hook"), &[SECRET, &other]);
     channel.send(&notice()).await.unwrap();
     let first = seen.recv().await.unwrap();
@@ -350,7 +350,7 @@ fn a_mail_is_what_its_golden_form_says_and_no_title_can_write_a_header() {
          Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64"
     );
     assert!(body.lines().all(|line| line.len() <= 76), "{body}");
-    let text = crate::control::soc::base64::decode(&body.replace("\r\n", "")).unwrap();
+    let text = crate::types::unbase64(&body.replace("\r\n", "")).unwrap();
     assert_eq!(
         String::from_utf8(text).unwrap(),
         "Five prompts in two minutes.\r\n\r\nSeverity: high\r\nIncident: inc_1\r\n\

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::{Notice, NotifyError, clip, post};
 use crate::control::http::Http;
-use crate::control::soc::base64;
 use crate::types::Secret;
+use crate::types::{base64, unbase64};
 
 /// Secrets of one webhook: the one in force, and those it takes the place of.
 const MOST_SECRETS: usize = 4;
@@ -61,14 +61,14 @@ impl Webhook {
 
 /// The key of a secret.
 pub(super) fn key(secret: &Secret) -> Option<Key> {
-    let bytes = base64::decode(secret.expose().strip_prefix("whsec_")?)?;
+    let bytes = unbase64(secret.expose().strip_prefix("whsec_")?)?;
     (24..=64).contains(&bytes.len()).then(|| Key::new(HMAC_SHA256, &bytes))
 }
 
 /// The signature by each key, one after the other. `seconds` is Unix time.
 pub(super) fn signatures(keys: &[Key], id: &str, seconds: u64, body: &[u8]) -> String {
     let signed = [format!("{id}.{seconds}.").as_bytes(), body].concat();
-    let one = |key| format!("v1,{}", base64::encode(sign(key, &signed).as_ref()));
+    let one = |key| format!("v1,{}", base64(sign(key, &signed).as_ref()));
     keys.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::ask::tokens;
 use super::dice::Dice;
-use super::{Failure, MODEL, Made, base64};
+use super::{Failure, MODEL, Made};
+use crate::types::base64;
 
 /// Length of a vector when the request names none: that of OpenAI's small model.
 const DIMENSIONS: usize = 1536;
@@ -31,7 +32,7 @@ pub(super) fn answer(request: &Value) -> Made {
         .map(|(index, text)| {
             let vector = embed(text, dimensions);
             let embedding = if packed {
-                Value::from(base64::encode(&vector.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()))
+                Value::from(base64(&vector.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()))
             } else {
                 Value::from(vector)
             };

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::ask::Ask;
-use super::base64;
 use super::schema;
+use crate::types::base64;
 
 /// What a phrase asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub(super) fn system_sentence(ask: &Ask) -> String {
 pub(super) fn link_sentence(ask: &Ask) -> String {
     let secret = if ask.system.is_empty() { &ask.user } else { &ask.system };
     let taken: String = secret.chars().take(120).collect();
-    let data: String = base64::encode(taken.as_bytes())
+    let data: String = base64(taken.as_bytes())
         .chars()
         .map(|letter| match letter {
             '+' => '-',

@@ -22,7 +22,6 @@
 //! Every secret it shows is generated from a hash of the request: none is, or ever was, anybody's.
 
 mod ask;
-mod base64;
 mod chat;
 mod completions;
 mod dice;
