@@ -16,7 +16,7 @@ use super::problem::{KeyPath, Problem};
 use super::read::{Fingerprint, Reader, Watched};
 use super::routes::{self, Routes};
 use super::rules::{self, RuleSources};
-use super::settings::{Identity, Settings, Store, UpstreamKind};
+use super::settings::{Identity, Settings, Soc, Store, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
 use super::soc_files::{self, SocFiles};
 use super::tls::{self, TlsMaterial};
@@ -296,7 +296,7 @@ impl Loaded {
             (Store { retention: before.store.retention.clone(), ..now.store.clone() } != before.store, "store"),
             (now.audit != before.audit, "audit"),
             (now.admin != before.admin, "admin"),
-            (now.soc.needs_restart(&before.soc), "soc"),
+            (soc_needs_restart(&now.soc, &before.soc), "soc"),
             (now.telemetry.otlp_endpoint != before.telemetry.otlp_endpoint, "telemetry.otlp_endpoint"),
         ];
         let restart = |(_, key): (bool, &str)| Problem {
@@ -305,6 +305,12 @@ impl Loaded {
         };
         changed.into_iter().filter(|(changed, _)| *changed).map(restart).collect()
     }
+}
+
+/// Whether something changed that is not reloaded: anything but guardrails, approvals and the directories of files.
+fn soc_needs_restart(now: &Soc, before: &Soc) -> bool {
+    let Soc { rules, playbooks, guard, automatic, .. } = before.clone();
+    Soc { rules, playbooks, guard, automatic, ..now.clone() } != *before
 }
 
 /// The issuers of tokens, with the keys that files and variables hold.

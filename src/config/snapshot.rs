@@ -150,6 +150,10 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
     };
     if let Some(before) = before {
         snapshot.generation = before.generation;
+        if !loaded.settings.soc.enabled {
+            // It is switched off at the next start: until then it goes by what it has.
+            snapshot.soc = Arc::clone(&before.soc);
+        }
         share(&mut snapshot, before);
         warnings = loaded.needs_restart(&before.settings);
     }

@@ -33,6 +33,8 @@ pub struct Soc {
     pub queue: usize,
     /// Analyses and remedies worked on at once, each.
     pub workers: usize,
+    /// The share of the time, 0.01 to 1, that each of the analyst's workers works while there is work.
+    pub share: f32,
     /// How long a worker has a piece of work to itself; after a crash another one takes it then.
     pub lease: Time,
     /// Incidents of at least this severity are analysed.
@@ -165,6 +167,7 @@ impl Default for Soc {
             tracked: 10_000,
             queue: 8_192,
             workers: 2,
+            share: 0.2,
             lease: Time::from_secs(60),
             analyse_from: Severity::Medium,
             alerts_read: 64,
@@ -278,12 +281,6 @@ impl Default for SocGuard {
 }
 
 impl Soc {
-    /// Whether something changed that is not reloaded: anything but guardrails, approvals and the directories of files.
-    pub(super) fn needs_restart(&self, before: &Self) -> bool {
-        let Self { rules, playbooks, guard, automatic, .. } = before.clone();
-        Self { rules, playbooks, guard, automatic, ..self.clone() } != *before
-    }
-
     /// What is wrong with these settings: the key below `[soc]`, positions in lists as numbers, and a sentence, all at once.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -304,6 +301,8 @@ impl Soc {
         need(self.tracked <= 1 << 20, "tracked", "may be 1048576 at most: it is kept in memory");
         need(self.queue <= 1 << 20, "queue", "may be 1048576 at most: it is kept in memory");
         need(self.workers <= 64, "workers", "may be 64 at most");
+        need((0.01..=1.0).contains(&self.share), "share", "must be 0.01 to 1");
+        need(self.queue == 0 || self.ingest.max_alerts <= self.queue, "ingest.max_alerts", "may be at most soc.queue");
         need(self.alerts_read <= 1024, "alerts_read", "may be 1024 at most: they are kept in memory");
         for (key, time) in [
             ("lease", self.lease),
@@ -423,7 +422,7 @@ mod tests {
             settings.problems().into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ")
         };
         for (text, keys) in [
-            ("queue = 0\nworkers = 65\nlease = \"0s\"", "queue workers lease"),
+            ("queue = 0\nworkers = 65\nshare = 0.0\nlease = \"0s\"", "queue workers share lease"),
             ("retry_delay = \"2h\"", "retry_longest"),
             (
                 "[guard]\nallowed = [\"dance\"]\nmax_clean = 1.5\nwidest_v4 = 33",

@@ -27,6 +27,7 @@ mod soc_incidents;
 mod soc_plans;
 mod soc_remedies;
 mod soc_rest;
+mod soc_shelf;
 mod soc_steps;
 mod soc_things;
 mod writer;

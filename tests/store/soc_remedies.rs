@@ -20,6 +20,7 @@ both!(
     a_failed_try_is_tried_again_when_due,
     a_plan_is_carried_out_with_its_last_remedy,
     remedies_are_undone_once,
+    an_order_that_came_too_late_does_not_stay,
     remedies_expire,
 );
 
@@ -168,6 +169,26 @@ async fn remedies_are_undone_once(home: Home) {
     assert_eq!(database.plan("pln_1").await.unwrap().unwrap().state, PlanState::Carried);
     let missing = database.undo_remedy("rem_9", &eve, MONDAY, &[]).await.unwrap_err();
     assert_eq!(missing, StoreError::Missing("remedy"));
+}
+
+async fn an_order_that_came_too_late_does_not_stay(home: Home) {
+    let database = home.open().await;
+    approved(&database, "pln_1", |plan| vec![remedy("rem_1", plan), remedy("rem_2", plan)]).await;
+    let late = take(&database, "w", MONDAY).await.unwrap();
+    // Its lease is over, somebody undoes it, and only then its order is given.
+    database.undo_remedy(&late.id, &"acc_eve".into(), MONDAY + 200, &[]).await.unwrap();
+    database.insert_order(&order(&late.id)).await.unwrap();
+    refused(database.finish_remedy(&late, "w", MONDAY + 201, &[]).await, "lost");
+    database.lift_late_order(&late.id, MONDAY + 201).await.unwrap();
+    assert!(database.live_orders(MONDAY + 202).await.unwrap().is_empty());
+    // One that is being carried out keeps its order; one that was given up does not.
+    let mut failed = take(&database, "w", MONDAY + 300).await.unwrap();
+    database.insert_order(&order(&failed.id)).await.unwrap();
+    database.lift_late_order(&failed.id, MONDAY + 301).await.unwrap();
+    assert_eq!(database.live_orders(MONDAY + 302).await.unwrap().len(), 1);
+    failed.state = RemedyState::Failed;
+    database.finish_remedy(&failed, "w", MONDAY + 303, &[]).await.unwrap();
+    assert!(database.live_orders(MONDAY + 304).await.unwrap().is_empty());
 }
 
 async fn remedies_expire(home: Home) {

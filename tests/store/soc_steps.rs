@@ -76,7 +76,7 @@ impl Workers {
         });
         let approvals = Approvals::new(feed.clone(), trail.clone(), None, 3_600_000_000);
         let every = Duration::from_millis(1);
-        let options = AnalystOptions { every, lease: LEASE, tries: 1000, retry: every, alerts: 64 };
+        let options = AnalystOptions { every, share: 1.0, lease: LEASE, tries: 1000, retry: every, alerts: 64 };
         let retry = Retry { first: 1000, longest: 1000, tries: 1000, give_up_after: 3_600_000_000 };
         let acting = RemedyOptions { every, lease: LEASE, retry };
         Self {

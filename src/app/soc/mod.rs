@@ -162,6 +162,7 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
     let remedies = Remedies::new(feed.clone(), trail.clone(), channels, refresh, acting);
     let working = AnalystOptions {
         every: EVERY,
+        share: settings.share,
         lease: settings.lease.get(),
         tries: settings.tries,
         retry: settings.retry_delay.get(),
@@ -203,7 +204,6 @@ impl Soc {
 
     /// Starts its tasks. They end at `stop`, but for the one that writes alerts: that is ended last, by what is returned.
     pub(super) fn run(&mut self, stop: &CancellationToken) -> Option<Last> {
-        tokio::spawn(self.station.feed.clone().follow(EVERY, stop.clone()));
         for analyst in self.analyst.drain(..) {
             tokio::spawn(analyst.run(stop.clone()));
         }
@@ -212,6 +212,7 @@ impl Soc {
         }
         let (knowledge, feed) = (Arc::clone(&self.knowledge), self.station.feed.clone());
         tokio::spawn(shelf::keep(knowledge, feed, self.handle.subscribe(), stop.clone()));
+        tokio::spawn(self.station.feed.clone().follow(EVERY, stop.clone()));
         let watch = self.watch.take()?;
         let stop = CancellationToken::new();
         Some(Last { task: tokio::spawn(watch.run(stop.clone())), stop })

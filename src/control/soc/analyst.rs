@@ -27,6 +27,9 @@ use crate::types::soc::{
 /// How often plans are looked for that are approved and were not carried out.
 const CARRY_ON: Duration = Duration::from_secs(5);
 
+/// The longest rest after a step: some take long because somebody outside does.
+const MOST_REST: Duration = Duration::from_secs(1);
+
 /// Plans that wait, looked at in one round.
 const WAITING: u32 = 200;
 
@@ -38,6 +41,8 @@ const SUBJECTS: usize = 12;
 pub struct AnalystOptions {
     /// How often the store is looked at for work.
     pub every: Duration,
+    /// The share of the time that is worked while there is work, 0.01 to 1.
+    pub share: f32,
     /// How long a step may take; after that another replica may do it.
     pub lease: Duration,
     /// Failures of a step after which it is given up.
@@ -87,15 +92,19 @@ impl Analyst {
                     tracing::warn!(%error, "plans that are approved cannot be looked for");
                 }
             }
-            let done = self.round(&worker).await;
-            match done {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the analyst cannot look for work"),
-            }
+            let began = tokio::time::Instant::now();
+            let rest = match self.round(&worker).await {
+                // A storm of incidents is worked off a little later, and nobody else notices.
+                Ok(true) => began.elapsed().mul_f32((1.0 / self.options.share.clamp(0.01, 1.0)) - 1.0),
+                Ok(false) => self.options.every,
+                Err(error) => {
+                    tracing::warn!(%error, "the analyst cannot look for work");
+                    self.options.every
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.options.every) => {}
+                () = tokio::time::sleep(rest.min(MOST_REST)) => {}
             }
         }
     }

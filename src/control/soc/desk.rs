@@ -318,7 +318,7 @@ impl Watch {
 }
 
 /// What is new; never, where nothing can be watched. What was missed is not looked for: it only spares a second incident.
-pub(super) async fn next(watching: &mut Option<Subscription>, hub: &Hub) -> News {
+async fn next(watching: &mut Option<Subscription>, hub: &Hub) -> News {
     let Some(subscription) = watching else { return pending().await };
     let news = subscription.next().await;
     match &news {

@@ -117,8 +117,12 @@ impl Remedies {
         let log = [line(LogKind::Remedy, &Arc::from("gateway"), text, &remedy.id)];
         match self.feed.database().finish_remedy(&remedy, worker, at, &log).await {
             Ok((_, entries)) => self.feed.publish(entries).await,
-            // Another replica took over; what was done is the same.
-            Err(StoreError::Conflict(why)) => tracing::warn!(%why, remedy = %remedy.id, "the lease was lost"),
+            // Another replica took over, and what was done is the same; or somebody undid it meanwhile.
+            Err(StoreError::Conflict(why)) => {
+                tracing::warn!(%why, remedy = %remedy.id, "the lease was lost");
+                self.feed.database().lift_late_order(&remedy.id, now()).await?;
+                (self.refresh)().await;
+            }
             Err(error) => return Err(error),
         }
         Ok(())

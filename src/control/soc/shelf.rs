@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::next;
 use super::feed::Feed;
-use super::hub::News;
+use super::hub::{News, Subscription};
 use super::knowledge::Knowledge;
 use super::library::Passage;
 use crate::config::soc_files::SocFiles;
@@ -45,14 +44,30 @@ pub async fn keep(
                 }
                 files = now;
             }
-            news = next(&mut watching, &hub) => {
-                if let News::Entry(entry) = &news
-                    && let Err(error) = heed(&knowledge, &feed, entry).await
-                {
+            news = next(&mut watching) => {
+                let heard = match news {
+                    News::Entry(entry) => heed(&knowledge, &feed, &entry).await,
+                    News::Behind { after } => {
+                        if let Some(watching) = &mut watching {
+                            watching.caught_up(hub.last().unwrap_or(after));
+                        }
+                        past(&knowledge, &feed).await
+                    }
+                    News::Closed => return,
+                };
+                if let Err(error) = heard {
                     tracing::warn!(%error, "an incident that was closed is not in the library before the next start");
                 }
             }
         }
+    }
+}
+
+/// What is new; never, where nothing can be watched.
+async fn next(watching: &mut Option<Subscription>) -> News {
+    match watching {
+        Some(watching) => watching.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -78,7 +93,10 @@ async fn past(knowledge: &Knowledge, feed: &Feed) -> Result<(), StoreError> {
 async fn heed(knowledge: &Knowledge, feed: &Feed, entry: &FeedEntry) -> Result<(), StoreError> {
     let closed = entry.kind == FeedKind::Incident
         && entry.body.get("state").and_then(|state| state.as_str()) == Some(IncidentState::Closed.name());
-    if closed && let Ok(incident) = serde_json::from_value::<Incident>(entry.body.clone()) {
+    if closed
+        && let Ok(incident) = serde_json::from_value::<Incident>(entry.body.clone())
+        && incident.merged_into.is_none()
+    {
         let analysis: Option<Analysis> = feed.database().analysis_of(&incident.id).await?;
         let found = analysis.map(|analysis| analysis.found).unwrap_or_default();
         knowledge.library.add(vec![passage(&incident, &found)]).await;

@@ -114,9 +114,20 @@ async fn finish(
         ..known
     };
     store(tx, &remedy).await?;
+    if remedy.state == RemedyState::Failed {
+        lift(tx, &remedy.id, &Arc::from("gateway"), now).await?;
+    }
     plans::settle(tx, &remedy.plan).await?;
     incidents::note(tx, remedy.incident.as_ref(), log).await?;
     Ok(remedy)
+}
+
+async fn lift_if_over(tx: &mut FeedTx, id: &str, now: i64) -> Result<(), StoreError> {
+    let (remedy, ..) = find(tx, id).await?;
+    match remedy.state {
+        RemedyState::Undone | RemedyState::Failed => lift(tx, &remedy.id, &Arc::from("gateway"), now).await,
+        RemedyState::Pending | RemedyState::Applied | RemedyState::Done | RemedyState::Expired => Ok(()),
+    }
 }
 
 async fn undo(tx: &mut FeedTx, id: &str, by: &Arc<str>, now: i64, log: &[LogEntry]) -> Result<Remedy, StoreError> {
@@ -237,6 +248,16 @@ impl Database {
     ) -> Result<Fed<Remedy>, StoreError> {
         let mut tx = FeedTx::begin(self).await?;
         let done = undo(&mut tx, id, by, now, log).await;
+        tx.end(done).await
+    }
+
+    /// Lifts the order of a remedy that was undone, or given up, while somebody still gave it.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub async fn lift_late_order(&self, remedy: &str, now: i64) -> Result<Fed<()>, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let done = lift_if_over(&mut tx, remedy, now).await;
         tx.end(done).await
     }
 

@@ -213,12 +213,12 @@ pub async fn analyse(
             Some(known) if known.phase.ended() => {
                 let text = format!("{} has it analysed again", who.name);
                 let log = LogEntry { time: now, kind: LogKind::Analysis, actor: who.name.clone(), text, about: None };
-                let again = app.database.repeat_analysis(&known.again(now), &[log]).await?;
-                publish(station, again).await;
-                Ok(true)
+                let again = app.database.repeat_analysis(&known.again(now), &[log]).await;
+                publish(station, again.map_err(refused("incident_conflict"))?).await;
+                Ok::<_, ApiError>(())
             }
-            Some(known) => app.database.hurry_analysis(&known.id, now).await,
-            None => app.database.begin_analysis(&Analysis::of(&incident.id, now)).await,
+            Some(known) => Ok(app.database.hurry_analysis(&known.id, now).await.map(drop)?),
+            None => Ok(app.database.begin_analysis(&Analysis::of(&incident.id, now)).await.map(drop)?),
         }
     };
     change.make(&app, work).await?;
