@@ -8,6 +8,8 @@
     reason = "a measurement that meets what it does not expect has failed; its figures are printed"
 )]
 
+mod support;
+
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
@@ -22,12 +24,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// Connections that ask for one thing after another.
 const CONNECTIONS: usize = 8;
@@ -55,7 +56,7 @@ async fn main() {
     if !std::env::args().skip(1).eq(["--bench"]) {
         return;
     }
-    let provider = provider().await;
+    let provider = support::provider(answer).await;
     let kinds = [
         Kind::new("300 B", 300, false),
         Kind::new("8 KB", 8_000, false),
@@ -182,21 +183,6 @@ async fn one_after_another(sender: &mut SendRequest<Full<Bytes>>, kind: &Kind, u
         times.push(started.elapsed());
     }
     times
-}
-
-/// A provider that says the same to everybody, on a free port.
-async fn provider() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            drop(socket.set_nodelay(true));
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service_fn(answer)),
-            );
-        }
-    });
-    address
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, hyper::Error> {

@@ -8,6 +8,8 @@
     reason = "a measurement that meets what it does not expect has failed; its figures are printed"
 )]
 
+mod support;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -23,13 +25,12 @@ use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use portcullis::types::base64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -68,7 +69,7 @@ async fn main() {
     if !std::env::args().skip(1).eq(["--bench"]) {
         return;
     }
-    let provider = provider().await;
+    let provider = support::provider(answer).await;
     let gateway = Gateway::start(provider).await;
     data_path(&gateway).await;
     let (seen, mut alerts) = mpsc::unbounded_channel();
@@ -357,21 +358,6 @@ async fn watch(gateway: &Gateway, seen: mpsc::UnboundedSender<(u64, Instant)>, m
             }
         }
     });
-}
-
-/// A provider that says the same to everybody, on a free port.
-async fn provider() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            drop(socket.set_nodelay(true));
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service_fn(answer)),
-            );
-        }
-    });
-    address
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

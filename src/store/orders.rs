@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::changes::{Changed, touch};
-use super::{Database, Row, StoreError};
+use super::{Database, Row, Session, StoreError};
 use crate::types::Order;
 use crate::values;
 
@@ -27,29 +27,31 @@ macro_rules! columns {
     };
 }
 
+/// Keeps an order; says whether it was new.
+pub(super) async fn insert(tx: &mut Session, order: &Order) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO orders (id, subject, measure, reason, made_by, made, expires) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+    let values = values![
+        &order.id,
+        json(&order.subject)?,
+        json(&order.measure)?,
+        &order.reason,
+        &order.made_by,
+        order.made,
+        order.expires,
+    ];
+    let new = tx.execute(sql, values).await? > 0;
+    if new {
+        touch(tx, Changed::Orders).await?;
+    }
+    Ok(new)
+}
+
 impl Database {
     /// Keeps an order; says whether it was new. The same id again changes nothing.
     pub async fn insert_order(&self, order: &Order) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let new = tx
-            .execute(
-                "INSERT INTO orders (id, subject, measure, reason, made_by, made, expires) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
-                values![
-                    &order.id,
-                    json(&order.subject)?,
-                    json(&order.measure)?,
-                    &order.reason,
-                    &order.made_by,
-                    order.made,
-                    order.expires,
-                ],
-            )
-            .await?
-            > 0;
-        if new {
-            touch(&mut tx, Changed::Orders).await?;
-        }
+        let new = insert(&mut tx, order).await?;
         tx.commit().await?;
         Ok(new)
     }

@@ -211,7 +211,7 @@ async fn several_alerts_come_in_one_delivery_all_or_none() {
     assert_eq!(send("m1", json!([])).await.code(), "alert_count");
     let most = IngestOptions::default().max_alerts;
     assert_eq!(send("m1", vec![one("a"); most + 1].into()).await.code(), "alert_count");
-    // More than may wait at once: the sender comes again.
+    // More than may wait at once.
     assert_eq!(send("m1", vec![one("a"); 65].into()).await.code(), "soc_busy");
     let good = send("m1", json!([one("a"), one("b"), one("c")])).await;
     assert_eq!((good.status, good.json()), (202, json!({ "shape": "portcullis", "alerts": 3 })));

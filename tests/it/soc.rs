@@ -188,3 +188,15 @@ async fn rules_and_playbooks_are_read_again_and_a_bad_one_changes_nothing() {
     assert_eq!(gateway.reload().await.status, 200);
     assert_eq!(raised("dora").await, "Fourth title");
 }
+
+#[tokio::test]
+async fn switched_off_by_a_reload_it_goes_on_until_the_next_start() {
+    let mut gateway = start().await;
+    let database = database(&gateway).await;
+    for off in ["enabled = false\n", "enabled = false\ntries = 5\n"] {
+        gateway.write_sections(&format!("[identity]\nuser_header = \"x-user-id\"\n[soc]\n{off}"));
+        assert_eq!(gateway.reload().await.status, 200);
+    }
+    assert_eq!(gateway.send(by("eve", ATTACK)).await.status, 400);
+    found("the alert", async || titles(&database, "eve").await.pop()).await;
+}

@@ -175,16 +175,17 @@ async fn an_order_that_came_too_late_does_not_stay(home: Home) {
     let database = home.open().await;
     approved(&database, "pln_1", |plan| vec![remedy("rem_1", plan), remedy("rem_2", plan)]).await;
     let late = take(&database, "w", MONDAY).await.unwrap();
-    // Its lease is over, somebody undoes it, and only then its order is given.
+    // Its lease is over, somebody undoes it, and only then its worker would give the order.
     database.undo_remedy(&late.id, &"acc_eve".into(), MONDAY + 200, &[]).await.unwrap();
-    database.insert_order(&order(&late.id)).await.unwrap();
+    refused(database.give_order(&late.id, "w", &order(&late.id), MONDAY + 201).await, "lost");
     refused(database.finish_remedy(&late, "w", MONDAY + 201, &[]).await, "lost");
-    database.lift_late_order(&late.id, MONDAY + 201).await.unwrap();
     assert!(database.live_orders(MONDAY + 202).await.unwrap().is_empty());
-    // One that is being carried out keeps its order; one that was given up does not.
+    // Whose lease lasts gives it, once; when the remedy is given up in the end it does not stay.
     let mut failed = take(&database, "w", MONDAY + 300).await.unwrap();
-    database.insert_order(&order(&failed.id)).await.unwrap();
-    database.lift_late_order(&failed.id, MONDAY + 301).await.unwrap();
+    refused(database.give_order(&failed.id, "other", &order(&failed.id), MONDAY + 301).await, "lost");
+    for _ in 0..2 {
+        database.give_order(&failed.id, "w", &order(&failed.id), MONDAY + 301).await.unwrap();
+    }
     assert_eq!(database.live_orders(MONDAY + 302).await.unwrap().len(), 1);
     failed.state = RemedyState::Failed;
     database.finish_remedy(&failed, "w", MONDAY + 303, &[]).await.unwrap();

@@ -4,11 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis::config::soc_files::{SocFiles, SocFilesNow};
-use portcullis::config::soc_settings::Soc as Settings;
 use portcullis::control::soc::Feed;
 use portcullis::control::soc::breaker::Limits as BreakerLimits;
 use portcullis::control::soc::hub::{Hub, HubLimits};
-use portcullis::control::soc::knowledge::{Knowledge, PlanLimits};
 use portcullis::control::soc::library::{Library, LibraryLimits};
 use portcullis::control::soc::notify::Channels;
 use portcullis::control::soc::shelf;
@@ -16,15 +14,15 @@ use portcullis::soc::playbook::{Playbooks, Source};
 use portcullis::store::Database;
 use portcullis::store::soc::IncidentChange;
 use portcullis::telemetry::Metrics;
+use portcullis::types::Generation;
 use portcullis::types::soc::{IncidentState, LogKind};
-use portcullis::types::{Decision, Generation};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::both;
 use crate::home::{Home, until};
 use crate::rows::MONDAY;
-use crate::soc_things::{closed, ids, incident, line};
+use crate::soc_things::{closed, ids, incident, knowledge, line};
 
 both!(playbooks_are_read_anew_and_closed_incidents_are_found);
 
@@ -62,16 +60,8 @@ async fn playbooks_are_read_anew_and_closed_incidents_are_found(home: Home) {
         let current = Arc::clone(&current);
         Arc::new(move || Arc::clone(&current.lock().unwrap()))
     };
-    let knowledge = Arc::new(Knowledge {
-        files: now,
-        library: Arc::clone(&library),
-        channels: Arc::new(Channels::new([], BreakerLimits::default(), metrics)),
-        model: None,
-        reviewer: None,
-        guard: Arc::new(|| Settings::default().guardrails()),
-        inspect: Arc::new(|_| Decision::Allow),
-        limits: PlanLimits { lifetime: 1, most_steps: 8, overlap: 0.5, hours: 24, retrieved: 6 },
-    });
+    let channels = Arc::new(Channels::new([], BreakerLimits::default(), metrics));
+    let knowledge = knowledge(now, Arc::clone(&library), channels);
     let published = watch::Sender::new(Generation(1));
     let stop = CancellationToken::new();
     let keeping = tokio::spawn(shelf::keep(knowledge, feed.clone(), published.subscribe(), stop.clone()));

@@ -13,7 +13,6 @@ use portcullis::control::soc::analyst::{Analyst, AnalystOptions};
 use portcullis::control::soc::approvals::Approvals;
 use portcullis::control::soc::breaker::Limits as BreakerLimits;
 use portcullis::control::soc::hub::{Hub, HubLimits};
-use portcullis::control::soc::knowledge::{Knowledge, PlanLimits};
 use portcullis::control::soc::library::{Library, LibraryLimits};
 use portcullis::control::soc::notify::Channels;
 use portcullis::control::soc::remedies::{Remedies, RemedyOptions};
@@ -23,12 +22,12 @@ use portcullis::store::soc::{AlertWrite, PlanFilter, RemedyFilter};
 use portcullis::store::{Database, now};
 use portcullis::telemetry::Metrics;
 use portcullis::types::soc::{Alert, Analysis, Incident, LogKind, Phase, PlanState, RemedyState};
-use portcullis::types::{Decision, Family, Severity};
+use portcullis::types::{Family, Severity};
 use tokio_util::sync::CancellationToken;
 
 use crate::both;
 use crate::home::Home;
-use crate::soc_things::{alert, analysis, caller, incident, line};
+use crate::soc_things::{alert, analysis, caller, incident, knowledge, line};
 
 both!(what_is_ended_anywhere_comes_to_the_same_end_once);
 
@@ -64,16 +63,8 @@ impl Workers {
         let files = Arc::new(SocFiles::read(&Settings::default()).unwrap());
         let library = Library::new(LibraryLimits::default(), Box::new(|_| Vec::new()), None, metrics.clone()).unwrap();
         let channels = Arc::new(Channels::new([], BreakerLimits::default(), metrics));
-        let knowledge = Arc::new(Knowledge {
-            files: Arc::new(move || Arc::clone(&files)),
-            library: Arc::new(library),
-            channels: Arc::clone(&channels),
-            model: None,
-            reviewer: None,
-            guard: Arc::new(|| Settings::default().guardrails()),
-            inspect: Arc::new(|_| Decision::Allow),
-            limits: PlanLimits { lifetime: 3_600_000_000, most_steps: 8, overlap: 0.5, hours: 24, retrieved: 6 },
-        });
+        let now = Arc::new(move || Arc::clone(&files));
+        let knowledge = knowledge(now, Arc::new(library), Arc::clone(&channels));
         let approvals = Approvals::new(feed.clone(), trail.clone(), None, 3_600_000_000);
         let every = Duration::from_millis(1);
         let options = AnalystOptions { every, share: 1.0, lease: LEASE, tries: 1000, retry: every, alerts: 64 };

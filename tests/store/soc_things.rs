@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use portcullis::config::soc_files::SocFilesNow;
+use portcullis::config::soc_settings::Soc as Settings;
+use portcullis::control::soc::knowledge::{Knowledge, PlanLimits};
+use portcullis::control::soc::library::Library;
+use portcullis::control::soc::notify::Channels;
 use portcullis::store::StoreError;
 use portcullis::types::soc::{
     Alert, AlertState, Analysis, Approval, Closed, Incident, IncidentState, LogEntry, LogKind, Phase, Plan, PlanState,
     Proof, Remedy, RemedyAction, RemedyState, Ruling, Threat, ToolHold, ToolRuling, Verdicted,
 };
-use portcullis::types::{Caller, CallerKind, Direction, Family, RequestId, Severity, Subject};
+use portcullis::types::{Caller, CallerKind, Decision, Direction, Family, RequestId, Severity, Subject};
 use sha2::{Digest as _, Sha256};
 
 use crate::rows::{HOUR, MONDAY};
@@ -195,6 +200,20 @@ pub fn ruling(hold: &ToolHold) -> ToolRuling {
         by: "acc_eve".into(),
         at: MONDAY + 1,
     }
+}
+
+/// What the analyst knows: these files and this library, nobody to tell and no model to ask.
+pub fn knowledge(files: SocFilesNow, library: Arc<Library>, channels: Arc<Channels>) -> Arc<Knowledge> {
+    Arc::new(Knowledge {
+        files,
+        library,
+        channels,
+        model: None,
+        reviewer: None,
+        guard: Arc::new(|| Settings::default().guardrails()),
+        inspect: Arc::new(|_| Decision::Allow),
+        limits: PlanLimits { lifetime: 3_600_000_000, most_steps: 8, overlap: 0.5, hours: 24, retrieved: 6 },
+    })
 }
 
 /// That something was refused as things stand, and why.

@@ -85,11 +85,11 @@ impl Remedies {
         }
         let until = now().saturating_add(micros(self.options.lease));
         let Some(remedy) = database.lease_remedy(worker, until, now()).await? else { return Ok(false) };
-        self.carry_out(remedy, worker).await?;
+        self.carry_out(remedy, worker, until).await?;
         Ok(true)
     }
 
-    async fn carry_out(&self, remedy: Remedy, worker: &str) -> Result<(), StoreError> {
+    async fn carry_out(&self, remedy: Remedy, worker: &str, until: i64) -> Result<(), StoreError> {
         // What cannot be written down is not done: it stays leased, and is tried again when the lease is over.
         let entry = Entry::new(Kind::Action, "gateway", format!("remedy/{}", remedy.id))
             .detail("action", format!("remedy.{}", remedy.action.name()))
@@ -100,7 +100,8 @@ impl Remedies {
             tracing::warn!(%error, remedy = %remedy.id, "a remedy waits: it cannot be written into the audit trail");
             return Ok(());
         }
-        let tried = tokio::time::timeout(self.options.lease, self.act(&remedy)).await;
+        let left = Duration::from_micros(u64::try_from(until.saturating_sub(now())).unwrap_or(0));
+        let tried = tokio::time::timeout(left, self.act(&remedy, worker)).await;
         let tried = tried.unwrap_or_else(|_| Tried::Failed("it took too long".to_owned()));
         let at = now();
         let name = remedy.action.name();
@@ -117,18 +118,14 @@ impl Remedies {
         let log = [line(LogKind::Remedy, &Arc::from("gateway"), text, &remedy.id)];
         match self.feed.database().finish_remedy(&remedy, worker, at, &log).await {
             Ok((_, entries)) => self.feed.publish(entries).await,
-            // Another replica took over, and what was done is the same; or somebody undid it meanwhile.
-            Err(StoreError::Conflict(why)) => {
-                tracing::warn!(%why, remedy = %remedy.id, "the lease was lost");
-                self.feed.database().lift_late_order(&remedy.id, now()).await?;
-                (self.refresh)().await;
-            }
+            // Another replica took over, and what was done is the same; or somebody undid it, and no order was given after that.
+            Err(StoreError::Conflict(why)) => tracing::warn!(%why, remedy = %remedy.id, "the lease was lost"),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    async fn act(&self, remedy: &Remedy) -> Tried {
+    async fn act(&self, remedy: &Remedy, worker: &str) -> Tried {
         let database = self.feed.database();
         match (&remedy.action, &remedy.target) {
             (RemedyAction::Monitor, _) => Tried::Applied,
@@ -147,8 +144,8 @@ impl Remedies {
                     return Tried::Impossible("this action cannot be done to this target".to_owned());
                 };
                 // The order's id follows from the remedy's: given twice, it is there once.
-                match database.insert_order(&order).await {
-                    Ok(_) => {
+                match database.give_order(&remedy.id, worker, &order, now()).await {
+                    Ok(()) => {
                         (self.refresh)().await;
                         Tried::Applied
                     }

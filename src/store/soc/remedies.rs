@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::feed::FeedTx;
 use super::{Fed, Filter, MOST_AT_ONCE, bodies, body, conflict, few, incidents, json, plans, tree};
 use crate::store::changes::{Changed, touch};
-use crate::store::{Backend, Database, StoreError};
+use crate::store::{Backend, Database, StoreError, orders};
+use crate::types::Order;
 use crate::types::soc::{FeedEntry, FeedKind, LogEntry, Plan, PlanState, Remedy, RemedyState};
 use crate::values;
 
@@ -90,6 +91,15 @@ async fn find(tx: &mut FeedTx, id: &str) -> Result<(Remedy, Option<String>, i64)
     Ok((body(&row)?, row.maybe_text(1)?, row.int(2)?))
 }
 
+/// The remedy, if it waits and the worker's lease on it lasts.
+async fn held(tx: &mut FeedTx, id: &str, worker: &str, now: i64) -> Result<Remedy, StoreError> {
+    let (known, holder, until) = find(tx, id).await?;
+    if holder.as_deref() != Some(worker) || until <= now || known.state != RemedyState::Pending {
+        return Err(conflict("the lease on the remedy is lost"));
+    }
+    Ok(known)
+}
+
 async fn finish(
     tx: &mut FeedTx,
     remedy: &Remedy,
@@ -97,10 +107,7 @@ async fn finish(
     now: i64,
     log: &[LogEntry],
 ) -> Result<Remedy, StoreError> {
-    let (known, holder, until) = find(tx, &remedy.id).await?;
-    if holder.as_deref() != Some(worker) || until <= now || known.state != RemedyState::Pending {
-        return Err(conflict("the lease on the remedy is lost"));
-    }
+    let known = held(tx, &remedy.id, worker, now).await?;
     // What is done, to whom and why is what was approved, whatever comes back.
     let remedy = Remedy {
         state: remedy.state,
@@ -122,12 +129,9 @@ async fn finish(
     Ok(remedy)
 }
 
-async fn lift_if_over(tx: &mut FeedTx, id: &str, now: i64) -> Result<(), StoreError> {
-    let (remedy, ..) = find(tx, id).await?;
-    match remedy.state {
-        RemedyState::Undone | RemedyState::Failed => lift(tx, &remedy.id, &Arc::from("gateway"), now).await,
-        RemedyState::Pending | RemedyState::Applied | RemedyState::Done | RemedyState::Expired => Ok(()),
-    }
+async fn give(tx: &mut FeedTx, (remedy, worker): (&Arc<str>, &str), order: &Order, now: i64) -> Result<(), StoreError> {
+    held(tx, remedy, worker, now).await?;
+    orders::insert(&mut tx.session, order).await.map(drop)
 }
 
 async fn undo(tx: &mut FeedTx, id: &str, by: &Arc<str>, now: i64, log: &[LogEntry]) -> Result<Remedy, StoreError> {
@@ -251,14 +255,15 @@ impl Database {
         tx.end(done).await
     }
 
-    /// Lifts the order of a remedy that was undone, or given up, while somebody still gave it.
+    /// Gives the order that a remedy is, if the worker's lease on it lasts: an order that is there has a remedy that says so,
+    /// or will. The same order again changes nothing.
     ///
     /// # Errors
-    /// `Missing`.
-    pub async fn lift_late_order(&self, remedy: &str, now: i64) -> Result<Fed<()>, StoreError> {
+    /// `Missing`; `Conflict` when the lease is lost, and nothing is given then.
+    pub async fn give_order(&self, remedy: &Arc<str>, worker: &str, order: &Order, now: i64) -> Result<(), StoreError> {
         let mut tx = FeedTx::begin(self).await?;
-        let done = lift_if_over(&mut tx, remedy, now).await;
-        tx.end(done).await
+        let done = give(&mut tx, (remedy, worker), order, now).await;
+        tx.end(done).await.map(|((), _)| ())
     }
 
     /// Says of remedies whose time is over that they are, at most 500 at once; gives those.
