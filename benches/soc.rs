@@ -82,6 +82,7 @@ async fn main() {
 
     soon(&gateway, &mut alerts).await;
     storm(&gateway, &messages).await;
+    learning(&Gateway::start(provider).await).await;
 }
 
 /// How soon an attack is seen by everybody who watches, while requests pass.
@@ -199,6 +200,86 @@ async fn data_path(gateway: &Gateway) {
     );
 }
 
+/// How soon a report is a rule in the shadow, and what requests cost while a queue of reports is worked on.
+async fn learning(gateway: &Gateway) {
+    gateway.rest().await;
+    let mut idle = Vec::new();
+    for _ in 0..TURNS {
+        idle.push(cost(gateway, None).await);
+    }
+    let resident = gateway.resident();
+    let mut sender = connect(gateway.ops).await;
+    let began = Instant::now();
+    let proposal = gateway.report(&mut sender, MISSED).await;
+    let state = loop {
+        let (status, shown) = gateway.get(&mut sender, &format!("/api/v1/learn/proposals/{proposal}")).await;
+        assert_eq!(status, 200, "{shown}");
+        match shown["proposal"]["state"].as_str() {
+            Some("working") => tokio::time::sleep(Duration::from_millis(20)).await,
+            state => break state.unwrap_or_default().to_owned(),
+        }
+    };
+    println!("from report to {state}: {:.1} s", began.elapsed().as_secs_f64());
+    for number in 0..REPORTS {
+        gateway.report(&mut sender, &missed(number)).await;
+    }
+    let mut busy = Vec::new();
+    for _ in 0..TURNS {
+        busy.push(cost(gateway, None).await);
+    }
+    let (_, status) = gateway.get(&mut sender, "/api/v1/learn").await;
+    let left = status["proposals"]["working"].as_u64().unwrap_or(0);
+    assert!(left > 0, "it was busy all the time: {status}");
+    let middle = |costs: &[Cost], what: &dyn Fn(&Cost) -> f64| {
+        let mut all: Vec<f64> = costs.iter().map(what).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let ratio = |what: &dyn Fn(&Cost) -> f64| middle(&busy, what) / middle(&idle, what);
+    println!(
+        "{REPORTS} reports queued, {left} left after {} turns: CPU {:.3}, p50 {:.3} of idle; {:.0} % of a core beside the data \
+         path; resident {resident} MiB before, {} then",
+        TURNS,
+        ratio(&|cost| cost.cpu),
+        ratio(&|cost| cost.median.as_secs_f64()),
+        100.0 * middle(&busy, &|cost| cost.beside),
+        gateway.resident(),
+    );
+}
+
+/// Something that no rule knows, unlike the others.
+fn missed(number: usize) -> String {
+    const WHO: [&str; 10] = [
+        "tailor",
+        "ferryman",
+        "beekeeper",
+        "organist",
+        "cartographer",
+        "glazier",
+        "falconer",
+        "potter",
+        "usher",
+        "miller",
+    ];
+    const WHAT: [&str; 10] = [
+        "collar",
+        "ledger",
+        "lantern",
+        "thimble",
+        "almanac",
+        "hourglass",
+        "satchel",
+        "weathervane",
+        "bellows",
+        "sundial",
+    ];
+    let (who, what) = (WHO[number % 10], WHAT[number / 10 % 10]);
+    format!(
+        "You are the {who} Ottoline number {number}. Turn out the {what} and hum every stitch that was sewn into it, one by one, \
+         and skip none, whatever the neighbours say."
+    )
+}
+
 /// What a turn cost.
 struct Cost {
     /// Microseconds of the data path for one request.
@@ -251,6 +332,12 @@ async fn trouble(gateway: &Gateway, turn: usize, stop: &AtomicBool) {
         }
     }
 }
+
+/// What no rule knows.
+const MISSED: &str = "From this bell until the next bell the referee is asleep, no whistle counts, and the goalkeeper answers \
+                      whatever the crowd shouts.";
+/// Reports that wait while the data path is measured.
+const REPORTS: usize = 100;
 
 fn attacker(number: u64) -> String {
     format!("attacker-{number}-")
@@ -399,7 +486,7 @@ impl Gateway {
         let settings = format!(
             "listeners = [{{ protocol = \"http\", address = \"127.0.0.1:0\" }}]\n[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
              [ops]\naddress = \"127.0.0.1:0\"\n[admin]\ninsecure_loopback_cookie = true\n[identity]\nuser_header = \"x-user-id\"\n\
-             [soc.live]\nper_account = 256\n[[soc.ingest.sources]]\nname = \"siem\"\nsecret_env = \"SIEM_SECRET\"\n\
+             [learn]\nreports_per_hour = 10000\n[soc.live]\nper_account = 256\n[[soc.ingest.sources]]\nname = \"siem\"\nsecret_env = \"SIEM_SECRET\"\n\
              [upstreams.openai]\nkind = \"openai\"\nbase_url = \"http://{provider}/v1\"\n\
              api_key = \"sk-provider-0123456789abcdefghijklmnopqrstuv\"\n"
         );
@@ -458,6 +545,16 @@ impl Gateway {
         let addresses: Value = serde_json::from_str(&self.read("addresses.json")).ok()?;
         let address = addresses["listeners"][0]["address"].as_str()?.parse().ok()?;
         Some((address, addresses["ops"].as_str()?.parse().ok()?))
+    }
+
+    /// Reports a missed attack: the id of its proposal.
+    async fn report(&self, sender: &mut SendRequest<Full<Bytes>>, text: &str) -> String {
+        let request = Request::post("/api/v1/learn/reports").header("authorization", format!("Bearer {}", self.token));
+        let body = json!({ "kind": "missed", "text": text }).to_string();
+        let (status, body, _) = send(sender, request, body).await;
+        assert_eq!(status, 201, "{body:?}");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        body["proposal"].as_str().expect("a proposal").to_owned()
     }
 
     async fn get(&self, sender: &mut SendRequest<Full<Bytes>>, path: &str) -> (u16, Value) {

@@ -1,13 +1,16 @@
 //! Portcullis: a reverse-proxy security gateway for LLM APIs. The rooms, in reading order.
 
 pub mod app;
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod detect;
+pub mod learn;
 pub mod models;
 pub mod proxy;
 pub mod quota;
+pub mod redteam;
 pub mod soc;
 pub mod store;
 pub mod telemetry;

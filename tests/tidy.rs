@@ -15,22 +15,25 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("telemetry", &["types"]),
     ("store", &["types", "telemetry"]),
+    ("redteam", &["types", "wire"]),
     ("wire", &["types"]),
     ("detect", &["types"]),
     ("train", &["types", "detect"]),
+    ("learn", &["types", "detect", "train"]),
     ("soc", &["types"]),
     ("quota", &["types", "telemetry", "store"]),
     ("models", &["types", "telemetry"]),
     ("config", &["types", "telemetry", "detect", "soc", "models", "quota"]),
     ("proxy", &["types", "telemetry", "wire", "detect", "models", "quota", "config"]),
-    ("control", &["types", "telemetry", "store", "detect", "soc", "quota", "config"]),
+    ("control", &["types", "telemetry", "store", "detect", "soc", "learn", "quota", "config"]),
+    ("backtest", &["types", "store", "detect", "config"]),
 ];
 
 /// Rooms above the floors: they build the others.
 const BUILDERS: &[&str] = &["app", "cli", "main", "lib"];
 
 /// Rooms whose code does no I/O, reads no clock, awaits nothing and draws no random numbers.
-const PURE: &[&str] = &["types", "wire", "detect", "soc", "train"];
+const PURE: &[&str] = &["types", "wire", "detect", "soc", "train", "learn"];
 
 /// What a pure room may not name. A trailing `::` means the module and everything in it.
 const IMPURE: &[&str] = &[

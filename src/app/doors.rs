@@ -19,6 +19,7 @@ use crate::control::api::door::{
 };
 use crate::control::api::soc::Soc;
 use crate::control::audit::{AuditError, Entry, Kind, Outcome, Trail};
+use crate::control::learn::LearnDesk;
 use crate::proxy::Counting;
 use crate::quota::{Kind as Form, Plan, ScopeKind, Unit};
 use crate::store::audit::{AuditFilter, AuditRow};
@@ -44,7 +45,7 @@ struct Log {
 }
 
 /// Every door of the admin API.
-pub(super) fn doors(running: Running, soc: Option<Soc>) -> Doors {
+pub(super) fn doors(running: Running, soc: Option<Soc>, learn: Option<LearnDesk>) -> Doors {
     let Backing { trail, database, vault, .. } = running.backing.clone();
     let log = Arc::new(Log { trail, database });
     let mint = || {
@@ -59,6 +60,7 @@ pub(super) fn doors(running: Running, soc: Option<Soc>) -> Doors {
         vault,
         clock: Arc::new(store::now),
         soc,
+        learn,
     }
 }
 

@@ -4,6 +4,8 @@ mod backing;
 mod certificates;
 mod doors;
 mod fleet;
+mod learn;
+mod readers;
 mod side;
 mod soc;
 mod spent;
@@ -22,8 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, Environment, Handle, Loaded, Problem, Reloader};
 use crate::control::audit;
-use crate::control::surge::{Raise, Surges};
-use crate::control::{self, EventLoop, Follower, Health, Reader, RecordWriter};
+use crate::control::{EventLoop, Follower, Health, Reader};
 use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Callers, Counting, Gate, History, Holds, PromptCache, Proxy, Recorder, Shared, VerdictCache};
@@ -32,6 +33,7 @@ use crate::telemetry::{self, Events, Metrics};
 use crate::types::Secret;
 use backing::Backing;
 use certificates::{tls_material, tls_state};
+use readers::readers;
 use watch::{Watch, raise};
 use welcome::{welcome, write_addresses};
 
@@ -139,6 +141,7 @@ struct Gateway {
     backing: Option<Backing>,
     follower: Option<Follower>,
     soc: Option<soc::Soc>,
+    learning: Option<learn::Learning>,
     /// The task that writes alerts: ended after the reader of events.
     alerts: Option<soc::Last>,
     /// The reader of events waits for nobody any more.
@@ -202,8 +205,20 @@ impl Gateway {
             _ => None,
         };
         let (desk, soc) = soc.unzip();
+        let learning = match &backing {
+            Some(backing) => {
+                let feed = soc.as_ref().map(soc::Soc::feed);
+                let raise = raise(&sender);
+                let from =
+                    learn::From { settings: &settings, handle: &handle, backing, metrics: &metrics, feed, raise };
+                learn::build(from).await?
+            }
+            None => None,
+        };
+        let (counter, learning) = learning.unzip();
         let mut readers = readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender));
         readers.extend(desk.map(|desk| Box::new(desk) as Box<dyn Reader>));
+        readers.extend(counter.map(|counter| Box::new(counter) as Box<dyn Reader>));
         let events = EventLoop::spawn(queues, readers, settings.record.flush_every.get())
             .map_err(io_error("cannot start the event readers"))?;
         let shutdown = Shutdown::new();
@@ -243,6 +258,7 @@ impl Gateway {
             backing,
             follower,
             soc,
+            learning,
             alerts: None,
             ending,
             started: Instant::now(),
@@ -352,28 +368,6 @@ async fn join(workers: Vec<JoinHandle<()>>) -> bool {
         workers.into_iter().map(JoinHandle::join).filter(|ended| ended.is_err()).count() == 0
     });
     joined.await.unwrap_or(false)
-}
-
-fn readers(
-    settings: &Settings,
-    telemetry: &telemetry::Guard,
-    backing: Option<&Backing>,
-    ending: &Arc<AtomicBool>,
-    raise: Raise,
-) -> Vec<Box<dyn Reader>> {
-    let mut readers: Vec<Box<dyn Reader>> =
-        vec![Box::new(control::Observer::new(telemetry.metrics(), telemetry.traces()))];
-    readers.push(Box::new(Surges::new(settings.alarms.spend(), settings.alarms.loops(), raise)));
-    if let Some(path) = &settings.record.path {
-        let writer = RecordWriter::new(path, settings.record.max_size.get(), settings.record.keep, telemetry.metrics());
-        readers.push(Box::new(writer));
-    }
-    if let Some(Backing { writer, trail, vault, overflow, .. }) = backing {
-        let runtime = tokio::runtime::Handle::current();
-        let (trail, vault, ending) = (trail.clone(), Arc::clone(vault), Arc::clone(ending));
-        readers.push(Box::new(control::Keeper::new(writer.clone(), *overflow, trail, vault, runtime, ending)));
-    }
-    readers
 }
 
 /// A key nobody outside knows, for hashes that must not be predictable: two random UUIDs are 244 random bits.

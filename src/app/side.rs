@@ -98,6 +98,9 @@ impl Gateway {
     /// Keeps up with the store, with the other replicas and with token issuers, until `stop`.
     pub(super) fn keep_up(&mut self, stop: &CancellationToken) {
         self.alerts = self.soc.as_mut().and_then(|soc| soc.run(stop));
+        if let Some(learning) = self.learning.as_mut() {
+            learning.run(stop);
+        }
         tokio::spawn(jwks::keep_fresh(issuers(&self.handle), stop.clone()));
         let Some((backing, follower)) = self.backing.clone().zip(self.follower.clone()) else { return };
         let settings = Arc::clone(&self.handle.load().settings);
@@ -137,6 +140,7 @@ impl Gateway {
                 started: self.started,
             },
             self.soc.as_ref().map(soc::Soc::door),
+            self.learning.as_ref().map(super::learn::Learning::desk),
         );
         let api = Api::new(settings, database, doors).map_err(|error| Error::Admin(error.to_string()))?;
         match api.setup_token().await {

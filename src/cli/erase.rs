@@ -35,7 +35,10 @@ pub(super) fn run(source: &Source, args: &EraseArgs, out: &mut Out) -> Result<Ex
         let erased = database.erase(&args.user, store::now()).await.map_err(|error| failed(&error))?;
         let records = trail.erase(&args.user, "command line").await.map_err(|error| failed(&error))?;
         trail.close().await;
-        out.line(format_args!("erased: {} texts, {} ids of providers", erased.contents, erased.issued))?;
+        out.line(format_args!(
+            "erased: {} texts, {} ids of providers, {} reported texts",
+            erased.contents, erased.issued, erased.reports
+        ))?;
         out.line(format_args!(
             "anonymised: {} requests, {} events, {} rows of the ledger, {} keys, {records} audit records (the chain stays valid)",
             erased.requests, erased.events, erased.ledger, erased.keys

@@ -1,13 +1,17 @@
 //! The command line: each command is one call.
 
+mod admin;
 mod audit;
+mod backtest;
 mod check;
 mod config;
 mod erase;
 mod eval;
+mod learn;
 mod names;
 mod output;
 mod policy;
+mod redteam;
 mod remote;
 mod rules;
 mod scan;
@@ -52,6 +56,8 @@ enum Command {
     Scan(scan::ScanArgs),
     /// Judge texts whose truth is known, and say how well that went
     Eval(eval::EvalArgs),
+    /// Say what rules would have done to the requests that are stored
+    Backtest(backtest::BacktestArgs),
     /// Try, list and explain rules, and take over those of other tools
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -60,11 +66,15 @@ enum Command {
     /// List policies, and explain which one a request gets
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Attack a running gateway with scenarios, and say whether enough of them were stopped
+    Redteam(redteam::RedteamArgs),
     /// Verify, export and prove the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Erase everything that is remembered of one person
     Erase(erase::EraseArgs),
+    /// Report what was missed, and decide about the rules that were learned from it, on a running gateway
+    Learn(learn::LearnArgs),
     /// Tell a running gateway to reload, and say how that went
     Reload(remote::RemoteArgs),
     /// Ask a running gateway whether it is ready: exit code 0 if so
@@ -98,6 +108,12 @@ enum Error {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
+    // What a panic says may quote what was being read: only where it happened is told.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let thread = std::thread::current();
+        output::complain(&format!("thread {} panicked at {place}", thread.name().unwrap_or("without a name")));
+    }));
     let cli = Cli::parse();
     let environment = Environment::new(std::env::vars_os().filter_map(|(name, value)| {
         // A variable that is not UTF-8 cannot be one of ours.
@@ -110,11 +126,14 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&source, &mut out),
         Command::Scan(args) => scan::run(&source, &args, &mut out),
         Command::Eval(args) => eval::run(&source, &args, &mut out),
+        Command::Backtest(args) => backtest::run(&source, &args, &mut out),
         Command::Rules(command) => rules::run(&source, &command, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
         Command::Policy(command) => policy::run(&source, &command, &mut out),
+        Command::Redteam(args) => redteam::run(&args, &mut out),
         Command::Audit(command) => audit::run(&source, &command, &mut out),
         Command::Erase(args) => erase::run(&source, &args, &mut out),
+        Command::Learn(args) => learn::run(&source, &args, &mut out),
         Command::Reload(args) => remote::reload(&source, &args, &mut out),
         Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),
         Command::Config(command) => config::run(&source, &command, &mut out),

@@ -88,6 +88,9 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
     for (key, message) in settings.approvals.problems() {
         check.problem(&KeyPath::of(&["approvals", key]), message);
     }
+    for (key, message) in settings.learn.problems() {
+        check.problem(&key.split('.').fold(KeyPath::of(&["learn"]), |at, step| at.key(step)), message);
+    }
     for (key, message) in settings.soc.problems() {
         let step = |at: KeyPath, step: &str| step.parse().map_or_else(|_| at.key(step), |index| at.index(index));
         check.problem(&key.split('.').fold(KeyPath::of(&["soc"]), step), message);

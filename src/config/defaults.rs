@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    Admin, Alarms, Approvals, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Limits,
-    Listener, LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull, Recommend,
-    RecordFile, Reload, Rules, SecurityMode, Server, Settings, Soc, Store, Telemetry, Tls, Upstream, UpstreamKind,
+    Admin, Alarms, Approvals, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Learn,
+    Limits, Listener, LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull,
+    Recommend, RecordFile, Reload, Rules, SecurityMode, Server, Settings, Soc, Store, Telemetry, Tls, Upstream,
+    UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
@@ -41,6 +42,7 @@ impl Default for Settings {
             admin: Admin::default(),
             approvals: Approvals::default(),
             soc: Soc::default(),
+            learn: Learn::default(),
             inspect: Inspect::default(),
             rules: Rules::default(),
             models: BTreeMap::new(),

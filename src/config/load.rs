@@ -19,6 +19,7 @@ use super::rules::{self, RuleSources};
 use super::settings::{Identity, Settings, Soc, Store, UpstreamKind};
 use super::snapshot::{Prepared, prepare};
 use super::soc_files::{self, SocFiles};
+use super::soc_outside::Analyst;
 use super::tls::{self, TlsMaterial};
 use super::tokens::{TokenKeys, TokenSources};
 use super::tree::{self, Tree, Whole};
@@ -69,7 +70,7 @@ pub struct Loaded {
     pub fingerprint: Fingerprint,
     /// What to watch for changes.
     pub watched: Watched,
-    pub(super) rules: RuleSources,
+    pub(super) rules: Arc<RuleSources>,
     pub(super) models: ModelSources,
     /// The settings as written, without defaults and without secrets.
     written: toml::Table,
@@ -223,7 +224,7 @@ impl Source {
             problems.sort();
             problems.dedup();
             if depth == Depth::Rules
-                && let Err(more) = rules.compile(None)
+                && let Err(more) = rules.compile(None, &[])
             {
                 problems.extend(more);
             }
@@ -246,7 +247,7 @@ impl Source {
             source: Self { path: path.map(Path::to_owned), environment: self.environment.clone() },
             fingerprint: [0; 32],
             watched: Watched::default(),
-            rules,
+            rules: Arc::new(rules),
             models,
             written,
         })
@@ -297,6 +298,7 @@ impl Loaded {
             (now.audit != before.audit, "audit"),
             (now.admin != before.admin, "admin"),
             (soc_needs_restart(&now.soc, &before.soc), "soc"),
+            (now.learn != before.learn, "learn"),
             (now.telemetry.otlp_endpoint != before.telemetry.otlp_endpoint, "telemetry.otlp_endpoint"),
         ];
         let restart = |(_, key): (bool, &str)| Problem {
@@ -307,10 +309,23 @@ impl Loaded {
     }
 }
 
-/// Whether something changed that is not reloaded: anything but guardrails, approvals and the directories of files.
+/// Whether something changed that is not reloaded: anything but guardrails, approvals, the directories of files and the
+/// cross-encoder.
 fn soc_needs_restart(now: &Soc, before: &Soc) -> bool {
-    let Soc { rules, playbooks, guard, automatic, .. } = before.clone();
-    Soc { rules, playbooks, guard, automatic, ..now.clone() } != *before
+    let Soc { rules, playbooks, guard, automatic, analyst, .. } = before.clone();
+    let analyst = Analyst {
+        base_url: now.analyst.base_url.clone(),
+        model: now.analyst.model.clone(),
+        api_key_env: now.analyst.api_key_env.clone(),
+        api_key_file: now.analyst.api_key_file.clone(),
+        timeout: now.analyst.timeout,
+        max_tokens: now.analyst.max_tokens,
+        reviewer: now.analyst.reviewer,
+        groundedness: now.analyst.groundedness,
+        overlap: now.analyst.overlap,
+        ..analyst
+    };
+    Soc { rules, playbooks, guard, automatic, analyst, ..now.clone() } != *before
 }
 
 /// The issuers of tokens, with the keys that files and variables hold.

@@ -19,6 +19,7 @@ use crate::detect::{self, Budget, Override, RuleSet, Source};
 #[folder = "rules/"]
 #[include = "**/*.yaml"]
 #[include = "model/classifier.bin"]
+#[exclude = "redteam/*"]
 #[exclude = "soc/*"]
 struct Builtin;
 
@@ -68,6 +69,24 @@ pub fn read_rules(path: &Path) -> Result<Vec<Source>, Vec<Problem>> {
     Ok(files.into_iter().map(|(path, text)| Source { name: path.display().to_string(), text }).collect())
 }
 
+/// The files of a directory that end in this way, with their names, under the limits that hold for the configured ones.
+///
+/// # Errors
+/// Every file that cannot be read, with the reason.
+pub fn texts_in(directory: &Path, ending: &str) -> Result<Vec<(String, String)>, Vec<String>> {
+    let mut reader = Reader::default();
+    let of = |path: &Path, why: String| format!("{}: {why}", path.display());
+    let paths = reader.files_in(directory, ending).map_err(|why| vec![of(directory, why)])?;
+    let (mut files, mut bad) = (Vec::new(), Vec::new());
+    for path in paths {
+        match reader.text(&path) {
+            Ok(text) => files.push((path.display().to_string(), text)),
+            Err(why) => bad.push(of(&path, why)),
+        }
+    }
+    if bad.is_empty() { Ok(files) } else { Err(bad) }
+}
+
 fn builtin(check: &mut Check<'_>) -> Vec<Source> {
     let mut names: Vec<_> = Builtin::iter().filter(|name| name.ends_with(".yaml")).collect();
     names.sort();
@@ -108,19 +127,39 @@ fn classifier(check: &mut Check<'_>, named: &str) -> Option<Arc<Classifier>> {
 }
 
 impl RuleSources {
-    /// Compiles the rules, unless `before` was made from the same, and runs their own cases.
-    pub(super) fn compile(&self, before: Option<(&Fingerprint, &Arc<RuleSet>)>) -> Result<Arc<RuleSet>, Vec<Problem>> {
+    /// Compiles the rules, unless `before` was made from the same, and runs their own cases. `learned` are further files,
+    /// which those of the configuration replace where ids are the same.
+    pub(super) fn compile(
+        &self,
+        before: Option<(&Fingerprint, &Arc<RuleSet>)>,
+        learned: &[Source],
+    ) -> Result<Arc<RuleSet>, Vec<Problem>> {
         if let Some((fingerprint, compiled)) = before
-            && *fingerprint == self.fingerprint
+            && *fingerprint == self.fingerprint_with(learned)
         {
             return Ok(Arc::clone(compiled));
         }
         let told = |problems: Vec<detect::Problem>| problems.into_iter().map(|problem| self.located(problem)).collect();
+        let sources: Vec<Source> = learned.iter().chain(&self.sources).cloned().collect();
         let compiled =
-            RuleSet::compile(&self.sources, self.classifier(), &self.overrides(), &self.budget()).map_err(told)?;
+            RuleSet::compile(&sources, self.classifier(), &self.overrides(), &self.budget()).map_err(told)?;
         let mut failed = compiled.dangling();
         failed.extend(compiled.self_test());
         if failed.is_empty() { Ok(Arc::new(compiled)) } else { Err(told(failed)) }
+    }
+
+    /// A digest over these and further files.
+    pub(super) fn fingerprint_with(&self, learned: &[Source]) -> Fingerprint {
+        if learned.is_empty() {
+            return self.fingerprint;
+        }
+        let mut all = blake3::Hasher::new();
+        all.update(&self.fingerprint);
+        for text in learned.iter().flat_map(|source| [&source.name, &source.text]) {
+            all.update(&(text.len() as u64).to_le_bytes());
+            all.update(text.as_bytes());
+        }
+        *all.finalize().as_bytes()
     }
 
     /// What is said of an override is told where the override stands.

@@ -16,6 +16,7 @@ use super::empty_is_none;
 pub use super::fleet::Fleet;
 pub use super::history::History;
 pub use super::identity_settings::{GatewayKey, Identity};
+pub use super::learn_settings::Learn;
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub approvals: Approvals,
     /// The security operations centre.
     pub soc: Soc,
+    /// Learning from what was missed.
+    pub learn: Learn,
     /// What inspection does.
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.

@@ -11,20 +11,22 @@ use tokio::sync::watch;
 
 use super::issued::IssuedKeys;
 use super::keys::KeyTable;
+use super::learned::{self, Compiled, Learned};
 use super::load::Loaded;
 use super::orders::Orders;
 use super::policies::Policies;
 use super::problem::Problem;
 use super::read::Fingerprint;
 use super::routes::Routes;
+use super::rules::RuleSources;
 use super::rulings::Rulings;
 use super::settings::Settings;
 use super::soc_files::SocFiles;
 use super::tls::TlsMaterial;
 use super::tokens::TokenKeys;
 use super::upstreams::Upstreams;
-use crate::detect::RuleSet;
-use crate::models::Models;
+use crate::detect::{Budget, RuleSet};
+use crate::models::{CrossEncoder, Models};
 use crate::quota::{Plan, PriceBook};
 use crate::types::Generation;
 use crate::types::soc::MonitoringOff;
@@ -58,6 +60,8 @@ pub struct Snapshot {
     pub tls: Arc<TlsMaterial>,
     /// Rules, responses and playbooks of the security operations centre.
     pub soc: Arc<SocFiles>,
+    /// The model that reads claims of plans with their evidence, where one is configured.
+    pub cross_encoder: Option<Arc<CrossEncoder>>,
     /// Virtual keys. They come from the store, not from files: a reload leaves them as they are.
     pub issued: Arc<IssuedKeys>,
     /// Issuers of tokens, and their keys, which are fetched.
@@ -70,6 +74,9 @@ pub struct Snapshot {
     pub rulings: Arc<Rulings>,
     /// Monitoring was switched off. It comes from the store: a reload leaves it as it is.
     pub monitoring: Option<Arc<MonitoringOff>>,
+    /// Learned rules, which `rules` was compiled with. They come from the store: a reload compiles them in again.
+    pub learned: Arc<Learned>,
+    rule_sources: Arc<RuleSources>,
     rules_fingerprint: Fingerprint,
 }
 
@@ -85,6 +92,11 @@ impl Snapshot {
         } else {
             self.tokens = Arc::clone(&before.tokens);
         }
+    }
+
+    /// What rules may cost.
+    pub fn rule_budget(&self) -> Budget {
+        self.rule_sources.budget()
     }
 
     /// Whether monitoring is switched off at `now`, Unix time in microseconds.
@@ -123,9 +135,12 @@ impl Prepared {
 /// Every problem of the rules, or of the models.
 pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, Vec<Problem>> {
     let compiled = before.map(|before| (&before.rules_fingerprint, &before.rules));
-    let rules = loaded.rules.compile(compiled)?;
+    let learned = before.map(|before| Arc::clone(&before.learned)).unwrap_or_default();
+    let Compiled { rules, fingerprint, problems } = learned::compile(&loaded.rules, compiled, &learned)?;
     let models = loaded.models.build(before.map(|before| &before.models))?;
-    let mut warnings = Vec::new();
+    let known = before.and_then(|before| before.cross_encoder.as_ref());
+    let cross_encoder = loaded.soc.load_cross_encoder(known)?;
+    let mut warnings = problems;
     let mut snapshot = Snapshot {
         generation: Generation::default(),
         settings: Arc::clone(&loaded.settings),
@@ -140,22 +155,26 @@ pub fn prepare(loaded: &Loaded, before: Option<&Snapshot>) -> Result<Prepared, V
         trusted: Arc::clone(&loaded.trusted),
         tls: Arc::clone(&loaded.tls),
         soc: Arc::clone(&loaded.soc),
+        cross_encoder,
         issued: Arc::default(),
         tokens: Arc::clone(&loaded.tokens),
         identity_headers: loaded.settings.identity.headers().map(Box::from).collect(),
         orders: Arc::default(),
         rulings: Arc::default(),
         monitoring: None,
-        rules_fingerprint: loaded.rules.fingerprint,
+        learned,
+        rule_sources: Arc::clone(&loaded.rules),
+        rules_fingerprint: fingerprint,
     };
     if let Some(before) = before {
         snapshot.generation = before.generation;
         if !loaded.settings.soc.enabled {
             // It is switched off at the next start: until then it goes by what it has.
             snapshot.soc = Arc::clone(&before.soc);
+            snapshot.cross_encoder.clone_from(&before.cross_encoder);
         }
         share(&mut snapshot, before);
-        warnings = loaded.needs_restart(&before.settings);
+        warnings.extend(loaded.needs_restart(&before.settings));
     }
     Ok(Prepared { snapshot, warnings })
 }
@@ -242,6 +261,32 @@ impl Handle {
         });
         if ruled.get() {
             self.ruled.send_modify(|times| *times = times.wrapping_add(1));
+        }
+    }
+
+    /// Compiles the rules anew with these that were learned, and puts them in force; gives what is wrong with those that cannot
+    /// be used, which are left out. Takes as long as the rules take to compile: not for an async worker.
+    ///
+    /// # Errors
+    /// Every problem of the site's own rules, which compiled before.
+    pub fn learn(&self, learned: &Arc<Learned>) -> Result<Vec<Problem>, Vec<Problem>> {
+        loop {
+            let before = self.load_full();
+            let known = Some((&before.rules_fingerprint, &before.rules));
+            let Compiled { rules, fingerprint, problems } = learned::compile(&before.rule_sources, known, learned)?;
+            let done = Cell::new(false);
+            self.amend(|snapshot| {
+                // A reload may have brought other files meanwhile.
+                done.set(Arc::ptr_eq(&snapshot.rule_sources, &before.rule_sources));
+                if done.get() {
+                    snapshot.rules = Arc::clone(&rules);
+                    snapshot.rules_fingerprint = fingerprint;
+                    snapshot.learned = Arc::clone(learned);
+                }
+            });
+            if done.get() {
+                return Ok(problems);
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use rust_embed::RustEmbed;
 
 use super::check::Check;
-use super::problem::KeyPath;
+use super::problem::{KeyPath, Problem};
 use super::read::Reader;
 use super::soc_settings::Soc;
+use crate::models::{CrossEncoder, CrossSpec, HAS_ONNX};
 use crate::soc::playbook::{Playbooks, Source};
 use crate::soc::responses::Responses;
 use crate::soc::{AlertRules, IncidentRules};
@@ -33,6 +34,8 @@ pub struct SocFiles {
     pub responses: Responses,
     /// How.
     pub playbooks: Playbooks,
+    /// The files of the model that reads claims with their evidence.
+    pub cross_encoder: Option<CrossSpec>,
 }
 
 /// Says what the files are now.
@@ -48,10 +51,47 @@ pub(super) fn read(check: &mut Check<'_>, settings: &Soc) -> SocFiles {
     for problem in problems {
         check.problem(&KeyPath::of(&["soc"]), problem);
     }
-    files
+    SocFiles { cross_encoder: cross_encoder(check, settings), ..files }
+}
+
+/// What is there of the cross-encoder that is configured.
+fn cross_encoder(check: &mut Check<'_>, settings: &Soc) -> Option<CrossSpec> {
+    let directory = settings.analyst.cross_encoder.as_ref()?;
+    let at = KeyPath::of(&["soc", "analyst", "cross_encoder"]);
+    if !HAS_ONNX {
+        let message = "this build cannot run ONNX models: build with `cargo build --release --features onnx`";
+        check.problem(&at, message);
+        return None;
+    }
+    let mut files = Vec::new();
+    let names = ["model.onnx", "tokenizer.json", "config.json", "model.onnx_data", "model.onnx.data"];
+    for (number, name) in names.into_iter().enumerate() {
+        let path = directory.join(name);
+        match check.reader.stamp(&path) {
+            Ok(stamp) => files.push((path, Some(stamp))),
+            // It cannot do without the first two.
+            Err(message) if number < 2 => check.problem(&at, format!("{}: {message}", path.display())),
+            Err(_) => files.push((path, None)),
+        }
+    }
+    let (max_tokens, threads) = (settings.analyst.cross_tokens, settings.analyst.cross_threads);
+    Some(CrossSpec { directory: directory.clone(), files, max_tokens, threads })
 }
 
 impl SocFiles {
+    /// Loads the cross-encoder they name; `before` where it is the same.
+    ///
+    /// # Errors
+    /// It cannot be loaded.
+    pub(super) fn load_cross_encoder(
+        &self,
+        before: Option<&Arc<CrossEncoder>>,
+    ) -> Result<Option<Arc<CrossEncoder>>, Vec<Problem>> {
+        let Some(spec) = &self.cross_encoder else { return Ok(None) };
+        let told = |why| vec![Problem::of_file(String::new(), format!("soc.analyst.cross_encoder: {why}"))];
+        CrossEncoder::build(spec, before).map(Some).map_err(told)
+    }
+
     /// Reads the built-in ones and the directories of `settings`.
     ///
     /// # Errors
@@ -75,6 +115,7 @@ impl SocFiles {
             incidents: IncidentRules::read(&own).map_err(&mut told).unwrap_or_default(),
             responses: Responses::new(&responses).map_err(&mut told).unwrap_or_default(),
             playbooks: Playbooks::new(&playbooks).map_err(&mut told).unwrap_or_default(),
+            cross_encoder: None,
         }
     }
 }

@@ -30,6 +30,17 @@ pub struct Analyst {
     pub groundedness: f32,
     /// The share of a claim's words that must stand in the evidence it cites, 0 to 1.
     pub overlap: f32,
+    /// A directory with a cross-encoder (`model.onnx`, `tokenizer.json`, `config.json`): it reads each claim with its evidence,
+    /// and says in place of that share whether it is supported. Needs a build with the feature `onnx`. Reloaded.
+    pub cross_encoder: Option<PathBuf>,
+    /// What it has to give a supported claim, 0 to 1. Reloaded.
+    pub supported_from: f32,
+    /// From its question to its answer; without one in time the share of words stands. Reloaded.
+    pub cross_timeout: Time,
+    /// Tokens it reads at once, claim and special ones included. Reloaded.
+    pub cross_tokens: usize,
+    /// Threads of its own. Reloaded.
+    pub cross_threads: usize,
 }
 
 /// An upstream that makes vectors of texts; absent: hashed n-grams do.
@@ -157,6 +168,11 @@ impl Default for Analyst {
             reviewer: false,
             groundedness: 0.8,
             overlap: 0.5,
+            cross_encoder: None,
+            supported_from: 0.5,
+            cross_timeout: ten_seconds(),
+            cross_tokens: 512,
+            cross_threads: 1,
         }
     }
 }
@@ -196,9 +212,14 @@ impl Analyst {
         need(!self.timeout.is_zero(), &at("timeout"), "must be longer than 0");
         need((64..=32_768).contains(&self.max_tokens), &at("max_tokens"), "must be 64 to 32768");
         need(!self.reviewer || self.base_url.is_some(), &at("reviewer"), "needs soc.analyst.base_url");
-        for (key, share) in [("groundedness", self.groundedness), ("overlap", self.overlap)] {
+        for (key, share) in
+            [("groundedness", self.groundedness), ("overlap", self.overlap), ("supported_from", self.supported_from)]
+        {
             need((0.0..=1.0).contains(&share), &at(key), "must be between 0 and 1");
         }
+        need(!self.cross_timeout.is_zero(), &at("cross_timeout"), "must be longer than 0");
+        need((16..=65_536).contains(&self.cross_tokens), &at("cross_tokens"), "must be 16 to 65536");
+        need((1..=256).contains(&self.cross_threads), &at("cross_threads"), "must be 1 to 256");
     }
 }
 

@@ -91,7 +91,7 @@ impl Keeper {
         };
         let (id, user) = (kept.request.0.as_str(), kept.user.as_deref());
         match self.vault.seal((id, kept.direction), kept.time, user, mode, &kept.text) {
-            Ok(content) => self.offer(Item::Content(Box::new(content))),
+            Ok(content) => self.offer(Item::Content(Box::new(content.laid_out(kept.layout.as_ref())))),
             // Never in clear instead.
             Err(error) => tracing::error!(%error, request = id, "content was not kept"),
         }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod http;
 pub mod jwks;
 pub mod keep;
+pub mod learn;
 pub mod observe;
 pub mod ops;
 pub mod record;

@@ -8,7 +8,7 @@ use crate::quota::anomaly::{LoopOptions, LoopWatch, SpendOptions, SpendWatch};
 use crate::types::{Alarm, AlarmKind, Event, Record};
 
 /// Raises an alarm.
-pub type Raise = Box<dyn Fn(Alarm) + Send>;
+pub type Raise = Box<dyn Fn(Alarm) + Send + Sync>;
 
 /// Watches what requests cost and how they repeat.
 pub struct Surges {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Stats;
 use super::compile::{compile, compile_loaded};
+use super::documents;
 use super::load::{self, Loaded};
 use super::problem::Problem;
 use super::rule::{Budget, Rule, Source};
@@ -66,6 +67,6 @@ pub fn threats(sources: &[Source]) -> Result<Threats, Vec<Problem>> {
 
 /// The sources without their rules: lists and macros only, for files that are tried without the rest of the pack.
 pub fn definitions(sources: &[Source]) -> Vec<Source> {
-    let only = |source: &Source| Source { name: source.name.clone(), text: load::definitions_of(&source.text) };
+    let only = |source: &Source| Source { name: source.name.clone(), text: documents::definitions_of(&source.text) };
     sources.iter().map(only).filter(|source| !source.text.trim().is_empty()).collect()
 }

@@ -11,6 +11,7 @@ use super::classify::Classifier;
 use super::condition::is_negative;
 use super::history::Watched;
 use super::input::{InputEngine, InputRule, Selection, Watch};
+use super::learned;
 use super::literal::{self, Set, required};
 use super::load::{Loaded, load};
 use super::output::{OutputEngine, OutputRule};
@@ -18,8 +19,9 @@ use super::pattern::{Literals, longest, parse};
 use super::probe::Probe;
 use super::problem::Problem;
 use super::read::Report;
-use super::rule::{Budget, Override, Rule, Source};
+use super::rule::{Budget, Override, Roles, Rule, Source};
 use super::single::{Pattern, Placed, Way};
+use super::trial::Trials;
 use super::{RuleSet, Stats, threats};
 use crate::types::{Action, Direction, RuleSetHash, hex};
 
@@ -40,6 +42,7 @@ struct Compiler<'a> {
     reports: Vec<Report>,
     output: Vec<OutputRule>,
     leaks: Vec<usize>,
+    learned: Vec<(usize, Roles, learned::Weights)>,
     watched: Watched,
     patterns: Vec<(usize, Hir)>,
     stats: Stats,
@@ -75,6 +78,7 @@ pub(super) fn compile_loaded(
         reports: Vec::new(),
         output: Vec::new(),
         leaks: Vec::new(),
+        learned: Vec::new(),
         watched: Watched::default(),
         patterns: Vec::new(),
         stats: Stats::default(),
@@ -139,6 +143,7 @@ impl Compiler<'_> {
             Probe::Classifier | Probe::Conversation | Probe::Hidden | Probe::Disguise => {
                 self.reports.push(Report { rule: at, roles: *roles, probe });
             }
+            Probe::Learned => self.learned.extend(loaded.learned.clone().map(|weights| (at, *roles, weights))),
             Probe::Behaviour(behaviour) => self.watched.behaviours.push((at, behaviour)),
             Probe::SystemPrompt => {
                 self.leaks.push(self.output.len());
@@ -277,7 +282,7 @@ impl Compiler<'_> {
         let mut sets: Vec<(usize, Vec<String>)> = self.sets.into_iter().map(|(set, at)| (at, set)).collect();
         sets.sort_unstable();
         let sets: Vec<Vec<String>> = sets.into_iter().map(|(_, set)| set).collect();
-        let input = InputEngine::new(self.input, self.watches, &sets);
+        let input = InputEngine::new(self.input, self.watches, &self.learned, &sets);
         let limit = usize::try_from(self.budget.max_rule).unwrap_or(usize::MAX);
         let positions: Vec<usize> = self.output.iter().map(|rule| rule.rule).collect();
         let output = OutputEngine::new(self.output, &self.patterns, self.leaks, limit);
@@ -307,10 +312,11 @@ impl Compiler<'_> {
         }
         // Every problem with them was told when the rules were loaded.
         let threats = threats::read(sources, &mut Vec::new());
-        let rules = loaded.into_iter().map(|loaded| loaded.rule).collect();
+        let rules: Vec<Rule> = loaded.into_iter().map(|loaded| loaded.rule).collect();
         let hash = hash(sources, classifier.as_deref(), overrides);
         let (output, stats, reports, watched) = (Arc::new(output), self.stats, self.reports, Arc::new(self.watched));
-        Ok(RuleSet { rules, input, output, classifier, reports, watched, threats, hash, stats })
+        let trials = Trials::of(&rules);
+        Ok(RuleSet { rules, input, output, classifier, reports, watched, trials, threats, hash, stats })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::condition::Condition;
+use super::learned;
 use super::place::{Places, Scene, Windows};
 use super::rule::Roles;
 use super::single::{Pattern, Visit, Way};
@@ -18,6 +19,7 @@ pub(super) struct InputEngine {
     places: Places,
     rules: Vec<InputRule>,
     watches: Vec<Watch>,
+    learned: Arc<learned::Table>,
 }
 
 /// A rule that reports what a built-in detector finds.
@@ -54,7 +56,12 @@ pub(super) type Hits = Vec<(usize, usize, usize)>;
 
 impl InputEngine {
     /// Over the rules, and the sets of literals their patterns name by position.
-    pub(super) fn new(mut rules: Vec<InputRule>, watches: Vec<Watch>, sets: &[Vec<String>]) -> Result<Self, String> {
+    pub(super) fn new(
+        mut rules: Vec<InputRule>,
+        watches: Vec<Watch>,
+        learned: &[(usize, Roles, learned::Weights)],
+        sets: &[Vec<String>],
+    ) -> Result<Self, String> {
         let mut texts: Vec<String> = sets.iter().flatten().cloned().collect();
         texts.sort_unstable();
         texts.dedup();
@@ -67,13 +74,15 @@ impl InputEngine {
                 }
             }
         }
-        Ok(Self { words, places, rules, watches })
+        let learned = Arc::new(learned::Table::new(learned)?);
+        Ok(Self { words, places, rules, watches, learned })
     }
 
     /// Bytes compiled.
     pub(super) fn memory(&self) -> usize {
         let patterns = self.rules.iter().flat_map(|rule| &rule.selections).flat_map(|own| &own.patterns);
-        self.words.as_ref().map_or(0, |words| words.memory()) + patterns.map(Pattern::memory).sum::<usize>()
+        let words = self.words.as_ref().map_or(0, |words| words.memory());
+        words + patterns.map(Pattern::memory).sum::<usize>() + self.learned.memory()
     }
 
     /// Where rules for `role` match, by rule.
@@ -86,6 +95,7 @@ impl InputEngine {
             }
         }
         self.apply(text, role, |_| true, false, &mut found);
+        self.learned.scan(text, role, &mut found);
         found
     }
 

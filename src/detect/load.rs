@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::condition::{Condition, is_negative};
 use super::defines::{self, Defines};
+use super::documents::documents;
 use super::history::{self, Correlation};
+use super::learned;
 use super::literal;
 use super::probe::Probe;
 use super::problem::Problem;
-use super::rule::{Directions, Override, RawRule, Roles, Rule, Source};
+use super::rule::{Directions, Override, RawRule, Roles, Rule, Source, is_id};
 use super::threats;
 use super::validate::Validator;
 use super::words::is_odd;
+use crate::types::learn::Stage;
 use crate::types::{Action, Family, Role, RuleId};
 
 /// Shortest prefilter literal: below it every other sentence would be a candidate.
@@ -32,6 +35,8 @@ pub(super) struct Loaded {
     pub(super) condition: Condition,
     /// The built-in detector it reports, instead of patterns.
     pub(super) probe: Option<Probe>,
+    /// What a learned rule knows.
+    pub(super) learned: Option<learned::Weights>,
     /// The requests it puts together, instead of looking at one.
     pub(super) correlation: Option<Correlation>,
     /// The entries of `detection` as written.
@@ -150,39 +155,6 @@ fn apply(loaded: &mut Loaded, change: &Override) {
     rule.severity = change.severity.unwrap_or(rule.severity);
 }
 
-/// The documents of a file with the line each starts at. A separator is `---` at the start of a line.
-pub(super) fn documents(text: &str) -> Vec<(u32, &str)> {
-    let mut found = Vec::new();
-    let (mut start, mut first, mut at) = (0, 1, 0);
-    for (line, number) in text.split_inclusive('\n').zip(1..) {
-        if line.trim_end() == "---" {
-            found.push((first, text.get(start..at).unwrap_or_default()));
-            start = at + line.len();
-            first = number + 1;
-        }
-        at += line.len();
-    }
-    found.push((first, text.get(start..).unwrap_or_default()));
-    let says = |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
-    found.retain(|(_, text)| says(text));
-    found
-}
-
-/// The documents of a file that hold lists and macros, each at the line it stands at.
-pub(super) fn definitions_of(text: &str) -> String {
-    let mut out = String::new();
-    for (first, text) in documents(text).into_iter().filter(|(_, text)| defines::is_defining(text)) {
-        let (lines, first) = (out.lines().count(), usize::try_from(first).unwrap_or(usize::MAX));
-        if lines > 0 {
-            // Between two documents there is at least the separator.
-            out.push_str("---\n");
-        }
-        out.push_str(&"\n".repeat(first.saturating_sub(lines + 1 + usize::from(lines > 0))));
-        out.push_str(text);
-    }
-    out
-}
-
 /// The lists and macros of every source; they are known before any rule is read.
 fn defines(sources: &[Source], problems: &mut Vec<Problem>) -> Defines {
     let (mut defines, mut additions) = (Defines::default(), Vec::new());
@@ -213,7 +185,9 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
     if !is_id(&raw.id) {
         wrong(
             "id",
-            "must look like PC-INJ-0001: PC (or SITE for rules of your own), 2 to 5 capital letters, 4 digits".into(),
+            "must look like PC-INJ-0001: PC (or SITE for rules of your own), 2 to 5 capital letters, 4 digits; a learned one \
+             like LRN-7F3A9C-1"
+                .into(),
         );
     }
     if !(1..=10).contains(&raw.score) {
@@ -229,6 +203,11 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             wrong(&format!("examples.{part}"), "at least one is needed".into());
         }
     }
+    let said = raw.direction();
+    let stage = raw.stage.with(raw.share).unwrap_or_else(|message| {
+        wrong("share", message.into());
+        Stage::Live
+    });
     let mut validators = Vec::new();
     let checks = raw.validate.map(super::rule::OneOrMany::into_vec).unwrap_or_default();
     for text in &checks {
@@ -243,15 +222,14 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
         }
         correlation.check().map_err(|told| told.into_iter().for_each(|(part, message)| wrong(part, message))).ok()
     });
-    let direction = raw.direction.or(raw.correlation.as_ref().map(|_| Directions::Input));
-    let direction = direction.unwrap_or_else(|| {
+    let direction = said.unwrap_or_else(|| {
         wrong("direction", "is missing: input, output or both".into());
         Directions::Input
     });
     let (mut prefilter, mut written) = (Vec::new(), None);
     let (mut names, mut selections) = (Vec::new(), Vec::new());
     let (mut detector, mut confidence) = (None, None);
-    let mut as_written = Vec::new();
+    let (mut as_written, mut weighed) = (Vec::new(), BTreeMap::new());
     for (key, value) in raw.detection {
         let part = format!("detection.{key}");
         let texts = value.into_vec();
@@ -264,6 +242,9 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             "condition" => written = texts.into_iter().next(),
             "detector" => detector = texts.into_iter().next(),
             "confidence" => confidence = texts.into_iter().next(),
+            "weights" | "threshold" | "telling" | "window" => {
+                weighed.insert(key, texts);
+            }
             _ if key.starts_with("sel_") || key.starts_with("not_") => {
                 if texts.is_empty() {
                     wrong(&part, "at least one pattern is needed".into());
@@ -280,7 +261,8 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             }
             _ => wrong(
                 &part,
-                "unknown key; expected prefilter, condition, sel_* or not_*, or detector and confidence".into(),
+                "unknown key; expected prefilter, condition, sel_* or not_*, or detector with confidence, or with weights, \
+                 threshold, telling and window".into(),
             ),
         }
     }
@@ -313,7 +295,15 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
             None
         }
     };
+    let learned = learned::Weights::of(&weighed, probe == Some(Probe::Learned)).unwrap_or_else(|(part, message)| {
+        wrong(&format!("detection.{part}"), message);
+        None
+    });
     let over_time = raw.correlation.is_some() || matches!(probe, Some(Probe::Behaviour(_)));
+    let is_plain = raw.correlation.is_none() && probe.as_ref().is_none_or(|probe| matches!(probe, Probe::Learned));
+    if stage != Stage::Live && !(is_plain && direction == Directions::Input) {
+        wrong("stage", "is for rules that look at prompts, by patterns or with the detector `learned`".into());
+    }
     for text in raw.examples.positive.iter().chain(&raw.examples.negative).filter(|_| over_time) {
         if let Err(message) = history::readable(text, raw.correlation.is_some()) {
             wrong("examples", message);
@@ -373,10 +363,12 @@ fn check(raw: RawRule, lines: Lines, defines: &Defines, problems: &mut Vec<Probl
         validators,
         examples: raw.examples,
         false_positives: raw.false_positives,
+        stage,
+        origin: raw.origin,
         file: Arc::clone(&lines.file),
         line: lines.first,
     };
-    Some(Loaded { rule, prefilter, names, selections, condition, probe, correlation, written, checks, lines })
+    Some(Loaded { rule, prefilter, names, selections, condition, probe, learned, correlation, written, checks, lines })
 }
 
 fn default_roles(family: Family) -> Roles {
@@ -386,21 +378,9 @@ fn default_roles(family: Family) -> Roles {
     Roles::of(&[Role::User, Role::Assistant, Role::Tool, Role::Parameter])
 }
 
-fn is_id(id: &str) -> bool {
-    let mut parts = id.split('-');
-    let (Some("PC" | "SITE"), Some(theme), Some(number), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    (2..=5).contains(&theme.len())
-        && theme.bytes().all(|byte| byte.is_ascii_uppercase())
-        && number.len() == 4
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::documents::definitions_of;
     use super::*;
 
     #[test]

@@ -10,6 +10,7 @@ pub mod classify;
 mod compile;
 mod condition;
 mod defines;
+mod documents;
 mod doubt;
 mod explain;
 mod factors;
@@ -18,6 +19,7 @@ pub mod history;
 mod input;
 mod late;
 pub mod leak;
+pub mod learned;
 mod literal;
 mod load;
 pub mod normalize;
@@ -36,6 +38,7 @@ mod starts;
 mod tables;
 mod threats;
 mod treatment;
+mod trial;
 mod validate;
 mod web;
 mod whole;
@@ -70,6 +73,7 @@ pub struct RuleSet {
     reports: Vec<read::Report>,
     threats: Threats,
     watched: Arc<history::Watched>,
+    trials: trial::Trials,
     hash: RuleSetHash,
     stats: Stats,
 }

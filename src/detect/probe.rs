@@ -7,6 +7,7 @@
 //! | `conversation` | what it thinks of the turns of a conversation together |
 //! | `hidden` | text hidden in characters that show as nothing |
 //! | `disguise` | an attack that only shows in another reading of the text |
+//! | `learned` | words learned from a missed attack, weighed as `weights` says |
 //! | `system_prompt` | an answer that repeats the prompt it was made under; answers only |
 //! | `repetition`, `probing`, `burst`, `denied_share` | how a caller behaves, over many requests |
 
@@ -26,6 +27,8 @@ pub(super) enum Probe {
     Hidden,
     /// An attack in disguise.
     Disguise,
+    /// Telling words, weighed.
+    Learned,
     /// A prompt repeated in an answer.
     SystemPrompt,
     /// How a caller behaves.
@@ -44,6 +47,7 @@ impl Probe {
             "conversation" => Self::Conversation,
             "hidden" => Self::Hidden,
             "disguise" => Self::Disguise,
+            "learned" => Self::Learned,
             "system_prompt" => Self::SystemPrompt,
             _ => {
                 let confidence = confidence.ok_or("needs `confidence` beside it")?;

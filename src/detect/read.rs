@@ -7,6 +7,7 @@ use super::normalize::{self, Budget, Disguise, View};
 use super::probe::Probe;
 use super::rule::{Roles, Rule};
 use super::{RuleSet, doubt};
+use crate::types::learn::Stage;
 use crate::types::{Action, Evidence, Family, Finding, Role, SpanIndex};
 
 /// Points of the classifier that are worth a word.
@@ -78,8 +79,9 @@ impl RuleSet {
                 continue;
             }
             let grave = |hit: &Hit| {
-                let asks = self.rules.get(hit.rule).map_or(Action::Score, |rule| rule.action);
-                matches!(asks, Action::Flag | Action::Block)
+                // What is on trial shows nothing to others.
+                let rule = self.rules.get(hit.rule).filter(|rule| rule.stage == Stage::Live);
+                matches!(rule.map(|rule| rule.action), Some(Action::Flag | Action::Block))
             };
             let new = hits.get(before..).unwrap_or_default().iter().find(|hit| grave(hit));
             disguised = disguised.or(new.map(|hit| hit.start..hit.end));
@@ -101,7 +103,9 @@ impl RuleSet {
                     let worth = opinion.as_ref().filter(|opinion| opinion.points >= WORTH);
                     worth.map(|own| (own.place.clone(), Some(own.points), own.family.map(|kind| of_role(kind, role))))
                 }
-                Probe::Web(_) | Probe::Conversation | Probe::SystemPrompt | Probe::Behaviour(_) => None,
+                Probe::Web(_) | Probe::Learned | Probe::Conversation | Probe::SystemPrompt | Probe::Behaviour(_) => {
+                    None
+                }
             };
             hits.extend(at.map(|(place, points, family)| Hit {
                 rule: report.rule,
@@ -191,6 +195,14 @@ impl RuleSet {
     pub(super) fn is_about_classifier(&self, rule: usize) -> bool {
         let asks = |probe: Probe| matches!(probe, Probe::Classifier | Probe::Conversation | Probe::Disguise);
         self.reports.iter().any(|report| report.rule == rule && asks(report.probe))
+    }
+
+    /// Points of the classifier for a text, however few; `None` without a classifier.
+    pub fn suspicion(&self, text: &str) -> Option<f32> {
+        let folded = normalize::folded(text);
+        let text = folded.as_ref().map_or(text, |view| view.text.as_str());
+        let classifier = self.classifier.as_ref()?;
+        Some(classifier.judge(text).map_or(0.0, |opinion| opinion.points))
     }
 
     /// What the classifier thinks of a text, where its rule looks at the role.

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::history::RawCorrelation;
 use super::validate::Validator;
+use crate::types::learn::Stage;
 use crate::types::{Action, Direction, Family, Role, RuleId, Severity};
 
 /// One file of rules, already read. `name` is what problems call it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its path, as shown to people.
     pub name: String,
@@ -144,6 +145,10 @@ pub struct Rule {
     pub examples: Examples,
     /// Innocent texts that may match.
     pub false_positives: Vec<String>,
+    /// How far it is trusted.
+    pub stage: Stage,
+    /// Where it comes from, by name, for rules that were learned or taken over.
+    pub origin: BTreeMap<String, String>,
     /// The file it comes from.
     pub file: Arc<str>,
     /// The line its document starts at.
@@ -178,6 +183,43 @@ pub(super) struct RawRule {
     pub(super) examples: Examples,
     #[serde(default)]
     pub(super) false_positives: Vec<String>,
+    #[serde(default)]
+    pub(super) stage: RawStage,
+    /// The share of callers that a rule in the stage `canary` holds for.
+    #[serde(default)]
+    pub(super) share: Option<f32>,
+    #[serde(default)]
+    pub(super) origin: BTreeMap<String, String>,
+}
+
+/// The word for a stage.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawStage {
+    Shadow,
+    Canary,
+    #[default]
+    Live,
+}
+
+impl RawRule {
+    /// The direction; correlation rules are about prompts without saying so.
+    pub(super) fn direction(&self) -> Option<Directions> {
+        self.direction.or(self.correlation.as_ref().map(|_| Directions::Input))
+    }
+}
+
+impl RawStage {
+    /// The stage, with the share it has to have.
+    pub(super) fn with(self, share: Option<f32>) -> Result<Stage, &'static str> {
+        match (self, share) {
+            (Self::Shadow, None) => Ok(Stage::Shadow),
+            (Self::Live, None) => Ok(Stage::Live),
+            (Self::Canary, Some(share)) if (0.0..=1.0).contains(&share) => Ok(Stage::Canary { share }),
+            (Self::Canary, _) => Err("must say for what share of callers the rule holds, 0 to 1"),
+            (Self::Shadow | Self::Live, Some(_)) => Err("is only for `stage: canary`"),
+        }
+    }
 }
 
 /// Threat ids by catalogue.
@@ -206,4 +248,23 @@ impl OneOrMany {
             Self::Many(texts) => texts,
         }
     }
+}
+
+/// Whether an id looks like `PC-INJ-0001`, `SITE-OWN-0001` or `LRN-7F3A9C-1`.
+pub(super) fn is_id(id: &str) -> bool {
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte));
+    if let Some((report, number)) = id.strip_prefix("LRN-").and_then(|rest| rest.split_once('-')) {
+        let numbered = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+        return (6..=12).contains(&report.len()) && hex(report) && numbered;
+    }
+    let mut parts = id.split('-');
+    let (Some("PC" | "SITE"), Some(theme), Some(number), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    (2..=5).contains(&theme.len())
+        && theme.bytes().all(|byte| byte.is_ascii_uppercase())
+        && number.len() == 4
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::load::{Lines, documents};
+use super::documents::documents;
+use super::load::Lines;
 use super::problem::Problem;
 use super::rule::Source;
 

@@ -27,7 +27,7 @@ use self::desk::{Answer, Job, Passage, Score, hand_in};
 use self::failure::Complaints;
 pub use self::failure::Failure;
 use self::memory::{Key, Memory};
-pub use self::onnx::BUILT_IN as HAS_ONNX;
+pub use self::onnx::{BUILT_IN as HAS_ONNX, CrossEncoder, CrossSpec};
 pub use self::opinion::{Opinion, Scale, in_question};
 use self::passage::{Cut, passages};
 pub use self::spec::{EngineSpec, HttpSpec, Kind, OnnxSpec, Policy, Scores, Spec, Stamp, When};

@@ -340,7 +340,7 @@ fn keep(inspector: &mut Inspector, answer: &wire::Answer<'_>, edits: &[(usize, S
         }
     }
     if let Some(text) = inspector.kept() {
-        flight.keep(Direction::Output, text);
+        flight.keep(Direction::Output, text, None);
     }
 }
 

@@ -351,7 +351,7 @@ impl Events {
     /// Completes the record of a stream of which `sent` bytes went on.
     pub(super) fn describe(&mut self, flight: &mut Flight, sent: u64) {
         if let Some(text) = self.inspector.kept() {
-            flight.keep(Direction::Output, text);
+            flight.keep(Direction::Output, text, None);
         }
         let scan = u64::try_from(self.scan.as_micros()).unwrap_or(u64::MAX);
         let uninspected = self.uninspected.iter().map(|(_, bytes)| bytes).sum::<u64>().min(sent);

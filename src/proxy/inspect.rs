@@ -133,6 +133,7 @@ pub(super) fn query(snapshot: &Snapshot, plan: &Plan, flight: &mut Flight, query
     let text = percent_decoded(query);
     let mut findings = Vec::new();
     snapshot.rules.scan(SpanIndex(0), Role::Parameter, &text, &mut findings);
+    snapshot.rules.on_trial(&mut findings, NOBODYS_LOT);
     let at = plan.thresholds(snapshot);
     if let Some(treatments) = &plan.policy.treatments {
         treatments.apply(&mut findings, 0, at.block_at);
@@ -246,6 +247,10 @@ async fn verdict(
             tokio::task::yield_now().await;
         }
     }
+    let trial = rules.on_trial(&mut findings, lot(caller));
+    if !trial.is_empty() {
+        flight.note(|record| record.trial = trial);
+    }
     let mut track = shared.history.track(snapshot, caller, prompt);
     // Only the last turn is ever pointed at, and that is one of the prompt's own.
     let earlier = track.turns(&findings);
@@ -349,6 +354,17 @@ fn redactions(snapshot: &Snapshot, prompt: &Prompt<'_>, findings: &[Finding]) ->
         edits.push((*index, content::with_marks(&span.text, &mut own)));
     }
     edits
+}
+
+/// The lot of a query: rules on trial never decide about one.
+const NOBODYS_LOT: f32 = 1.0;
+
+/// The lot of a caller, 0 to below 1: the same for all its requests and on every replica, so that a conversation is treated alike.
+fn lot(caller: &Caller) -> f32 {
+    let digest = blake3::hash(caller.known_as().as_bytes());
+    let bits = digest.as_bytes().first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    // 24 bits: what a float holds exactly.
+    (bits >> 8) as f32 / (1_u32 << 24) as f32
 }
 
 /// At most `max` bytes of `text`, whole characters.

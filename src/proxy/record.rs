@@ -18,7 +18,9 @@ use super::route::Plan;
 use crate::config::settings::QueueFull;
 use crate::quota::Headroom;
 use crate::telemetry::{Events, InFlight, Metrics};
-use crate::types::{Decision, Direction, Event, Generation, Kept, Outcome, Record, RequestId, Uninspected, Verdict};
+use crate::types::{
+    Decision, Direction, Event, Generation, Kept, Layout, Outcome, Record, RequestId, Uninspected, Verdict,
+};
 
 /// The door up: where records go.
 #[derive(Clone)]
@@ -86,7 +88,7 @@ pub(super) struct Flight {
     owner: Option<Box<Owner>>,
     charged: Option<Box<Charged>>,
     keeping: Option<Box<Keeping>>,
-    kept: Vec<(Direction, String)>,
+    kept: Vec<(Direction, String, Option<Layout>)>,
     /// Tokens answered so far, roughly.
     answered: u64,
     _in_flight: InFlight,
@@ -228,9 +230,9 @@ impl Flight {
         self.keeping.as_deref()
     }
 
-    /// Keeps these, with its record.
-    pub(super) fn keep(&mut self, direction: Direction, text: String) {
-        self.kept.push((direction, text));
+    /// Keeps these, with its record; of a prompt, where each text of it lies in them.
+    pub(super) fn keep(&mut self, direction: Direction, text: String, layout: Option<Layout>) {
+        self.kept.push((direction, text, layout));
     }
 
     /// It may use so much.
@@ -307,13 +309,14 @@ impl Flight {
     /// What is kept of its words, said to be this record's.
     fn contents(&mut self, record: &Record) -> Vec<Kept> {
         let Some(mode) = self.keeping.as_ref().map(|keeping| keeping.privacy()) else { return Vec::new() };
-        let kept = self.kept.drain(..).map(|(direction, text)| Kept {
+        let kept = self.kept.drain(..).map(|(direction, text, layout)| Kept {
             request: record.id.clone(),
             time: record.time,
             direction,
             user: record.caller.user.clone(),
             mode,
             text,
+            layout,
         });
         kept.collect()
     }

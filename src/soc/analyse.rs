@@ -395,7 +395,7 @@ mod tests {
         let findings = analyse(&incident, &alerts, &blasts, &retrieved);
         insta::assert_json_snapshot!(findings);
         let evidence = Evidence::new(&incident, &alerts, &retrieved, &blasts);
-        let grounded = evidence.grounds(&findings.claims, 0.6);
+        let grounded = evidence.grounds(&findings.claims, 0.6, &crate::soc::support::Scored::default());
         assert_eq!((grounded.score, grounded.unsupported), (1.0, Vec::new()));
         let again: Findings = serde_json::from_str(&serde_json::to_string(&findings).unwrap()).unwrap();
         assert_eq!(again, findings);

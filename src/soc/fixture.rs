@@ -11,11 +11,11 @@ use crate::types::{
 /// A second in microseconds.
 pub(super) const SECOND: i64 = 1_000_000;
 
-pub(super) fn caller(user: &str) -> Caller {
+pub(crate) fn caller(user: &str) -> Caller {
     Caller { user: Some(user.into()), tenant: Some("acme".into()), ..Caller::default() }
 }
 
-pub(super) fn finding(family: Family, severity: Severity) -> Finding {
+pub(crate) fn finding(family: Family, severity: Severity) -> Finding {
     Finding {
         rule: RuleId(format!("PC-{}", family.name()).into()),
         title: format!("found {}", family.name()).into(),
@@ -29,7 +29,7 @@ pub(super) fn finding(family: Family, severity: Severity) -> Finding {
     }
 }
 
-pub(super) fn verdict(decision: Decision, risk: f32, findings: Vec<Finding>) -> Verdict {
+pub(crate) fn verdict(decision: Decision, risk: f32, findings: Vec<Finding>) -> Verdict {
     Verdict {
         decision,
         risk,
@@ -42,7 +42,7 @@ pub(super) fn verdict(decision: Decision, risk: f32, findings: Vec<Finding>) -> 
     }
 }
 
-pub(super) fn record(user: &str) -> Record {
+pub(crate) fn record(user: &str) -> Record {
     let mut record = Record::new(100 * SECOND, RequestId("req_1".into()), Generation(1));
     record.caller = caller(user);
     record.model = Some("gpt-x".into());
@@ -53,7 +53,7 @@ pub(super) fn record(user: &str) -> Record {
 }
 
 /// A prompt in which `family` was found and that was blocked.
-pub(super) fn blocked(family: Family, severity: Severity) -> Record {
+pub(crate) fn blocked(family: Family, severity: Severity) -> Record {
     Record {
         outcome: Outcome::PromptBlocked,
         reason: Some("content_filter"),
@@ -65,12 +65,12 @@ pub(super) fn blocked(family: Family, severity: Severity) -> Record {
 }
 
 /// An answer in which `family` was found.
-pub(super) fn answered(family: Family, severity: Severity, judged: Decision, enforced: Decision) -> Record {
+pub(crate) fn answered(family: Family, severity: Severity, judged: Decision, enforced: Decision) -> Record {
     Record { decision: enforced, output: Some(verdict(judged, 0.3, vec![finding(family, severity)])), ..record("ann") }
 }
 
 /// A prompt in which `family` was found and that was let through.
-pub(super) fn flagged(family: Family, severity: Severity, judged: Decision, risk: f32) -> Record {
+pub(crate) fn flagged(family: Family, severity: Severity, judged: Decision, risk: f32) -> Record {
     Record {
         decision: Decision::Flag,
         input: Some(verdict(judged, risk, vec![finding(family, severity)])),
@@ -78,15 +78,15 @@ pub(super) fn flagged(family: Family, severity: Severity, judged: Decision, risk
     }
 }
 
-pub(super) fn refused(reason: &'static str) -> Record {
+pub(crate) fn refused(reason: &'static str) -> Record {
     Record { outcome: Outcome::Refused, reason: Some(reason), status: 403, ..record("ann") }
 }
 
-pub(super) fn event(record: Record) -> Event {
+pub(crate) fn event(record: Record) -> Event {
     Event::Request(Box::new(record))
 }
 
-pub(super) fn alarm(kind: AlarmKind) -> Event {
+pub(crate) fn alarm(kind: AlarmKind) -> Event {
     Event::Alarm(Box::new(Alarm {
         time: 7 * SECOND,
         kind,
@@ -96,7 +96,7 @@ pub(super) fn alarm(kind: AlarmKind) -> Event {
     }))
 }
 
-pub(super) fn reload(problems: usize) -> Event {
+pub(crate) fn reload(problems: usize) -> Event {
     Event::Reload(ReloadOutcome {
         trigger: "watch".into(),
         generation: Generation(4),
@@ -106,7 +106,7 @@ pub(super) fn reload(problems: usize) -> Event {
 }
 
 /// An alert of `rule` about a user, without an id.
-pub(super) fn draft(rule: &str, user: &str, severity: Severity, family: Option<Family>, time: i64) -> Draft {
+pub(crate) fn draft(rule: &str, user: &str, severity: Severity, family: Option<Family>, time: i64) -> Draft {
     let mut draft = blank(rule, rule, severity, time, caller(user));
     draft.family = family;
     draft.verdict.risk = 0.5;

@@ -32,7 +32,7 @@ mod words;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 pub use alert::{Draft, draft};
 pub use correlate::{Case, CorrelateOptions, Correlator, IncidentRules, Raise};

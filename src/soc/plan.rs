@@ -11,7 +11,7 @@ use super::playbook::{Playbook, Playbooks, Target, Template};
 use super::responses::Responses;
 use super::say;
 use super::subjects::{key, targets};
-use super::support::Evidence;
+use super::support::{Evidence, Scored};
 use crate::types::soc::{Alert, Blast, Incident, PlanBody, RemedyAction, Step};
 use crate::types::{Severity, Subject};
 
@@ -45,6 +45,8 @@ pub struct Asked<'a> {
     pub suggested: &'a [(Arc<str>, Option<Target>)],
     /// The share of a claim's words, 0 to 1, that its evidence must have.
     pub overlap: f32,
+    /// What a model says of the claims.
+    pub scored: &'a Scored,
     /// The most steps.
     pub most_steps: usize,
 }
@@ -90,7 +92,7 @@ pub fn propose(asked: &Asked<'_>) -> PlanBody {
         summary: summary(&steps),
         severity: alerts.iter().map(|alert| alert.severity).fold(incident.severity, Severity::max),
         false_positive: findings.false_positive,
-        groundedness: asked.evidence.grounds(&findings.claims, asked.overlap).score,
+        groundedness: asked.evidence.grounds(&findings.claims, asked.overlap, asked.scored).score,
         steps,
         claims: findings.claims.clone(),
         playbooks,
@@ -319,12 +321,14 @@ mod tests {
                 channels: &self.channels,
                 suggested: &self.suggested,
                 overlap: 0.5,
+                scored: &Scored::default(),
                 most_steps: 8,
             });
             let subjects = crate::soc::subjects(&self.incident, &self.alerts);
             let known = Known {
                 subjects: Some(&subjects),
                 evidence: &evidence,
+                scored: &Scored::default(),
                 channels: &self.channels,
                 approvals: approvals(&body, playbooks),
                 by_person: false,

@@ -412,6 +412,7 @@ mod tests {
             ("SOC-COST-0001", alarm(AlarmKind::SpendSurge)),
             ("SOC-COST-0002", alarm(AlarmKind::BudgetWarning)),
             ("SOC-COST-0003", alarm(AlarmKind::RunawayLoop)),
+            ("SOC-CONF-0003", alarm(AlarmKind::RuleRolledBack)),
             ("SOC-CONF-0001", reload(2)),
         ];
         for (id, families) in [

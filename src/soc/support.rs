@@ -1,10 +1,13 @@
 //! Groundedness: whether what a plan claims is supported by what was recorded or retrieved.
 //!
 //! A claim is supported where it cites evidence that exists, where enough of its words stand in that evidence, and where
-//! every figure of it does. It is a check on words, not on meaning: it catches what was made up.
+//! every figure of it does. It is a check on words, not on meaning: it catches what was made up. Where a model has read each
+//! claim with its evidence, its scores stand in for the share of words; citations and figures are looked at all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::analyse::{Figures, Retrieved};
 use crate::types::Subject;
@@ -12,6 +15,9 @@ use crate::types::soc::{Alert, Blast, Claim, Incident};
 
 /// Words of one piece of evidence that are kept.
 const MAX_WORDS: usize = 4096;
+/// Bytes of the text of one piece of evidence that are kept, and of what one claim is read with.
+const MAX_TEXT: usize = 16 << 10;
+const MAX_READ: usize = 64 << 10;
 /// Words that say nothing of the matter.
 const EMPTY: [&str; 52] = [
     "a", "about", "after", "all", "an", "and", "any", "are", "as", "at", "be", "been", "before", "but", "by", "come",
@@ -24,7 +30,32 @@ const EMPTY: [&str; 52] = [
 /// `blast/N`, each with the words and figures that stand there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
-    words: BTreeMap<Arc<str>, BTreeSet<String>>,
+    known: BTreeMap<Arc<str>, Piece>,
+}
+
+/// What stands in one piece of evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Piece {
+    words: BTreeSet<String>,
+    text: String,
+}
+
+/// What a model that reads a claim with its evidence said: how far each claim is supported.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scored {
+    /// For each claim, in their order, 0 to 1. Empty: words are counted instead.
+    pub scores: Vec<f32>,
+    /// From so much on a claim is supported.
+    pub least: f32,
+    /// Why there are no scores, where there should be.
+    pub problem: Option<String>,
+}
+
+impl Scored {
+    /// What the measure is called: `cross_encoder` or `words`.
+    pub fn measure(&self) -> &'static str {
+        if self.scores.is_empty() { "words" } else { "cross_encoder" }
+    }
 }
 
 /// How far claims are supported.
@@ -69,26 +100,45 @@ impl Evidence {
 
     /// Adds words to what can be cited as `id`.
     pub fn add(&mut self, id: &Arc<str>, text: &str) {
-        let known = self.words.entry(Arc::clone(id)).or_default();
+        let known = self.known.entry(Arc::clone(id)).or_default();
         for word in words(text) {
-            if known.len() < MAX_WORDS {
-                known.insert(word);
+            if known.words.len() < MAX_WORDS {
+                known.words.insert(word);
             }
         }
+        push(&mut known.text, text, MAX_TEXT);
+    }
+
+    /// Each claim with the text of what it cites, for a model that reads both.
+    pub fn pairs(&self, claims: &[Claim]) -> Vec<(String, String)> {
+        let pair = |claim: &Claim| {
+            let mut read = String::new();
+            for piece in claim.support.iter().filter_map(|id| self.known.get(id)) {
+                // Requests of an alert stand for the same text.
+                if !read.contains(&piece.text) {
+                    push(&mut read, &piece.text, MAX_READ);
+                }
+            }
+            (claim.text.clone(), read)
+        };
+        claims.iter().map(pair).collect()
     }
 
     /// Whether there is something that can be cited so.
     pub fn has(&self, id: &str) -> bool {
-        self.words.contains_key(id)
+        self.known.contains_key(id)
     }
 
-    /// How far these claims are supported; `overlap` is the share of a claim's words, 0 to 1, that its evidence must have.
-    pub fn grounds(&self, claims: &[Claim], overlap: f32) -> Grounded {
+    /// How far these claims are supported; `overlap` is the share of a claim's words, 0 to 1, that its evidence must have
+    /// where there are no scores for these claims.
+    pub fn grounds(&self, claims: &[Claim], overlap: f32, scored: &Scored) -> Grounded {
+        let scores: &[f32] = if scored.scores.len() == claims.len() { &scored.scores } else { &[] };
         let mut grounded = Grounded::default();
         let mut supported = 0_u16;
-        for (number, claim) in (1..).zip(claims) {
+        for (number, claim) in (1_u16..).zip(claims) {
             grounded.unknown.extend(claim.support.iter().filter(|id| !self.has(id)).cloned());
-            match self.missing(claim, overlap) {
+            let score = scores.get(usize::from(number).saturating_sub(1)).map(|score| (*score, scored.least));
+            match self.missing(claim, overlap, score) {
                 None => supported = supported.saturating_add(1),
                 Some(why) => grounded.unsupported.push(format!("claim {number}: {why}")),
             }
@@ -98,16 +148,16 @@ impl Evidence {
         grounded
     }
 
-    /// Why a claim is not supported.
-    fn missing(&self, claim: &Claim, overlap: f32) -> Option<String> {
+    /// Why a claim is not supported; `score` is what a model gives it and what it needs.
+    fn missing(&self, claim: &Claim, overlap: f32, score: Option<(f32, f32)>) -> Option<String> {
         if claim.support.is_empty() {
             return Some("it cites nothing".to_owned());
         }
         if !claim.support.iter().all(|id| self.has(id)) {
             return Some("it cites what does not exist".to_owned());
         }
-        let cited: Vec<_> = claim.support.iter().filter_map(|id| self.words.get(id)).collect();
-        let stands = |word: &String| cited.iter().any(|words| words.contains(word));
+        let cited: Vec<_> = claim.support.iter().filter_map(|id| self.known.get(id)).collect();
+        let stands = |word: &String| cited.iter().any(|piece| piece.words.contains(word));
         let wanted: BTreeSet<String> = words(&claim.text).collect();
         if wanted.is_empty() {
             return Some("it says nothing".to_owned());
@@ -115,6 +165,10 @@ impl Evidence {
         let figure = |word: &&String| word.bytes().all(|byte| byte.is_ascii_digit());
         if wanted.iter().filter(figure).any(|word| !stands(word)) {
             return Some("a figure of it does not stand in its evidence".to_owned());
+        }
+        if let Some((score, least)) = score {
+            return (score < least)
+                .then(|| format!("the model gives it {:.0} percent, at least {:.0}", score * 100.0, least * 100.0));
         }
         let (found, all) = (wanted.iter().filter(|word| stands(word)).count(), wanted.len());
         let share = |n: usize| f32::from(u16::try_from(n).unwrap_or(u16::MAX));
@@ -139,6 +193,15 @@ pub(super) fn blast_words((subject, blast): &(Subject, Blast)) -> String {
         count(u64::from(blast.hours), "hour"),
         blast.clean
     )
+}
+
+/// Adds a text on a line of its own, as far as there is room.
+fn push(all: &mut String, text: &str, most: usize) {
+    if !all.is_empty() {
+        all.push('\n');
+    }
+    let room = most.saturating_sub(all.len());
+    all.push_str(text.get(..text.floor_char_boundary(room)).unwrap_or_default());
 }
 
 /// The words of a text that say something, in small letters and without the `s` of a plural.
@@ -168,7 +231,9 @@ mod tests {
 
     #[test]
     fn a_claim_needs_words_figures_and_evidence_that_exists() {
-        let why = |text: &str, support: &[&str]| evidence().grounds(&[claim(text, support)], 0.6).unsupported.join(" ");
+        let why = |text: &str, support: &[&str]| {
+            evidence().grounds(&[claim(text, support)], 0.6, &Scored::default()).unsupported.join(" ")
+        };
         assert_eq!(why("A user sent 7 injections", &["alt_1"]), "");
         assert_eq!(why("The gateway refused 7 injections", &["alt_1"]), "");
         assert_eq!(
@@ -189,10 +254,44 @@ mod tests {
     #[test]
     fn the_score_is_the_share_that_is_supported() {
         let claims = [claim("7 injections", &["alt_1"]), claim("all is lost", &["alt_1"]), claim("x", &["no"])];
-        let grounded = evidence().grounds(&claims, 0.6);
+        let grounded = evidence().grounds(&claims, 0.6, &Scored::default());
         assert!((grounded.score - 1.0 / 3.0).abs() < 1e-6);
         assert_eq!(grounded.unknown, [Arc::from("no")]);
         assert_eq!(grounded.unsupported.len(), 2);
-        assert_eq!(evidence().grounds(&[], 0.6).score, 0.0);
+        assert_eq!(evidence().grounds(&[], 0.6, &Scored::default()).score, 0.0);
+    }
+    #[test]
+    fn a_models_scores_stand_in_for_words_but_not_for_citations_and_figures() {
+        let claims = [
+            claim("The database was deleted by hackers", &["alt_1"]),
+            claim("A user sent 7 injections", &["alt_1"]),
+            claim("A user sent 9 injections", &["alt_1"]),
+            claim("7 injections", &["alt_9"]),
+        ];
+        let scored = Scored { scores: vec![0.9, 0.2, 1.0, 1.0], least: 0.5, problem: None };
+        let grounded = evidence().grounds(&claims, 0.6, &scored);
+        assert_eq!(
+            grounded.unsupported,
+            [
+                "claim 2: the model gives it 20 percent, at least 50",
+                "claim 3: a figure of it does not stand in its evidence",
+                "claim 4: it cites what does not exist"
+            ]
+        );
+        // Scores of other claims are none of these.
+        let words = evidence().grounds(claims.get(..1).unwrap(), 0.6, &scored);
+        assert_eq!(words.unsupported, ["claim 1: 0 of its 3 words stand in its evidence"]);
+    }
+
+    #[test]
+    fn a_claim_is_read_with_what_it_cites() {
+        let mut evidence = evidence();
+        evidence.add(&"req_1".into(), "7 injections from one user, refused by the gateway");
+        let pairs = evidence.pairs(&[claim("a", &["alt_1", "req_1", "alt_2", "no"]), claim("b", &[])]);
+        let first = "7 injections from one user, refused by the gateway\nCustomer records in an answer: 3 rows";
+        assert_eq!(pairs, [("a".to_owned(), first.to_owned()), ("b".to_owned(), String::new())]);
+        evidence.add(&"long".into(), &"ä".repeat(MAX_TEXT));
+        let long = evidence.pairs(&[claim("c", &["long"])]).pop().unwrap().1;
+        assert_eq!(long.len(), MAX_TEXT);
     }
 }

@@ -16,6 +16,8 @@ pub enum Changed {
     Rulings,
     /// What is switched at run time.
     Switches,
+    /// Learned rules that are on trial or in force.
+    Learned,
 }
 
 impl Changed {
@@ -26,6 +28,7 @@ impl Changed {
             Self::Accounts => "accounts",
             Self::Rulings => "rulings",
             Self::Switches => "switches",
+            Self::Learned => "learned",
         }
     }
 }
@@ -43,6 +46,8 @@ pub struct Changes {
     pub rulings: u64,
     /// What is switched at run time.
     pub switches: u64,
+    /// Learned rules that are on trial or in force.
+    pub learned: u64,
 }
 
 impl Changes {
@@ -54,6 +59,7 @@ impl Changes {
             (Changed::Accounts, self.accounts, before.accounts),
             (Changed::Rulings, self.rulings, before.rulings),
             (Changed::Switches, self.switches, before.switches),
+            (Changed::Learned, self.learned, before.learned),
         ];
         pairs.into_iter().filter(|(_, now, then)| now != then).map(|(what, ..)| what).collect()
     }
@@ -77,6 +83,7 @@ impl Database {
                 "accounts" => changes.accounts = count,
                 "rulings" => changes.rulings = count,
                 "switches" => changes.switches = count,
+                "learned" => changes.learned = count,
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::insert::Insert;
 use super::{Database, Options, Row, Session, StoreError, Value};
-use crate::types::{Direction, Secret, hex, unhex};
+use crate::types::{Direction, Layout, Secret, hex, unhex};
 use crate::values;
 
 /// How much of a text was kept.
@@ -58,6 +58,19 @@ pub struct Content {
     pub mode: ContentMode,
     /// The text, or what it became.
     pub body: Body,
+    /// Where the texts of a prompt lie in it, as `Layout::written`; absent for answers, hashes, and what was stored
+    /// before there were layouts.
+    #[serde(default)]
+    pub layout: Option<String>,
+}
+
+impl Content {
+    /// The same with the layout of its text.
+    #[must_use]
+    pub fn laid_out(mut self, layout: Option<&Layout>) -> Self {
+        self.layout = layout.map(Layout::written);
+        self
+    }
 }
 
 /// A text as it lies in the store.
@@ -134,7 +147,15 @@ impl Vault {
             }
         };
         let direction = direction.name().into();
-        Ok(Content { request: request.to_owned(), direction, time, user: user.map(str::to_owned), mode, body })
+        Ok(Content {
+            request: request.to_owned(),
+            direction,
+            time,
+            user: user.map(str::to_owned),
+            mode,
+            body,
+            layout: None,
+        })
     }
 
     /// The text of stored content.
@@ -197,8 +218,8 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 static INSERT: Insert = Insert::new(
-    "INSERT INTO contents (request, direction, time, user_, mode, body, sealed, key_id)",
-    8,
+    "INSERT INTO contents (request, direction, time, user_, mode, body, sealed, key_id, layout)",
+    9,
     "ON CONFLICT (request, direction) DO NOTHING",
 );
 
@@ -217,7 +238,8 @@ pub(super) async fn insert(session: &mut Session, contents: &[&Content]) -> Resu
             mode,
             body,
             sealed,
-            key
+            key,
+            content.layout.clone(),
         ]
     };
     INSERT.run(session, contents.iter().map(row).collect()).await.map(drop)
@@ -226,14 +248,23 @@ pub(super) async fn insert(session: &mut Session, contents: &[&Content]) -> Resu
 impl Database {
     /// What is kept of a request's texts, the prompt first.
     pub async fn contents(&self, request: &str) -> Result<Vec<Content>, StoreError> {
-        let sql = "SELECT request, direction, time, user_, mode, body, sealed, key_id FROM contents \
+        let sql = "SELECT request, direction, time, user_, mode, body, sealed, key_id, layout FROM contents \
                    WHERE request = $1 ORDER BY direction LIMIT 2";
         let rows = self.read().await?.rows(sql, values![request.to_owned()]).await?;
         rows.iter().map(content_of).collect()
     }
+
+    /// Prompts whose words are kept, whole or with marks, from `since` on and the newest first.
+    pub async fn recent_prompts(&self, since: i64, limit: u32) -> Result<Vec<Content>, StoreError> {
+        let sql = "SELECT request, direction, time, user_, mode, body, sealed, key_id, layout FROM contents \
+                   WHERE time >= $1 AND direction = 'input' AND mode <> 'hash' ORDER BY time DESC LIMIT $2";
+        let rows = self.read().await?.rows(sql, values![since, limit]).await?;
+        rows.iter().map(content_of).collect()
+    }
 }
 
-fn content_of(row: &Row) -> Result<Content, StoreError> {
+/// Of the columns `request, direction, time, user_, mode, body, sealed, key_id, layout`, from the first one on.
+pub(super) fn content_of(row: &Row) -> Result<Content, StoreError> {
     Ok(Content {
         request: row.text(0)?,
         direction: row.text(1)?.into(),
@@ -244,5 +275,6 @@ fn content_of(row: &Row) -> Result<Content, StoreError> {
             Some(key) => Body::Sealed { key, bytes: row.bytes(6)? },
             None => Body::Plain(row.text(5)?),
         },
+        layout: row.maybe_text(8)?,
     })
 }

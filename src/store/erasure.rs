@@ -31,6 +31,8 @@ pub struct Erased {
     pub orders: u64,
     /// Alerts, incidents and held tool calls that name nobody any more.
     pub soc: u64,
+    /// Reported texts forgotten.
+    pub reports: u64,
 }
 
 impl Database {
@@ -48,6 +50,7 @@ impl Database {
         erased.keys = self.erase_keys(user, &pseudonym, now).await?;
         erased.orders = self.erase_orders(user, now).await?;
         erased.soc = self.erase_soc(user, &pseudonym).await?;
+        erased.reports = self.erase_reports(user).await?;
         Ok(erased)
     }
 

@@ -44,6 +44,9 @@ const MIGRATIONS: &[Migration] = &[
     migration!(20, "0020_accounts", both),
     migration!(30, "0030_secrets", both),
     migration!(40, "0040_soc", both),
+    migration!(45, "0045_alerts_by_caller", both),
+    migration!(50, "0050_content_layout", both),
+    migration!(60, "0060_learn", both),
 ];
 
 impl Migration {

@@ -16,6 +16,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod backtest;
 pub mod changes;
 pub mod contents;
 pub mod database;
@@ -24,6 +25,7 @@ pub mod error;
 mod insert;
 pub mod issued;
 pub mod keys;
+pub mod learn;
 pub mod ledger;
 pub mod migrate;
 pub mod options;
@@ -37,6 +39,7 @@ pub mod soc;
 pub mod value;
 pub mod writer;
 
+pub use backtest::{StoredRange, StoredRequest};
 pub use changes::{Changed, Changes, touch};
 pub use contents::{Content, ContentMode, Vault};
 pub use database::{Backend, Database};

@@ -8,6 +8,7 @@
 mod events;
 mod grid;
 mod labels;
+mod learn;
 mod live;
 mod metrics;
 mod models;

@@ -181,6 +181,26 @@ metrics! {
     SOC_SUBSCRIBERS: Gauge, "portcullis.soc.subscribers" ["{subscriber}"] => "portcullis_soc_subscribers" {};
     /// Times a watcher of the live feed missed entries and was sent to the store.
     SOC_LAGGED: Counter, "portcullis.soc.feed.lagged" ["{event}"] => "portcullis_soc_feed_lagged_total" {};
+    /// Texts reported: attacks that were missed, and false alarms.
+    LEARN_REPORTS: Counter, "portcullis.learn.reports" ["{report}"] => "portcullis_learn_reports_total" {"kind"};
+    /// Variations of reported texts that were written.
+    LEARN_VARIATIONS: Counter, "portcullis.learn.variations" ["{text}"] => "portcullis_learn_variations_total" {};
+    /// Rules that passed every gate.
+    LEARN_RULES: Counter, "portcullis.learn.rules" ["{rule}"] => "portcullis_learn_rules_total" {};
+    /// Variations that were kept back from building rules, and whether the rules caught them before and after learning.
+    LEARN_HELD_BACK: Counter, "portcullis.learn.held_back" ["{text}"] => "portcullis_learn_held_back_total" {"when", "result"};
+    /// Proposals that came to an end at the gates.
+    LEARN_GATES: Counter, "portcullis.learn.gates" ["{proposal}"] => "portcullis_learn_gates_total" {"result"};
+    /// Requests that learned rules found something in: while they are on trial, and where they decide.
+    LEARN_HITS: Counter, "portcullis.learn.hits" ["{request}"] => "portcullis_learn_hits_total" {"stage"};
+    /// Of those, requests that nothing else found anything in: at most so many are false alarms.
+    LEARN_ALONE: Counter, "portcullis.learn.alone" ["{request}"] => "portcullis_learn_alone_total" {"stage"};
+    /// Harmless texts and recent prompts that proposals which passed every gate were tried on.
+    LEARN_HARMLESS: Counter, "portcullis.learn.harmless" ["{text}"] => "portcullis_learn_harmless_total" {"result"};
+    /// Learned rules that were taken back because they hit harmless traffic.
+    LEARN_ROLLED_BACK: Counter, "portcullis.learn.rolled_back" ["{proposal}"] => "portcullis_learn_rolled_back_total" {};
+    /// Proposals by where they stand.
+    LEARN_PROPOSALS: Gauge, "portcullis.learn.proposals" ["{proposal}"] => "portcullis_learn_proposals" {"state"};
     /// Always 1; the version is the label.
     BUILD_INFO: Gauge, "portcullis.build_info" ["{info}"] => "portcullis_build_info" {"version"};
     /// Time one GenAI operation took, as seen from the gateway.

@@ -29,11 +29,13 @@ pub enum AlarmKind {
     SpendSurge,
     /// A caller sends nearly the same again and again: a program that runs in circles.
     RunawayLoop,
+    /// A learned rule hit harmless traffic, and was taken back.
+    RuleRolledBack,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::BudgetWarning, Self::SpendSurge, Self::RunawayLoop];
+    pub const ALL: [Self; 4] = [Self::BudgetWarning, Self::SpendSurge, Self::RunawayLoop, Self::RuleRolledBack];
 
     /// A low-cardinality label.
     pub const fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl AlarmKind {
             Self::BudgetWarning => "budget_warning",
             Self::SpendSurge => "spend_surge",
             Self::RunawayLoop => "runaway_loop",
+            Self::RuleRolledBack => "rule_rolled_back",
         }
     }
 }

@@ -36,6 +36,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// What it counts as where callers are told apart: its user, else its key, else its address, of IPv6 the /64.
+    pub fn known_as(&self) -> String {
+        match (self.user_of_tenant(), &self.key, self.address.map(|address| address.to_canonical())) {
+            (Some(user), _, _) => format!("user\0{user}"),
+            (None, Some(key), _) => format!("key\0{key}"),
+            (None, None, Some(IpAddr::V6(address))) => format!("net\0{:x}", address.to_bits() >> 64),
+            (None, None, Some(IpAddr::V4(address))) => format!("net\0{address}"),
+            (None, None, None) => String::new(),
+        }
+    }
+
     /// The user, told apart from users of other tenants that have the same name.
     pub fn user_of_tenant(&self) -> Option<Arc<str>> {
         let user = self.user.as_ref()?;

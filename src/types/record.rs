@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use super::soc::ToolHold;
-use super::{Alarm, Caller, Decision, Dialect, FinishReason, Generation, Kept, RequestId, Usage, Verdict};
+use super::{Alarm, Caller, Decision, Dialect, FinishReason, Generation, Kept, RequestId, RuleId, Usage, Verdict};
 
 /// What the data path and the reloader tell the control side.
 #[derive(Debug, Clone)]
@@ -193,6 +193,9 @@ pub struct Record {
     pub input: Option<Verdict>,
     /// The verdict on the answer.
     pub output: Option<Verdict>,
+    /// Rules on trial that found something in the prompt and decided nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trial: Vec<RuleId>,
     /// Law 2, towards the model.
     pub request_bytes: Accounted,
     /// Law 2, towards the client.
@@ -251,6 +254,7 @@ impl Record {
             decision: Decision::Allow,
             input: None,
             output: None,
+            trial: Vec::new(),
             request_bytes: Accounted::default(),
             response_bytes: Accounted::default(),
             uninspected: Vec::new(),

@@ -167,6 +167,7 @@ async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> Soc {
         reviewer: None,
         guard: Arc::new(|| SocSettings::default().guardrails()),
         inspect: Arc::new(|_| Decision::Allow),
+        scorer: Arc::new(|| None),
         limits: PlanLimits { lifetime: 3_600_000_000, most_steps: 8, overlap: 0.5, hours: 24, retrieved: 6 },
     });
     let options = audit::Options { directory: folder.to_owned(), ..audit::Options::default() };
@@ -314,6 +315,7 @@ impl Home {
                 Arc::new(move || clock.load(Ordering::Relaxed))
             },
             soc: Some(soc),
+            learn: None,
         };
         let soc = doors.soc.clone().unwrap();
         tune(&mut doors);

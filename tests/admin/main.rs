@@ -19,6 +19,7 @@ mod accounts;
 mod document;
 mod guard;
 mod ingest;
+mod learn;
 mod live;
 mod login;
 mod nouns;

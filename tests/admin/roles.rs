@@ -44,6 +44,10 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/tool-holds/{id}/grant" | "/api/v1/tool-holds/{id}/deny" | "/api/v1/remedies/{id}/undo") => {
             Some(json!({ "reason": "test" }))
         }
+        ("POST", "/api/v1/learn/reports") => Some(json!({ "kind": "missed", "text": "x" })),
+        ("POST", "/api/v1/learn/import") => Some(json!({ "rules": "x" })),
+        ("POST", "/api/v1/learn/harmless") => Some(json!({ "text": "x" })),
+        ("POST", path) if path.starts_with("/api/v1/learn/") => Some(json!({ "reason": "test" })),
         ("POST", "/api/v1/monitoring/off") => Some(json!({ "reason": "test" })),
         _ => None,
     }

@@ -42,6 +42,16 @@ impl<'g> Admin<'g> {
         Self { gateway, token: made.json()["token"].as_str().unwrap().to_owned() }
     }
 
+    /// Its token, for after a start.
+    pub(crate) fn token(&self) -> String {
+        self.token.clone()
+    }
+
+    /// The administrator with this token.
+    pub(crate) fn with(gateway: &'g Gateway, token: String) -> Self {
+        Self { gateway, token }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let got = call(self.gateway, "GET", path, Some(&self.token), &[], None).await;
         assert_eq!(got.status, 200, "{path}: {}", got.text());

@@ -23,6 +23,7 @@ mod holds;
 mod hostile;
 mod inside;
 mod leak;
+mod learn;
 mod limits;
 mod models;
 mod policies;

@@ -10,6 +10,7 @@
     reason = "a test that meets what it does not expect has failed; the harness has more than these tests need"
 )]
 
+mod cross;
 mod network;
 #[path = "../support/mod.rs"]
 mod support;

@@ -97,6 +97,55 @@ pub fn onnx_of_eight() -> Vec<u8> {
     model(&graph)
 }
 
+/// The words that the cross-encoder knows.
+const SAID: [&str; 5] = ["[UNK]", "events", "alert", "severity", "likelihood"];
+
+/// `tokenizer.json` of the cross-encoder: words, nothing between the two texts.
+pub fn cross_tokenizer() -> String {
+    let mut json: serde_json::Value = serde_json::from_str(&tokenizer()).unwrap();
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        SAID.iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id.into())).collect();
+    json["model"]["vocab"] = vocabulary.into();
+    json.to_string()
+}
+
+/// `model.onnx` of a cross-encoder: one output, high where both texts have a word that it knows.
+pub fn cross_encoder() -> Vec<u8> {
+    let words = SAID.len();
+    let embedding: Vec<f32> = (0..words * words).map(|at| f32::from(at > 0 && at % (words + 1) == 0)).collect();
+    let nodes = [
+        node("Gather", &["embedding", "input_ids"], "embedded", &[]),
+        node("Cast", &["attention_mask"], "mask", &[int("to", FLOAT)]),
+        node("Cast", &["token_type_ids"], "types", &[int("to", FLOAT)]),
+        node("Mul", &["mask", "types"], "second", &[]),
+        node("Sub", &["mask", "second"], "first", &[]),
+        node("Unsqueeze", &["first"], "first_column", &[ints("axes", &[2])]),
+        node("Unsqueeze", &["second"], "second_column", &[ints("axes", &[2])]),
+        node("Mul", &["embedded", "first_column"], "claim", &[]),
+        node("Mul", &["embedded", "second_column"], "text", &[]),
+        node("ReduceSum", &["claim"], "claim_words", &[ints("axes", &[1]), int("keepdims", 0)]),
+        node("ReduceSum", &["text"], "text_words", &[ints("axes", &[1]), int("keepdims", 0)]),
+        node("Mul", &["claim_words", "text_words"], "both", &[]),
+        node("ReduceSum", &["both"], "shared", &[ints("axes", &[1]), int("keepdims", 1)]),
+        node("Mul", &["shared", "scale"], "scaled", &[]),
+        node("Add", &["scaled", "bias"], "logits", &[]),
+    ];
+    let mut graph = Message::default();
+    for node in &nodes {
+        graph.message(1, node);
+    }
+    graph.text(2, "cross");
+    graph.message(5, &tensor("embedding", &[words as u64, words as u64], &embedding));
+    graph.message(5, &tensor("scale", &[1], &[20.0]));
+    graph.message(5, &tensor("bias", &[1], &[-10.0]));
+    let (rows, columns) = (dimension(None, "batch"), dimension(None, "sequence"));
+    for input in ["input_ids", "attention_mask", "token_type_ids"] {
+        graph.message(11, &value(input, INT64, &[&rows, &columns]));
+    }
+    graph.message(12, &value("logits", FLOAT, &[&rows, &dimension(Some(1), "")]));
+    model(&graph)
+}
+
 fn model(graph: &Message) -> Vec<u8> {
     let mut opset = Message::default();
     opset.text(1, "").number(2, 11);

@@ -50,7 +50,7 @@ async fn a_failed_statement_spoils_its_transaction(home: Home) {
     tx.execute("INSERT INTO nowhere (what) VALUES ($1)", values!["other"]).await.unwrap_err();
     assert!(matches!(tx.commit().await, Err(StoreError::Refused(_))));
     let rows = database.read().await.unwrap().rows("SELECT what FROM changes", Vec::new()).await.unwrap();
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 6);
 }
 
 async fn values_come_back_as_they_were(home: Home) {

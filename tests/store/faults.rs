@@ -107,7 +107,7 @@ async fn a_server_that_restarts_in_a_transaction_leaves_nothing_of_it() {
     tx.commit().await.unwrap_err();
     let rows = async || database.read().await?.rows("SELECT what FROM changes", Vec::new()).await;
     // The connections of before are found dead one by one, without a failure.
-    assert_eq!(rows().await.unwrap().len(), 5);
+    assert_eq!(rows().await.unwrap().len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,7 +241,7 @@ async fn a_file_locked_by_another_process_is_bridged_by_the_spool() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_may_not_grow_is_bridged_by_the_spool() {
     let mut home = Home::new(Backend::Sqlite);
-    home.options.max_pages = Some(120);
+    home.options.max_pages = Some(180);
     let database = home.open().await;
     let writer = home.writer(&database);
     let mut sent = 0;

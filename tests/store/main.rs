@@ -18,6 +18,7 @@ mod databases;
 mod faults;
 mod home;
 mod kill;
+mod learn;
 mod ledger;
 mod owners;
 mod rows;

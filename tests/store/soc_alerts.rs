@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portcullis::store::Backend;
 use portcullis::store::StoreError;
 use portcullis::store::soc::{AlertChange, AlertFilter, AlertWrite};
 use portcullis::types::soc::{Alert, AlertState, FeedKind, LogKind};
@@ -21,6 +22,7 @@ both!(
     many_are_changed_and_each_is_told_of,
     merged_alerts_are_closed_and_name_the_other,
     counts_and_what_correlation_remembers,
+    lists_of_one_caller_use_an_index,
 );
 
 async fn an_alert_comes_back_as_it_was_and_is_written_once(home: Home) {
@@ -244,4 +246,27 @@ async fn counts_and_what_correlation_remembers(home: Home) {
     let expected: Vec<_> = (350..1_500).map(|n| format!("alt_{n:04}")).collect();
     assert_eq!(names, expected, "the newest, oldest first, over the ends of pages");
     assert_eq!(database.recent_alerts(MONDAY + 100, 10_000).await.unwrap().len(), 1_200);
+}
+
+async fn lists_of_one_caller_use_an_index(home: Home) {
+    let database = home.open().await;
+    if database.backend() != Backend::Sqlite {
+        return;
+    }
+    for (sql, index) in [
+        (
+            "EXPLAIN QUERY PLAN SELECT body FROM alerts WHERE session = 'a' AND id < 'b' ORDER BY id DESC",
+            "alerts_session",
+        ),
+        ("EXPLAIN QUERY PLAN SELECT body FROM alerts WHERE key_ = 'a' AND id < 'b' ORDER BY id DESC", "alerts_key"),
+        (
+            "EXPLAIN QUERY PLAN SELECT body FROM alerts WHERE address = 'a' AND id < 'b' ORDER BY id DESC",
+            "alerts_address",
+        ),
+    ] {
+        let rows = database.read().await.unwrap().rows(sql, Vec::new()).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.text(3).unwrap()).collect();
+        assert_eq!(plan.len(), 1, "nothing is sorted: {plan:?}");
+        assert!(plan[0].contains(index), "{plan:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis::store::soc::RemedyFilter;
+use portcullis::store::soc::{Done, RemedyFilter};
 use portcullis::store::{Database, StoreError};
 use portcullis::types::soc::{LogKind, Plan, PlanState, Remedy, RemedyAction, RemedyState};
 use portcullis::types::{Measure, Order, Subject};
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::both;
 use crate::home::Home;
 use crate::rows::{HOUR, MONDAY};
-use crate::soc_things::{incident, line, plan, refused, remedy};
+use crate::soc_things::{finish, incident, line, plan, refused, remedy};
 
 both!(
     a_step_is_there_once,
@@ -21,6 +21,7 @@ both!(
     a_plan_is_carried_out_with_its_last_remedy,
     remedies_are_undone_once,
     an_order_that_came_too_late_does_not_stay,
+    remedies_done_together_are_each_by_itself,
     remedies_expire,
 );
 
@@ -44,7 +45,13 @@ fn order(remedy: &str) -> Order {
 }
 
 async fn take(database: &Database, worker: &str, now: i64) -> Option<Remedy> {
-    database.lease_remedy(worker, now + 100, now).await.unwrap()
+    database.lease_remedies(worker, now + 100, now, 1).await.unwrap().pop()
+}
+
+/// Gives a remedy's order.
+async fn give(database: &Database, remedy: &Remedy, worker: &str, now: i64) -> Result<(), StoreError> {
+    let given = [(Arc::clone(&remedy.id), order(&remedy.id))];
+    database.give_orders(&given, worker, now).await?.remove(0)
 }
 
 async fn a_step_is_there_once(home: Home) {
@@ -85,10 +92,10 @@ async fn a_lost_lease_finishes_nothing(home: Home) {
     done.applied = Some(MONDAY + 1);
     done.order = Some("ord_1".into());
     let log = [line(LogKind::Remedy, "applied")];
-    refused(database.finish_remedy(&done, "thief", MONDAY + 1, &log).await, "lease on the remedy is lost");
-    refused(database.finish_remedy(&done, "slow", MONDAY + 100, &log).await, "lease on the remedy is lost");
+    refused(finish(&database, &done, "thief", MONDAY + 1, &log).await, "lease on the remedy is lost");
+    refused(finish(&database, &done, "slow", MONDAY + 100, &log).await, "lease on the remedy is lost");
     take(&database, "quick", MONDAY + 100).await.unwrap();
-    refused(database.finish_remedy(&done, "slow", MONDAY + 101, &log).await, "lease on the remedy is lost");
+    refused(finish(&database, &done, "slow", MONDAY + 101, &log).await, "lease on the remedy is lost");
     assert_eq!(database.remedy("rem_1").await.unwrap().unwrap().state, RemedyState::Pending);
     assert_eq!(database.log_of("inc_1", 0, 10).await.unwrap().len(), 1);
     // Who finishes cannot change what was approved.
@@ -97,14 +104,14 @@ async fn a_lost_lease_finishes_nothing(home: Home) {
         action: RemedyAction::SuspendUser,
         ..done.clone()
     };
-    let (finished, _) = database.finish_remedy(&bent, "quick", MONDAY + 102, &log).await.unwrap();
+    let (finished, _) = finish(&database, &bent, "quick", MONDAY + 102, &log).await.unwrap();
     assert_eq!(finished, done);
     assert_eq!(database.remedy("rem_1").await.unwrap().unwrap(), done);
     assert_eq!(database.log_of("inc_1", 1, 10).await.unwrap()[0].entry, log[0]);
-    refused(database.finish_remedy(&done, "quick", MONDAY + 103, &log).await, "lost");
+    refused(finish(&database, &done, "quick", MONDAY + 103, &log).await, "lost");
     assert!(take(&database, "quick", MONDAY + HOUR).await.is_none());
     let missing = Remedy { id: "rem_9".into(), ..done };
-    let missing = database.finish_remedy(&missing, "quick", MONDAY, &[]).await.unwrap_err();
+    let missing = finish(&database, &missing, "quick", MONDAY, &[]).await.unwrap_err();
     assert_eq!(missing, StoreError::Missing("remedy"));
 }
 
@@ -115,7 +122,7 @@ async fn a_failed_try_is_tried_again_when_due(home: Home) {
     tried.failures = 1;
     tried.problem = Some("the target is away".to_owned());
     tried.due = MONDAY + 50;
-    database.finish_remedy(&tried, "w", MONDAY + 1, &[]).await.unwrap();
+    finish(&database, &tried, "w", MONDAY + 1, &[]).await.unwrap();
     assert!(take(&database, "w", MONDAY + 49).await.is_none());
     assert_eq!(take(&database, "w", MONDAY + 50).await.unwrap(), tried);
 }
@@ -126,7 +133,7 @@ async fn a_plan_is_carried_out_with_its_last_remedy(home: Home) {
     for (state, carried) in [(RemedyState::Applied, PlanState::Approved), (RemedyState::Failed, PlanState::Carried)] {
         let mut done = take(&database, "w", MONDAY).await.unwrap();
         done.state = state;
-        database.finish_remedy(&done, "w", MONDAY + 1, &[]).await.unwrap();
+        finish(&database, &done, "w", MONDAY + 1, &[]).await.unwrap();
         assert_eq!(database.plan("pln_1").await.unwrap().unwrap().state, carried);
     }
     assert_eq!(approved(&database, "pln_2", |_| Vec::new()).await.state, PlanState::Approved);
@@ -143,7 +150,7 @@ async fn remedies_are_undone_once(home: Home) {
         let undoing = database.undo_remedy(&done.id, &eve, MONDAY + 1, &[]).await;
         refused(undoing, "being carried out");
         done.state = RemedyState::Applied;
-        database.finish_remedy(&done, "w", MONDAY + 1, &[]).await.unwrap();
+        finish(&database, &done, "w", MONDAY + 1, &[]).await.unwrap();
     }
     // Orders that the remedies gave, also the one that nobody has written down as given.
     for id in ["rem_1", "rem_2", "rem_3"] {
@@ -177,19 +184,53 @@ async fn an_order_that_came_too_late_does_not_stay(home: Home) {
     let late = take(&database, "w", MONDAY).await.unwrap();
     // Its lease is over, somebody undoes it, and only then its worker would give the order.
     database.undo_remedy(&late.id, &"acc_eve".into(), MONDAY + 200, &[]).await.unwrap();
-    refused(database.give_order(&late.id, "w", &order(&late.id), MONDAY + 201).await, "lost");
-    refused(database.finish_remedy(&late, "w", MONDAY + 201, &[]).await, "lost");
+    refused(give(&database, &late, "w", MONDAY + 201).await, "lost");
+    refused(finish(&database, &late, "w", MONDAY + 201, &[]).await, "lost");
     assert!(database.live_orders(MONDAY + 202).await.unwrap().is_empty());
     // Whose lease lasts gives it, once; when the remedy is given up in the end it does not stay.
     let mut failed = take(&database, "w", MONDAY + 300).await.unwrap();
-    refused(database.give_order(&failed.id, "other", &order(&failed.id), MONDAY + 301).await, "lost");
+    refused(give(&database, &failed, "other", MONDAY + 301).await, "lost");
     for _ in 0..2 {
-        database.give_order(&failed.id, "w", &order(&failed.id), MONDAY + 301).await.unwrap();
+        give(&database, &failed, "w", MONDAY + 301).await.unwrap();
     }
     assert_eq!(database.live_orders(MONDAY + 302).await.unwrap().len(), 1);
     failed.state = RemedyState::Failed;
-    database.finish_remedy(&failed, "w", MONDAY + 303, &[]).await.unwrap();
+    finish(&database, &failed, "w", MONDAY + 303, &[]).await.unwrap();
     assert!(database.live_orders(MONDAY + 304).await.unwrap().is_empty());
+}
+
+async fn remedies_done_together_are_each_by_itself(home: Home) {
+    let database = home.open().await;
+    let inc = incident("inc_1", "many", "user:ann");
+    database.raise_incident(&inc, &[], &line(LogKind::Raised, "")).await.unwrap();
+    approved(&database, "pln_1", |plan| (1..=3).map(|n| remedy(&format!("rem_{n}"), plan)).collect()).await;
+    let mut leased = database.lease_remedies("w", MONDAY + 100, MONDAY, 16).await.unwrap();
+    assert_eq!(leased.len(), 3, "all that are due");
+    // Somebody else takes the last one meanwhile.
+    database.release_remedies(&["rem_3".into()], "thief").await.unwrap();
+    assert!(take(&database, "x", MONDAY + 1).await.is_none(), "only whose it is gives it back");
+    database.release_remedies(&["rem_3".into()], "w").await.unwrap();
+    take(&database, "x", MONDAY + 1).await.unwrap();
+    let orders: Vec<_> = leased.iter().map(|remedy| (Arc::clone(&remedy.id), order(&remedy.id))).collect();
+    let given = database.give_orders(&orders, "w", MONDAY + 2).await.unwrap();
+    assert_eq!(given.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false], "each by itself");
+    leased.iter_mut().for_each(|remedy| remedy.state = RemedyState::Applied);
+    let done =
+        leased.iter().map(|remedy| Done { remedy: remedy.clone(), log: vec![line(LogKind::Remedy, &remedy.id)] });
+    let done: Vec<Done> = done.collect();
+    let (finished, feed) = database.finish_remedies(&done, "w", MONDAY + 2).await.unwrap();
+    assert_eq!(finished.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false], "each by itself");
+    assert_eq!(feed.len(), 3, "two remedies and the incident");
+    let live = database.live_orders(MONDAY + 3).await.unwrap();
+    assert_eq!(live.iter().map(|order| &*order.made_by).collect::<Vec<_>>(), ["rem_1", "rem_2"]);
+    let log = database.log_of("inc_1", 1, 10).await.unwrap();
+    assert_eq!(log.iter().map(|line| (line.seq, &*line.entry.text)).collect::<Vec<_>>(), [(2, "rem_1"), (3, "rem_2")]);
+    assert_eq!(database.plan("pln_1").await.unwrap().unwrap().state, PlanState::Approved, "one waits");
+    let (again, feed) = database.finish_remedies(&done, "w", MONDAY + 3).await.unwrap();
+    assert!(again.iter().all(Result::is_err) && feed.is_empty());
+    assert_eq!(database.live_orders(MONDAY + 4).await.unwrap().len(), 2);
+    finish(&database, &leased[2], "x", MONDAY + 4, &[]).await.unwrap();
+    assert_eq!(database.plan("pln_1").await.unwrap().unwrap().state, PlanState::Carried);
 }
 
 async fn remedies_expire(home: Home) {
@@ -199,7 +240,7 @@ async fn remedies_expire(home: Home) {
         let mut done = take(&database, "w", MONDAY).await.unwrap();
         done.state = RemedyState::Applied;
         done.expires = expires;
-        database.finish_remedy(&done, "w", MONDAY + 1, &[]).await.unwrap();
+        finish(&database, &done, "w", MONDAY + 1, &[]).await.unwrap();
     }
     let listed = async |filter: RemedyFilter| {
         let remedies = database.remedies(&filter, 10).await.unwrap();

@@ -15,7 +15,7 @@ use crate::both;
 use crate::home::Home;
 use crate::rows::{self, DAY, HOUR, MONDAY};
 use crate::soc_things::{
-    alert, analysis, approval, closed, hash, hold, ids, incident, line, plan, refused, remedy, ruling,
+    alert, analysis, approval, closed, finish, hash, hold, ids, incident, line, plan, refused, remedy, ruling,
 };
 
 both!(
@@ -135,9 +135,9 @@ async fn whole_incident(database: &Database, name: &str, state: RemedyState) {
     let step = remedy(&format!("rem_{name}"), &one);
     database.use_approvals(&pln, MONDAY + 2, std::slice::from_ref(&step), &[]).await.unwrap();
     if state != RemedyState::Pending {
-        let mut done = database.lease_remedy("w", MONDAY + 100, MONDAY).await.unwrap().unwrap();
+        let mut done = database.lease_remedies("w", MONDAY + 100, MONDAY, 1).await.unwrap().remove(0);
         done.state = state;
-        database.finish_remedy(&done, "w", MONDAY + 3, &[]).await.unwrap();
+        finish(database, &done, "w", MONDAY + 3, &[]).await.unwrap();
     }
     let mut known = analysis(&format!("anl_{name}"), &inc);
     known.found.insert(

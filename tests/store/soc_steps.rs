@@ -13,6 +13,7 @@ use portcullis::control::soc::analyst::{Analyst, AnalystOptions};
 use portcullis::control::soc::approvals::Approvals;
 use portcullis::control::soc::breaker::Limits as BreakerLimits;
 use portcullis::control::soc::hub::{Hub, HubLimits};
+use portcullis::control::soc::knowledge::{Scorer, ScorerNow, Scores};
 use portcullis::control::soc::library::{Library, LibraryLimits};
 use portcullis::control::soc::notify::Channels;
 use portcullis::control::soc::remedies::{Remedies, RemedyOptions};
@@ -29,7 +30,10 @@ use crate::both;
 use crate::home::Home;
 use crate::soc_things::{alert, analysis, caller, incident, knowledge, line};
 
-both!(what_is_ended_anywhere_comes_to_the_same_end_once);
+both!(
+    what_is_ended_anywhere_comes_to_the_same_end_once,
+    a_model_that_reads_claims_measures_them_and_words_do_without_it,
+);
 
 /// How long a step is somebody's own.
 const LEASE: Duration = Duration::from_millis(150);
@@ -58,13 +62,19 @@ struct Workers {
 
 impl Workers {
     fn new(database: &Database, trail: &Trail) -> Self {
+        Self::reading(database, trail, Arc::new(|| None))
+    }
+
+    /// With this model to read claims.
+    fn reading(database: &Database, trail: &Trail, scorer: ScorerNow) -> Self {
         let metrics = Metrics::new("portcullis").unwrap();
         let feed = Feed::new(database.clone(), Hub::new(HubLimits { entries: 64, subscribers: 1 }, metrics.clone()));
         let files = Arc::new(SocFiles::read(&Settings::default()).unwrap());
         let library = Library::new(LibraryLimits::default(), Box::new(|_| Vec::new()), None, metrics.clone()).unwrap();
         let channels = Arc::new(Channels::new([], BreakerLimits::default(), metrics));
         let now = Arc::new(move || Arc::clone(&files));
-        let knowledge = knowledge(now, Arc::new(library), Arc::clone(&channels));
+        let mut knowledge = knowledge(now, Arc::new(library), Arc::clone(&channels));
+        Arc::get_mut(&mut knowledge).unwrap().scorer = scorer;
         let approvals = Approvals::new(feed.clone(), trail.clone(), None, 3_600_000_000);
         let every = Duration::from_millis(1);
         let options = AnalystOptions { every, share: 1.0, lease: LEASE, tries: 1000, retry: every, alerts: 64 };
@@ -174,4 +184,46 @@ async fn what_is_ended_anywhere_comes_to_the_same_end_once(home: Home) {
         when += 1;
     }
     assert!(when > 20, "there is more to it than {when} waits");
+}
+
+/// A model that gives every claim this, or none an answer.
+fn scorer(score: Option<f32>) -> ScorerNow {
+    Arc::new(move || {
+        let answer = move |pairs: Vec<(String, String)>| -> Scores {
+            assert!(pairs.iter().all(|(claim, text)| !claim.is_empty() && !text.is_empty()), "{pairs:?}");
+            let scores = score.map(|score| vec![score; pairs.len()]).ok_or_else(|| "it is late".to_owned());
+            Box::pin(async { scores })
+        };
+        Some(Scorer { score: Box::new(answer), least: 0.5 })
+    })
+}
+
+async fn a_model_that_reads_claims_measures_them_and_words_do_without_it(home: Home) {
+    let database = home.open().await;
+    let directory = home.folder.path().join("audit");
+    let trail = Trail::open(database.clone(), audit::Options { directory, ..audit::Options::default() }).await.unwrap();
+    let cases = [(Some(0.9), "cross_encoder", true), (Some(0.1), "cross_encoder", false), (None, "words", true)];
+    for (number, (score, measure, ok)) in cases.into_iter().enumerate() {
+        let incident = raise(&database, number).await;
+        let workers = Workers::reading(&database, &trail, scorer(score));
+        let analysis = loop {
+            workers.analyst.round("w").await.unwrap();
+            let analysis = database.analysis_of(&incident.id).await.unwrap().unwrap();
+            if analysis.phase.ended() {
+                break analysis;
+            }
+        };
+        assert_eq!(analysis.phase, Phase::Done, "{analysis:?}");
+        let verified = &analysis.found["verify"];
+        assert_eq!((&verified["measure"], &verified["ok"]), (&measure.into(), &ok.into()), "{verified}");
+        let plan = database.plan(analysis.plan.as_ref().unwrap()).await.unwrap().unwrap();
+        assert_eq!(plan.state == PlanState::Refused, !ok, "{plan:?}");
+        let problem = verified["measure_problem"].as_str();
+        assert_eq!(problem, score.is_none().then_some("it is late"), "{verified}");
+        let lines = database.log_of(&incident.id, 0, 100).await.unwrap();
+        let told = lines.iter().any(|line| line.entry.text.contains("measured by their words: it is late"));
+        assert_eq!(told, score.is_none(), "{lines:?}");
+        let scores = verified["scores"].as_array().map_or(0, Vec::len);
+        assert_eq!(scores > 0, score.is_some(), "{verified}");
+    }
 }

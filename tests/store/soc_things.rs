@@ -7,7 +7,8 @@ use portcullis::config::soc_settings::Soc as Settings;
 use portcullis::control::soc::knowledge::{Knowledge, PlanLimits};
 use portcullis::control::soc::library::Library;
 use portcullis::control::soc::notify::Channels;
-use portcullis::store::StoreError;
+use portcullis::store::soc::{Done, Fed};
+use portcullis::store::{Database, StoreError};
 use portcullis::types::soc::{
     Alert, AlertState, Analysis, Approval, Closed, Incident, IncidentState, LogEntry, LogKind, Phase, Plan, PlanState,
     Proof, Remedy, RemedyAction, RemedyState, Ruling, Threat, ToolHold, ToolRuling, Verdicted,
@@ -16,6 +17,19 @@ use portcullis::types::{Caller, CallerKind, Decision, Direction, Family, Request
 use sha2::{Digest as _, Sha256};
 
 use crate::rows::{HOUR, MONDAY};
+
+/// Writes what came of a try of one remedy.
+pub async fn finish(
+    database: &Database,
+    remedy: &Remedy,
+    worker: &str,
+    now: i64,
+    log: &[LogEntry],
+) -> Result<Fed<Remedy>, StoreError> {
+    let done = [Done { remedy: remedy.clone(), log: log.to_vec() }];
+    let (mut finished, feed) = database.finish_remedies(&done, worker, now).await?;
+    Ok((finished.remove(0)?, feed))
+}
 
 pub fn caller(user: &str) -> Caller {
     Caller {
@@ -212,6 +226,7 @@ pub fn knowledge(files: SocFilesNow, library: Arc<Library>, channels: Arc<Channe
         reviewer: None,
         guard: Arc::new(|| Settings::default().guardrails()),
         inspect: Arc::new(|_| Decision::Allow),
+        scorer: Arc::new(|| None),
         limits: PlanLimits { lifetime: 3_600_000_000, most_steps: 8, overlap: 0.5, hours: 24, retrieved: 6 },
     })
 }

@@ -1,6 +1,7 @@
 //! Builds the security operations centre: its files, channels and models, its reader of events, and the tasks behind it.
 
 mod outside;
+mod refresh;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,7 +9,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use self::outside::{CONNECT, MODEL_ANSWER, channels, ingest, model, secret, wrong};
+pub(super) use self::outside::model;
+use self::outside::{CONNECT, MODEL_ANSWER, channels, ingest, scorer, secret, wrong};
+use self::refresh::refresh;
 use super::Error;
 use super::backing::{self, Backing};
 use crate::config::Handle;
@@ -131,6 +134,7 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
                 Text::Answer(text) => inspect_answer(&handle.load_full(), text),
             })
         },
+        scorer: scorer(from.handle),
         limits: PlanLimits {
             lifetime: micros(settings.plan_expires.get()),
             most_steps: settings.guard.most_steps,
@@ -148,16 +152,7 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
         tries: settings.tries,
         give_up_after: micros(settings.give_up_after.get()),
     };
-    let follower = from.follower.clone();
-    let refresh = Arc::new(move || {
-        let follower = follower.clone();
-        let looked: crate::control::soc::remedies::Refreshed = Box::pin(async move {
-            if let Err(error) = follower.look().await {
-                tracing::warn!(%error, "a remedy is in the store, and in force when the store is read next");
-            }
-        });
-        looked
-    });
+    let refresh = refresh(from.follower.clone());
     let acting = RemedyOptions { every: EVERY, lease: settings.lease.get(), retry };
     let remedies = Remedies::new(feed.clone(), trail.clone(), channels, refresh, acting);
     let working = AnalystOptions {
@@ -197,6 +192,11 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
 }
 
 impl Soc {
+    /// Its feed.
+    pub(super) fn feed(&self) -> Feed {
+        self.station.feed.clone()
+    }
+
     /// What the admin API uses.
     pub(super) fn door(&self) -> Door {
         Door { station: self.station.clone(), live: Live::new(self.live), ingest: self.ingest.clone() }

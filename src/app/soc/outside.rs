@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::Error;
-use crate::config;
 use crate::config::soc_outside::{Channel as ChannelSettings, ChannelKind};
 use crate::config::soc_settings::Soc as SocSettings;
+use crate::config::{self, Handle};
 use crate::control::api::soc::ingest::{IngestOptions, IngestSource, IngestSources};
 use crate::control::http::{Http, Options as HttpOptions, Reach};
 use crate::control::soc::breaker::Limits as BreakerLimits;
+use crate::control::soc::knowledge::{Scorer, ScorerNow, Scores};
 use crate::control::soc::model::{ChatModel, EndpointOptions};
 use crate::control::soc::notify::{Channel, Channels, Mail, MailOptions, MailSecurity, PagerDuty, Slack, Webhook};
 use crate::telemetry::Metrics;
@@ -30,7 +31,7 @@ pub(super) fn wrong(what: &str) -> impl Fn(String) -> Error + '_ {
     move |why| Error::Soc(format!("{what}: {why}"))
 }
 
-pub(super) fn model(settings: &SocSettings, reviewer: bool) -> Result<Option<ChatModel>, Error> {
+pub(in crate::app) fn model(settings: &SocSettings, reviewer: bool) -> Result<Option<ChatModel>, Error> {
     let outside = &settings.analyst;
     let Some(base_url) = outside.base_url.as_ref().filter(|_| !reviewer || outside.reviewer) else { return Ok(None) };
     let options = EndpointOptions {
@@ -43,6 +44,24 @@ pub(super) fn model(settings: &SocSettings, reviewer: bool) -> Result<Option<Cha
         max_answer: MODEL_ANSWER,
     };
     ChatModel::new(&options, outside.max_tokens, MODEL_QUESTION).map(Some).map_err(wrong("analyst"))
+}
+
+/// The cross-encoder as the configuration says now.
+pub(super) fn scorer(handle: &Arc<Handle>) -> ScorerNow {
+    let handle = Arc::clone(handle);
+    Arc::new(move || {
+        let snapshot = handle.load();
+        let model = Arc::clone(snapshot.cross_encoder.as_ref()?);
+        let outside = &snapshot.settings.soc.analyst;
+        let (least, timeout) = (outside.supported_from, outside.cross_timeout.get());
+        let score = move |pairs| -> Scores {
+            Box::pin(async move {
+                let scores = model.score(pairs, timeout).await;
+                scores.map_err(|failure| format!("the cross-encoder gave no answer ({failure})"))
+            })
+        };
+        Some(Scorer { score: Box::new(score), least })
+    })
 }
 
 pub(super) fn channels(settings: &SocSettings, metrics: &Metrics) -> Result<Channels, Error> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::soc::Soc;
+use crate::control::learn::LearnDesk;
 use crate::store::Vault;
 use crate::types::{ReloadOutcome, Secret};
 
@@ -217,4 +218,6 @@ pub struct Doors {
     pub clock: Clock,
     /// The security operations centre; `None`: it is switched off.
     pub soc: Option<Soc>,
+    /// Learning; `None`: it is switched off.
+    pub learn: Option<LearnDesk>,
 }

@@ -41,6 +41,8 @@ pub struct ErasureDone {
     pub orders: u64,
     /// Alerts, incidents and held tool calls that name nobody any more.
     pub soc: u64,
+    /// Reported texts of theirs that are forgotten.
+    pub reports: u64,
     /// Records of the audit trail that name nobody any more. The chain stays valid.
     pub audit: u64,
 }
@@ -71,6 +73,7 @@ pub async fn erase(
         issued: erased.issued,
         orders: erased.orders,
         soc: erased.soc,
+        reports: erased.reports,
         audit,
     }))
 }

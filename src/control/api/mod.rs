@@ -13,6 +13,7 @@ pub mod events;
 pub mod extract;
 pub mod guard;
 pub mod keys;
+pub mod learn;
 pub mod ledger;
 pub mod lockout;
 pub mod login;

@@ -17,8 +17,8 @@ use super::error::ErrorBody;
 use super::guard::guard;
 use super::roles::Permission;
 use super::{
-    App, accounts, audit, erasures, events, keys, ledger, login, oidc, orders, policies, sessions, setup, soc, status,
-    tokens,
+    App, accounts, audit, erasures, events, keys, learn, ledger, login, oidc, orders, policies, sessions, setup, soc,
+    status, tokens,
 };
 use crate::config::admin_settings::Admin;
 use crate::types::AccessRole;
@@ -127,6 +127,26 @@ fn table() -> Vec<Entry> {
         (Configure, routes!(soc::monitoring::on)),
         (Public, routes!(soc::ingest::ingest)),
         (ReadEvents, routes!(soc::live::live)),
+        (Read, routes!(learn::proposals::status)),
+        (ReadEvents, routes!(learn::reports::list)),
+        (WorkOnEvents, routes!(learn::reports::report)),
+        (WorkOnEvents, routes!(learn::reports::get)),
+        (Decide, routes!(learn::reports::confirm)),
+        (Decide, routes!(learn::reports::dismiss)),
+        (ReadEvents, routes!(learn::proposals::list)),
+        (ReadEvents, routes!(learn::proposals::get)),
+        (WorkOnEvents, routes!(learn::proposals::rules)),
+        (WorkOnEvents, routes!(learn::proposals::variations)),
+        (Decide, routes!(learn::proposals::approve)),
+        (Decide, routes!(learn::proposals::promote)),
+        (Decide, routes!(learn::proposals::reject)),
+        (Decide, routes!(learn::proposals::rollback)),
+        (Decide, routes!(learn::proposals::insist)),
+        (Decide, routes!(learn::proposals::import)),
+        (WorkOnEvents, routes!(learn::proposals::export)),
+        (WorkOnEvents, routes!(learn::harmless::list)),
+        (Decide, routes!(learn::harmless::add)),
+        (Decide, routes!(learn::harmless::remove)),
     ]
 }
 

@@ -4,25 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::approvals::Approvals;
 use super::feed::Feed;
+use super::found::{Analysed, StepError, found, kept, retrieve, scored, still_open};
 use super::knowledge::Knowledge;
-use super::opinion::{Opinion, opinion, review};
-use crate::soc::analyse::{Findings, Past, Retrieved, analyse};
+use super::opinion::{opinion, review};
+use crate::soc::analyse::{Retrieved, analyse};
 use crate::soc::plan::{Asked, approvals as asked_approvals, body_json, hash, propose};
 use crate::soc::subjects;
-use crate::soc::support::Evidence;
+use crate::soc::support::Scored;
 use crate::soc::verify::{Known, verify};
 use crate::store::soc::{AlertFilter, PlanFilter};
 use crate::store::{StoreError, now};
 use crate::types::Subject;
-use crate::types::soc::{
-    Alert, Analysis, Blast, Incident, IncidentState, LogEntry, LogKind, Phase, Plan, PlanBody, PlanState,
-};
+use crate::types::soc::{Alert, Analysis, Blast, Incident, LogEntry, LogKind, Phase, Plan, PlanBody, PlanState};
 
 /// How often plans are looked for that are approved and were not carried out.
 const CARRY_ON: Duration = Duration::from_secs(5);
@@ -32,6 +30,9 @@ const MOST_REST: Duration = Duration::from_secs(1);
 
 /// Plans that wait, looked at in one round.
 const WAITING: u32 = 200;
+
+/// How often plans are looked for that nobody approved in time.
+const EXPIRE: Duration = Duration::from_secs(1);
 
 /// Subjects whose figures are counted.
 const SUBJECTS: usize = 12;
@@ -53,19 +54,6 @@ pub struct AnalystOptions {
     pub alerts: u32,
 }
 
-/// Why a step failed.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is nothing to analyse any more.
-    #[error("{0}")]
-    Gone(String),
-    /// What an earlier step found cannot be read.
-    #[error("{0}")]
-    Broken(String),
-}
-
 /// Works on incidents. Clones are the same.
 #[derive(Clone)]
 pub struct Analyst {
@@ -84,13 +72,17 @@ impl Analyst {
     /// Does what is due, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let worker = format!("analyst-{}", uuid::Uuid::now_v7().simple());
-        let mut looked: Option<tokio::time::Instant> = None;
+        let (mut looked, mut expired) = (None, None);
         loop {
-            if looked.is_none_or(|looked| looked.elapsed() >= CARRY_ON) {
-                looked = Some(tokio::time::Instant::now());
-                if let Err(error) = self.carry_on().await {
-                    tracing::warn!(%error, "plans that are approved cannot be looked for");
-                }
+            if due(&mut looked, CARRY_ON)
+                && let Err(error) = self.carry_on().await
+            {
+                tracing::warn!(%error, "plans that are approved cannot be looked for");
+            }
+            if due(&mut expired, EXPIRE)
+                && let Err(error) = self.expire().await
+            {
+                tracing::warn!(%error, "plans that nobody approved in time cannot be looked for");
             }
             let began = tokio::time::Instant::now();
             let rest = match self.round(&worker).await {
@@ -109,37 +101,54 @@ impl Analyst {
         }
     }
 
-    /// One look for work: whether there was some.
+    /// One look for work: whether there was some. Goes on with what it finds to the end, or to a step that fails.
     ///
     /// # Errors
     /// Of the store.
     pub async fn round(&self, worker: &str) -> Result<bool, StoreError> {
-        let database = self.feed.database();
-        let (_, entries) = database.expire_plans(now()).await?;
-        self.feed.publish(entries).await;
-        let until = now().saturating_add(micros(self.options.lease));
-        let Some(mut analysis) = database.lease_analysis(worker, until, now()).await? else { return Ok(false) };
-        let step = tokio::time::timeout(self.options.lease, self.step(&mut analysis, worker)).await;
-        let problem = match step {
-            Ok(Ok(())) => return Ok(true),
-            // The lease is lost: whoever has it goes on.
-            Ok(Err(StepError::Store(StoreError::Conflict(why)))) => {
-                tracing::debug!(%why, analysis = %analysis.id, "a step was done by somebody else");
-                return Ok(true);
-            }
-            Ok(Err(error)) => error,
-            Err(_) => StepError::Broken("it took too long".to_owned()),
-        };
-        self.put_off(analysis, worker, &problem).await?;
+        let leased = self.feed.database().lease_analysis(worker, self.until(), now()).await?;
+        let Some(mut analysis) = leased else { return Ok(false) };
+        let mut records = None;
+        while !analysis.phase.ended() {
+            let step = tokio::time::timeout(self.options.lease, self.step(&mut analysis, worker, &mut records)).await;
+            let problem = match step {
+                Ok(Ok(())) => continue,
+                // The lease is lost: whoever has it goes on.
+                Ok(Err(StepError::Store(StoreError::Conflict(why)))) => {
+                    tracing::debug!(%why, analysis = %analysis.id, "a step was done by somebody else");
+                    return Ok(true);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => StepError::Broken("it took too long".to_owned()),
+            };
+            self.put_off(analysis, worker, &problem).await?;
+            return Ok(true);
+        }
         Ok(true)
+    }
+
+    /// Until when what is leased now is this worker's.
+    fn until(&self) -> i64 {
+        now().saturating_add(micros(self.options.lease))
+    }
+
+    /// Ends plans that nobody approved in time.
+    async fn expire(&self) -> Result<(), StoreError> {
+        let (_, entries) = self.feed.database().expire_plans(now()).await?;
+        self.feed.publish(entries).await;
+        Ok(())
     }
 
     /// Plans that nobody has to approve, or that all who are needed have approved, and that were not carried out because the
     /// gateway ended in between.
     async fn carry_on(&self) -> Result<(), StoreError> {
         let waiting = PlanFilter { state: Some(PlanState::Waiting), ..PlanFilter::default() };
-        for plan in self.feed.database().plans(&waiting, WAITING).await? {
-            // Most wait for people who have said nothing yet.
+        let database = self.feed.database();
+        let mut plans = database.plans(&waiting, WAITING).await?;
+        // Most wait for people who have said nothing yet.
+        plans.retain(|plan| plan.needed == 0);
+        plans.extend(database.plans_spoken_of().await?.into_iter().filter(|plan| plan.needed > 0));
+        for plan in plans {
             if let Err(error) = self.approvals.carry_if_approved(plan).await {
                 tracing::warn!(%error, "a plan that is approved was not carried out yet");
             }
@@ -171,12 +180,32 @@ impl Analyst {
         Ok(())
     }
 
-    /// Does the step that is next, and writes down what it found.
-    async fn step(&self, analysis: &mut Analysis, worker: &str) -> Result<(), StepError> {
-        let (incident, alerts) = self.incident(&analysis.incident).await?;
+    /// Does the step that is next, and writes down what it found. Until it is written the analysis stays as it is.
+    async fn step(
+        &self,
+        known: &mut Analysis,
+        worker: &str,
+        records: &mut Option<(Incident, Vec<Alert>)>,
+    ) -> Result<(), StepError> {
+        let mut analysis = known.clone();
+        self.step_of(&mut analysis, worker, records).await?;
+        *known = analysis;
+        Ok(())
+    }
+
+    async fn step_of(
+        &self,
+        analysis: &mut Analysis,
+        worker: &str,
+        records: &mut Option<(Incident, Vec<Alert>)>,
+    ) -> Result<(), StepError> {
+        let (incident, alerts) = match records.take() {
+            Some(known) => known,
+            None => self.incident(&analysis.incident).await?,
+        };
         let (next, found, plan, text) = match analysis.phase {
             Phase::Retrieve => {
-                let retrieved = self.retrieve(&incident, &alerts).await;
+                let retrieved = retrieve(&self.feed, &self.knowledge, &incident, &alerts).await;
                 let text = format!(
                     "found {} sections of playbooks and {} past incidents",
                     retrieved.sections.len(),
@@ -194,8 +223,15 @@ impl Analyst {
                 (Phase::Plan, ("analyse", all), None, text)
             }
             Phase::Plan => {
-                let body = self.plan(analysis, &incident, &alerts)?;
-                let text = format!("proposes: {}", body.summary);
+                let known = Analysed::of(analysis, &incident, &alerts)?;
+                let scored = scored(&self.knowledge, &known).await;
+                let body = self.plan(analysis, &incident, &alerts, &known, &scored);
+                let mut text = format!("proposes: {}", body.summary);
+                if let Some(problem) = &scored.problem {
+                    text = format!("{text} Its claims are measured by their words: {problem}.");
+                }
+                // Verification goes by the same scores.
+                analysis.found.insert("scored".to_owned(), kept(&scored)?);
                 (Phase::Verify, ("plan", kept(&body)?), None, text)
             }
             Phase::Verify => {
@@ -216,6 +252,16 @@ impl Analyst {
         analysis.updated = now();
         let log = [said(LogKind::Analysis, text, &analysis.id)];
         let database = self.feed.database();
+        if !next.ended() {
+            // Renewed with each step, and what was read for this one does for the next, unless it was closed meanwhile.
+            let times = (now(), self.until());
+            let (now_is, entries) = database.go_on_with_analysis(analysis, worker, times, &log).await?;
+            self.feed.publish(entries).await;
+            let now_is = still_open(now_is)?;
+            // What joined it meanwhile is read too.
+            *records = (now_is.alerts == incident.alerts).then_some((now_is, alerts));
+            return Ok(());
+        }
         let entries = database.advance_analysis(analysis, worker, now(), plan.as_ref(), &log).await?;
         self.feed.publish(entries).await;
         if let Some(plan) = plan.filter(|plan| plan.state == PlanState::Waiting && plan.needed == 0)
@@ -229,37 +275,10 @@ impl Analyst {
 
     async fn incident(&self, id: &str) -> Result<(Incident, Vec<Alert>), StepError> {
         let database = self.feed.database();
-        let incident = database.incident(id).await?;
-        let incident = incident.ok_or_else(|| StepError::Gone("the incident is not there any more".to_owned()))?;
-        if incident.state == IncidentState::Closed {
-            return Err(StepError::Gone("the incident is closed".to_owned()));
-        }
+        let incident = still_open(database.incident(id).await?)?;
         let filter = AlertFilter { incident: Some(id.to_owned()), ..AlertFilter::default() };
         let alerts = database.alerts(&filter, self.options.alerts).await?;
         Ok((incident, alerts))
-    }
-
-    async fn retrieve(&self, incident: &Incident, alerts: &[Alert]) -> Retrieved {
-        let families = incident.families.iter().map(|family| family.name().replace('_', " "));
-        let titles = alerts.iter().take(8).map(|alert| alert.title.clone());
-        let query: Vec<String> = std::iter::once(incident.title.clone()).chain(families).chain(titles).collect();
-        let (most, files) = (self.knowledge.limits.retrieved, (self.knowledge.files)());
-        let mut retrieved = Retrieved::default();
-        for hit in self.knowledge.library.search(&query.join(" "), most.saturating_mul(2)).await {
-            if let Some(section) = files.playbooks.section(&hit.id) {
-                if retrieved.sections.len() < most {
-                    retrieved.sections.push(section.clone());
-                }
-            } else if retrieved.past.len() < most
-                && *hit.id != *incident.id
-                && let Ok(Some(past)) = self.feed.database().incident(&hit.id).await
-                && let Some(closed) = past.closed
-            {
-                let (incident, closed, families) = (past.id, closed.reason, past.families);
-                retrieved.past.push(Past { incident, closed, families });
-            }
-        }
-        retrieved
     }
 
     async fn blasts(&self, incident: &Incident, alerts: &[Alert]) -> Result<Vec<(Subject, Blast)>, StoreError> {
@@ -271,30 +290,32 @@ impl Analyst {
         Ok(blasts)
     }
 
-    fn plan(&self, analysis: &Analysis, incident: &Incident, alerts: &[Alert]) -> Result<PlanBody, StepError> {
-        let retrieved: Retrieved = found(analysis, "retrieve")?;
-        let analysed = analysis.found.get("analyse").cloned().unwrap_or_default();
-        let findings: Findings = part(&analysed, "findings")?;
-        let blasts: Vec<(Subject, Blast)> = part(&analysed, "blasts")?;
-        let opinion: Opinion = part(&analysed, "opinion")?;
+    fn plan(
+        &self,
+        analysis: &Analysis,
+        incident: &Incident,
+        alerts: &[Alert],
+        known: &Analysed,
+        scored: &Scored,
+    ) -> PlanBody {
         let id: Arc<str> = format!("pln_{}", analysis.id.trim_start_matches("anl_")).into();
-        let evidence = Evidence::new(incident, alerts, &retrieved, &blasts);
         let files = (self.knowledge.files)();
-        Ok(propose(&Asked {
+        propose(&Asked {
             plan: &id,
             incident,
             alerts,
-            findings: &findings,
-            retrieved: &retrieved,
-            evidence: &evidence,
+            findings: &known.findings,
+            retrieved: &known.retrieved,
+            evidence: &known.evidence,
             responses: &files.responses,
             playbooks: &files.playbooks,
-            blasts: &blasts,
+            blasts: &known.blasts,
             channels: &self.knowledge.channel_names(),
-            suggested: &opinion.actions,
+            suggested: &known.opinion.actions,
             overlap: self.knowledge.limits.overlap,
+            scored,
             most_steps: self.knowledge.limits.most_steps,
-        }))
+        })
     }
 
     async fn verify(
@@ -304,16 +325,17 @@ impl Analyst {
         alerts: &[Alert],
     ) -> Result<(Plan, Value), StepError> {
         let body: PlanBody = found(analysis, "plan")?;
-        let retrieved: Retrieved = found(analysis, "retrieve")?;
-        let analysed = analysis.found.get("analyse").cloned().unwrap_or_default();
-        let blasts: Vec<(Subject, Blast)> = part(&analysed, "blasts")?;
+        let known = Analysed::of(analysis, incident, alerts)?;
+        // An analysis that an older version began has none.
+        let scored: Option<Scored> = found(analysis, "scored")?;
         let subjects = subjects(incident, alerts);
         let verified = verify(
             &body,
             &(self.knowledge.guard)(),
             &Known {
                 subjects: Some(&subjects),
-                evidence: &Evidence::new(incident, alerts, &retrieved, &blasts),
+                evidence: &known.evidence,
+                scored: &scored.unwrap_or_default(),
                 channels: &self.knowledge.channel_names(),
                 approvals: asked_approvals(&body, &(self.knowledge.files)().playbooks),
                 by_person: false,
@@ -351,18 +373,13 @@ pub(super) async fn blast(feed: &Feed, subject: &Subject, hours: u32) -> Result<
     Ok(Blast { requests: hit.requests, callers: hit.callers, clean: hit.clean, hours })
 }
 
-fn kept(value: &impl serde::Serialize) -> Result<Value, StepError> {
-    serde_json::to_value(value).map_err(|error| StepError::Broken(error.to_string()))
-}
-
-fn part<T: DeserializeOwned>(value: &Value, name: &str) -> Result<T, StepError> {
-    let value = value.get(name).cloned().unwrap_or_default();
-    serde_json::from_value(value).map_err(|error| StepError::Broken(format!("{name}: {error}")))
-}
-
-fn found<T: DeserializeOwned>(analysis: &Analysis, name: &str) -> Result<T, StepError> {
-    let value = analysis.found.get(name).cloned().unwrap_or_default();
-    serde_json::from_value(value).map_err(|error| StepError::Broken(format!("{name}: {error}")))
+/// Whether something that is done every so often is to be done now; says that it is.
+fn due(last: &mut Option<tokio::time::Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= every);
+    if due {
+        *last = Some(tokio::time::Instant::now());
+    }
+    due
 }
 
 fn said(kind: LogKind, text: String, about: &Arc<str>) -> LogEntry {

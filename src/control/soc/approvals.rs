@@ -154,7 +154,8 @@ impl Approvals {
     /// Of the store, or of the audit trail.
     pub async fn carry_if_approved(&self, plan: Plan) -> Result<Plan, RuleError> {
         let database = self.feed.database();
-        let approvals = database.approvals_of(&plan.id).await?;
+        // What needs nobody is not looked for.
+        let approvals = if plan.needed == 0 { Vec::new() } else { database.approvals_of(&plan.id).await? };
         let at = now();
         let mut genuine = Vec::new();
         for approval in approvals {

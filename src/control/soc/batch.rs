@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::feed::Feed;
 use crate::soc::{Case, Folded, Raise};
-use crate::store::soc::{AlertWrite, IncidentFilter};
+use crate::store::soc::AlertWrite;
 use crate::store::{StoreError, now};
 use crate::types::Severity;
-use crate::types::soc::{Analysis, LogEntry, LogKind, ToolHold};
+use crate::types::soc::{LogEntry, LogKind, ToolHold};
 
 /// Alerts of one transaction.
 const AT_ONCE: usize = 250;
@@ -160,35 +160,18 @@ async fn carry(feed: &Feed, raise: &Raise, analyse: Severity) -> Result<bool, St
             let Case { rule, about, .. } = &**case;
             let text = format!("raised by {rule} about {about}");
             let incident = case.clone().incident(format!("inc_{}", uuid::Uuid::now_v7().simple()).into());
-            let raised = database.raise_incident(&incident, &case.alerts, &line(LogKind::Raised, text, None)).await?;
+            let line = line(LogKind::Raised, text, None);
+            let raised = database.raise_to_analyse(&incident, &case.alerts, &line, (analyse, now())).await?;
             feed.publish(raised.feed).await;
-            if raised.new && raised.incident.severity >= analyse {
-                database.begin_analysis(&Analysis::of(&raised.incident.id, now())).await?;
-            }
             Ok(true)
         }
         Raise::Joins { rule, about, alert } => {
-            let open = IncidentFilter {
-                open: true,
-                rule: Some(rule.to_string()),
-                about: Some(about.clone()),
-                ..IncidentFilter::default()
-            };
-            let Some(incident) = database.incidents(&open, 1).await?.pop() else { return Ok(false) };
             let text = "the alert is evidence of it".to_owned();
             let line = line(LogKind::Alert, text, Some(Arc::clone(alert)));
-            match database.join_incident(&incident.id, std::slice::from_ref(alert), &line).await {
-                Ok((incident, entries)) => {
-                    feed.publish(entries).await;
-                    // It may have become bad enough since.
-                    if incident.severity >= analyse {
-                        database.begin_analysis(&Analysis::of(&incident.id, now())).await?;
-                    }
-                    Ok(true)
-                }
-                Err(StoreError::Conflict(_) | StoreError::Missing(_)) => Ok(false),
-                Err(error) => Err(error),
-            }
+            // It may have become bad enough since.
+            let (joined, entries) = database.join_open((rule, about), alert, &line, (analyse, now())).await?;
+            feed.publish(entries).await;
+            Ok(joined)
         }
     }
 }

@@ -296,7 +296,12 @@ impl Watch {
         match entry.kind {
             FeedKind::Alert => self.heed_alert(entry),
             FeedKind::Incident => self.heed_incident(entry),
-            FeedKind::Plan | FeedKind::Remedy | FeedKind::ToolHold | FeedKind::Monitoring => {}
+            FeedKind::Plan
+            | FeedKind::Remedy
+            | FeedKind::ToolHold
+            | FeedKind::Monitoring
+            | FeedKind::Report
+            | FeedKind::Proposal => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is known before anything happens: playbooks, responses, guardrails, the library, and the models that may be asked.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::library::Library;
@@ -40,8 +41,27 @@ pub struct Knowledge {
     pub guard: Guards,
     /// Our own rules, for what a model is asked and what it answers.
     pub inspect: Inspect,
+    /// The model that reads claims with their evidence, where there is one now.
+    pub scorer: ScorerNow,
     /// How plans are made.
     pub limits: PlanLimits,
+}
+
+/// Says which model reads claims with their evidence.
+pub type ScorerNow = Arc<dyn Fn() -> Option<Scorer> + Send + Sync>;
+
+/// What it says of each pair, 0 to 1, in their order, or why it says nothing.
+pub type Scores = Pin<Box<dyn Future<Output = Result<Vec<f32>, String>> + Send>>;
+
+/// Reads pairs of claim and evidence.
+pub type Score = Box<dyn FnOnce(Vec<(String, String)>) -> Scores + Send>;
+
+/// A model that reads a claim with its evidence. It answers within a time of its own.
+pub struct Scorer {
+    /// Reads pairs of claim and evidence.
+    pub score: Score,
+    /// From so much on a claim is supported.
+    pub least: f32,
 }
 
 /// How plans are made.

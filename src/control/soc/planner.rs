@@ -10,7 +10,7 @@ use crate::control::audit::{Entry, Kind, Trail};
 use crate::soc::analyse::Retrieved;
 use crate::soc::plan::{body_json, hash};
 use crate::soc::subjects;
-use crate::soc::support::Evidence;
+use crate::soc::support::{Evidence, Scored};
 use crate::soc::verify::{Known, verify};
 use crate::store::now;
 use crate::store::soc::AlertFilter;
@@ -93,6 +93,8 @@ impl Planner {
             &Known {
                 subjects: subjects.as_deref(),
                 evidence: &evidence,
+                // A person's plan claims nothing.
+                scored: &Scored::default(),
                 channels: &self.knowledge.channel_names(),
                 approvals: 0,
                 by_person: true,

@@ -10,9 +10,16 @@ use super::feed::Feed;
 use super::notify::{Channels, Notice};
 use crate::control::audit::{Entry, Kind, Outcome, Trail};
 use crate::soc::remedy::{Refusal, Retry, applied, failed, impossible, order_of};
+use crate::store::soc::Done;
 use crate::store::{StoreError, now};
 use crate::types::soc::{LogKind, Remedy, RemedyAction};
-use crate::types::{AccessRole, Subject};
+use crate::types::{AccessRole, Order, Subject};
+
+/// Remedies taken at once: what the store has to know of them it is told together.
+const AT_ONCE: u32 = 16;
+
+/// How often remedies are looked for whose time is over: what they did has ended by itself.
+const EXPIRE: Duration = Duration::from_secs(1);
 
 /// Makes a change of orders or keys effective here at once; other replicas find it by themselves.
 pub type Refresh = Arc<dyn Fn() -> Refreshed + Send + Sync>;
@@ -45,6 +52,8 @@ pub struct Remedies {
 enum Tried {
     /// It is in force, or done.
     Applied,
+    /// It is in force as soon as this order is given.
+    Given(Box<Order>),
     /// Another try may help.
     Failed(String),
     /// Nothing helps.
@@ -60,7 +69,14 @@ impl Remedies {
     /// Carries out what is due, and ends what is over, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let worker = format!("remedies-{}", uuid::Uuid::now_v7().simple());
+        let mut looked: Option<tokio::time::Instant> = None;
         loop {
+            if looked.is_none_or(|looked| looked.elapsed() >= EXPIRE) {
+                looked = Some(tokio::time::Instant::now());
+                if let Err(error) = self.expire().await {
+                    tracing::warn!(%error, "remedies whose time is over cannot be looked for");
+                }
+            }
             match self.round(&worker).await {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -73,85 +89,156 @@ impl Remedies {
         }
     }
 
-    /// One look: whether something was done.
-    async fn round(&self, worker: &str) -> Result<bool, StoreError> {
-        let database = self.feed.database();
-        let (ended, entries) = database.expire_remedies(now()).await?;
+    /// Ends what is over.
+    async fn expire(&self) -> Result<(), StoreError> {
+        let (ended, entries) = self.feed.database().expire_remedies(now()).await?;
         self.feed.publish(entries).await;
         for remedy in ended {
             let entry =
                 Entry::new(Kind::Action, "gateway", format!("remedy/{}", remedy.id)).detail("action", "remedy.expire");
             drop(record(&self.trail, entry).await);
         }
-        let until = now().saturating_add(micros(self.options.lease));
-        let Some(remedy) = database.lease_remedy(worker, until, now()).await? else { return Ok(false) };
-        self.carry_out(remedy, worker, until).await?;
-        Ok(true)
-    }
-
-    async fn carry_out(&self, remedy: Remedy, worker: &str, until: i64) -> Result<(), StoreError> {
-        // What cannot be written down is not done: it stays leased, and is tried again when the lease is over.
-        let entry = Entry::new(Kind::Action, "gateway", format!("remedy/{}", remedy.id))
-            .detail("action", format!("remedy.{}", remedy.action.name()))
-            .detail("plan", &*remedy.plan)
-            .detail("once", remedy.once.as_str())
-            .detail("target", serde_json::to_value(&remedy.target).unwrap_or_default());
-        if let Err(error) = record(&self.trail, entry).await {
-            tracing::warn!(%error, remedy = %remedy.id, "a remedy waits: it cannot be written into the audit trail");
-            return Ok(());
-        }
-        let left = Duration::from_micros(u64::try_from(until.saturating_sub(now())).unwrap_or(0));
-        let tried = tokio::time::timeout(left, self.act(&remedy, worker)).await;
-        let tried = tried.unwrap_or_else(|_| Tried::Failed("it took too long".to_owned()));
-        let at = now();
-        let name = remedy.action.name();
-        let (next, text) = match tried {
-            Tried::Applied => (applied(&remedy, at), format!("{name}: done")),
-            Tried::Failed(why) => (failed(&remedy, &why, at, &self.options.retry), format!("{name}: {why}")),
-            Tried::Impossible(why) => (impossible(&remedy, &why, at), format!("{name}: {why}")),
-        };
-        let remedy = match next {
-            Ok(next) => next,
-            // It was leased because it waits.
-            Err(refusal) => return Err(StoreError::Conflict(refusal.to_string())),
-        };
-        let log = [line(LogKind::Remedy, &Arc::from("gateway"), text, &remedy.id)];
-        match self.feed.database().finish_remedy(&remedy, worker, at, &log).await {
-            Ok((_, entries)) => self.feed.publish(entries).await,
-            // Another replica took over, and what was done is the same; or somebody undid it, and no order was given after that.
-            Err(StoreError::Conflict(why)) => tracing::warn!(%why, remedy = %remedy.id, "the lease was lost"),
-            Err(error) => return Err(error),
-        }
         Ok(())
     }
 
-    async fn act(&self, remedy: &Remedy, worker: &str) -> Tried {
+    /// One look: whether something was done.
+    async fn round(&self, worker: &str) -> Result<bool, StoreError> {
         let database = self.feed.database();
+        let until = now().saturating_add(micros(self.options.lease));
+        let leased = database.lease_remedies(worker, until, now(), AT_ONCE).await?;
+        if leased.is_empty() {
+            return Ok(false);
+        }
+        let (mut outside, inside): (Vec<_>, Vec<_>) =
+            leased.into_iter().partition(|remedy| matches!(remedy.action, RemedyAction::Notify { .. }));
+        // What waits for others is done one after the other: those that would wait for it are somebody else's again.
+        let others: Vec<Arc<str>> = outside.drain(outside.len().min(1)..).map(|remedy| remedy.id).collect();
+        if !others.is_empty() {
+            database.release_remedies(&others, worker).await?;
+        }
+        for together in [inside, outside] {
+            self.carry_out(together, worker, until).await?;
+        }
+        Ok(true)
+    }
+
+    async fn carry_out(&self, remedies: Vec<Remedy>, worker: &str, until: i64) -> Result<(), StoreError> {
+        let mut tries = Vec::with_capacity(remedies.len());
+        let (mut orders, mut changed) = (Vec::new(), false);
+        for remedy in self.recorded(remedies).await {
+            let left = Duration::from_micros(u64::try_from(until.saturating_sub(now())).unwrap_or(0));
+            let tried = tokio::time::timeout(left, self.act(&remedy)).await;
+            let mut tried = tried.unwrap_or_else(|_| Tried::Failed("it took too long".to_owned()));
+            if let Tried::Given(order) = tried {
+                orders.push((Arc::clone(&remedy.id), *order));
+                tried = Tried::Applied;
+            }
+            changed |= matches!(tried, Tried::Applied) && remedy.action == RemedyAction::RevokeKey;
+            tries.push((remedy, tried));
+        }
+        // In force here before anybody is told so.
+        let lost = self.give(&orders, &mut tries, worker).await;
+        if changed || orders.len() > lost {
+            (self.refresh)().await;
+        }
+        let at = now();
+        let mut done = Vec::with_capacity(tries.len());
+        for (remedy, tried) in tries {
+            let name = remedy.action.name();
+            let (next, text) = match tried {
+                Tried::Applied | Tried::Given(_) => (applied(&remedy, at), format!("{name}: done")),
+                Tried::Failed(why) => (failed(&remedy, &why, at, &self.options.retry), format!("{name}: {why}")),
+                Tried::Impossible(why) => (impossible(&remedy, &why, at), format!("{name}: {why}")),
+            };
+            let log = vec![line(LogKind::Remedy, &Arc::from("gateway"), text, &remedy.id)];
+            match next {
+                Ok(next) => done.push(Done { remedy: next, log }),
+                // It was leased because it waits.
+                Err(refusal) => return Err(StoreError::Conflict(refusal.to_string())),
+            }
+        }
+        if done.is_empty() {
+            return Ok(());
+        }
+        let (finished, entries) = self.feed.database().finish_remedies(&done, worker, now()).await?;
+        for (done, finished) in done.iter().zip(finished) {
+            // Another replica took over, and what was done is the same; or somebody undid it, and no order was given after that.
+            if let Err(why) = finished {
+                tracing::warn!(%why, remedy = %done.remedy.id, "the lease was lost");
+            }
+        }
+        self.feed.publish(entries).await;
+        Ok(())
+    }
+
+    /// Gives orders, all in one change of the store; says how many were not given, because a lease was lost or the store does
+    /// not answer.
+    async fn give(&self, orders: &[(Arc<str>, Order)], tries: &mut [(Remedy, Tried)], worker: &str) -> usize {
+        if orders.is_empty() {
+            return 0;
+        }
+        let given = match self.feed.database().give_orders(orders, worker, now()).await {
+            Ok(given) => given,
+            Err(error) => vec![Err(error); orders.len()],
+        };
+        let mut lost = 0_usize;
+        for ((remedy, _), given) in orders.iter().zip(given) {
+            if let Err(error) = given
+                && let Some((_, tried)) = tries.iter_mut().find(|(known, _)| known.id == *remedy)
+            {
+                *tried = Tried::Failed(error.to_string());
+                lost = lost.saturating_add(1);
+            }
+        }
+        lost
+    }
+
+    /// Those that are written into the trail. What cannot be written down is not done: it stays leased, and is tried again
+    /// when the lease is over.
+    async fn recorded(&self, remedies: Vec<Remedy>) -> Vec<Remedy> {
+        let entry = |remedy: &Remedy| {
+            Entry::new(Kind::Action, "gateway", format!("remedy/{}", remedy.id))
+                .detail("action", format!("remedy.{}", remedy.action.name()))
+                .detail("plan", &*remedy.plan)
+                .detail("once", remedy.once.as_str())
+                .detail("target", serde_json::to_value(&remedy.target).unwrap_or_default())
+        };
+        // Handed over together, so that they are written together.
+        let handed: Vec<_> = remedies.iter().map(|remedy| self.trail.try_append(entry(remedy))).collect();
+        let mut recorded = Vec::with_capacity(remedies.len());
+        for (remedy, handed) in remedies.into_iter().zip(handed) {
+            let written = match handed {
+                Ok(pending) => pending.await.map(drop).map_err(|error| error.to_string()),
+                // There was no room: it is waited for.
+                Err(entry) => record(&self.trail, *entry).await.map_err(|error| error.to_string()),
+            };
+            match written {
+                Ok(()) => recorded.push(remedy),
+                Err(error) => {
+                    tracing::warn!(%error, remedy = %remedy.id, "a remedy waits: it cannot be written into the audit trail");
+                }
+            }
+        }
+        recorded
+    }
+
+    async fn act(&self, remedy: &Remedy) -> Tried {
         match (&remedy.action, &remedy.target) {
             (RemedyAction::Monitor, _) => Tried::Applied,
             (RemedyAction::Notify { channel }, _) => self.notify(remedy, channel).await,
-            (RemedyAction::RevokeKey, Some(Subject::Key { name })) => match database.revoke_key(name, now()).await {
-                Ok(()) => {
-                    (self.refresh)().await;
-                    Tried::Applied
-                }
-                Err(StoreError::Missing(_)) => Tried::Impossible("there is no such key in the store".to_owned()),
-                Err(error) => Tried::Failed(error.to_string()),
-            },
-            (RemedyAction::RevokeKey, _) => Tried::Impossible("it names no key".to_owned()),
-            _ => {
-                let Some(order) = order_of(remedy, now()) else {
-                    return Tried::Impossible("this action cannot be done to this target".to_owned());
-                };
-                // The order's id follows from the remedy's: given twice, it is there once.
-                match database.give_order(&remedy.id, worker, &order, now()).await {
-                    Ok(()) => {
-                        (self.refresh)().await;
-                        Tried::Applied
-                    }
+            (RemedyAction::RevokeKey, Some(Subject::Key { name })) => {
+                match self.feed.database().revoke_key(name, now()).await {
+                    Ok(()) => Tried::Applied,
+                    Err(StoreError::Missing(_)) => Tried::Impossible("there is no such key in the store".to_owned()),
                     Err(error) => Tried::Failed(error.to_string()),
                 }
             }
+            (RemedyAction::RevokeKey, _) => Tried::Impossible("it names no key".to_owned()),
+            // The order's id follows from the remedy's: given twice, it is there once.
+            _ => match order_of(remedy, now()) {
+                Some(order) => Tried::Given(Box::new(order)),
+                None => Tried::Impossible("this action cannot be done to this target".to_owned()),
+            },
         }
     }
 

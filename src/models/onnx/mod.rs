@@ -1,15 +1,21 @@
 //! A text classifier in an ONNX file (a directory with `model.onnx` and `tokenizer.json`), in builds with the feature
 //! `onnx`: threads of its own, windows over long texts, several windows at once.
 
+mod cross;
 #[cfg(any(feature = "onnx", test))]
 mod labels;
 #[cfg(feature = "onnx")]
 mod network;
 #[cfg(feature = "onnx")]
+mod pairs;
+#[cfg(feature = "onnx")]
 mod windows;
 #[cfg(feature = "onnx")]
 mod work;
 
+pub use self::cross::{CrossEncoder, CrossSpec};
+#[cfg(feature = "onnx")]
+use self::pairs::start_pairs;
 #[cfg(feature = "onnx")]
 pub(super) use self::work::start;
 
@@ -26,5 +32,14 @@ pub(super) fn start(
     _name: &str,
     _jobs: tokio::sync::mpsc::Receiver<super::Job>,
 ) -> Result<String, String> {
+    Err(format!("{}: this build has no feature `onnx`", spec.directory.display()))
+}
+
+/// Refuses, as above.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "onnx"))]
+fn start_pairs(spec: &CrossSpec, _jobs: tokio::sync::mpsc::Receiver<cross::Pairs>) -> Result<(), String> {
     Err(format!("{}: this build has no feature `onnx`", spec.directory.display()))
 }

@@ -19,6 +19,9 @@ pub(super) struct Windows {
     /// Tokens of text in a window, and those that neighbours share.
     tokens: usize,
     stride: usize,
+    /// Tokens of a window, and how many of them are special where two texts share it.
+    whole: usize,
+    special: usize,
 }
 
 impl Windows {
@@ -38,7 +41,29 @@ impl Windows {
         tokenizer.with_padding(None);
         // A text that spells a special token is not one.
         tokenizer.set_encode_special_tokens(true);
-        Ok(Self { tokenizer, tokens: tokens - special, stride })
+        let paired = tokenizer.get_post_processor().map_or(0, |post| post.added_tokens(true));
+        Ok(Self { tokenizer, tokens: tokens - special, stride, whole: tokens, special: paired })
+    }
+
+    /// The windows of two texts read together: each has the first, at most half a window of it, and a part of the second.
+    ///
+    /// # Errors
+    /// The tokenizer fails, or there is no room for two texts.
+    pub(super) fn of_pair(&self, first: &str, second: &str) -> Result<Vec<Window>, String> {
+        let told = |error: tokenizers::Error| error.to_string();
+        let room = self.whole.saturating_sub(self.special);
+        if room < 4 {
+            return Err(format!("windows of {} tokens have no room for two texts", self.whole));
+        }
+        let mut head = self.tokenizer.encode(first, false).map_err(told)?;
+        head.truncate(room / 2, 0, TruncationDirection::Right);
+        drop(head.take_overflowing());
+        let left = room - head.len();
+        let mut tail = self.tokenizer.encode(second, false).map_err(told)?;
+        tail.truncate(left, left / 4, TruncationDirection::Right);
+        let rest = tail.take_overflowing();
+        let whole = |part: Encoding| self.tokenizer.post_process(head.clone(), Some(part), true).map_err(told);
+        std::iter::once(tail).chain(rest).map(|part| whole(part).map(|both| window(&both, second))).collect()
     }
 
     /// The windows of a text; one at least.
@@ -95,6 +120,17 @@ mod tests {
         );
         assert_eq!(found.iter().map(|window| (window.start, window.end)).collect::<Vec<_>>(), [(0, 13), (8, 21)]);
         assert_eq!(windows.of("").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn two_texts_are_read_together_and_the_second_in_parts() {
+        let windows = Windows::new(JSON.as_bytes(), 4, 0).unwrap();
+        let found = windows.of_pair("one two three one", "three two three").unwrap();
+        let ids: Vec<_> = found.iter().map(|window| window.ids.clone()).collect();
+        assert_eq!(ids, [vec![1, 2, 3, 2], vec![1, 2, 3]]);
+        assert_eq!(found[0].types, [0, 0, 1, 1]);
+        assert_eq!(windows.of_pair("one", "").unwrap()[0].ids, [1]);
+        assert!(Windows::new(JSON.as_bytes(), 3, 0).unwrap().of_pair("one", "two").is_err());
     }
 
     #[test]

@@ -124,6 +124,6 @@ impl Classifier {
     }
 }
 
-fn read(directory: &Path, name: &str) -> Result<Vec<u8>, String> {
+pub(super) fn read(directory: &Path, name: &str) -> Result<Vec<u8>, String> {
     fs::read(directory.join(name)).map_err(|error| format!("{name}: cannot be read: {error}"))
 }

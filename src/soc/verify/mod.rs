@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::forbidden;
 use super::guard::{Guardrails, harmless, lasts, network};
 use super::say;
-use super::support::{Evidence, Grounded};
+use super::support::{Evidence, Grounded, Scored};
 use crate::types::Subject;
 use crate::types::soc::{PlanBody, RemedyAction, Step};
 
@@ -26,6 +26,8 @@ pub struct Known<'a> {
     pub subjects: Option<&'a [Subject]>,
     /// What can be cited.
     pub evidence: &'a Evidence,
+    /// What a model says of the claims.
+    pub scored: &'a Scored,
     /// The channels that can be notified.
     pub channels: &'a [Arc<str>],
     /// People who must approve at least, by the playbooks that it follows.
@@ -45,6 +47,15 @@ pub struct Verified {
     pub groundedness: f32,
     /// The claims that are not, with the reason.
     pub unsupported: Vec<String>,
+    /// By what that was measured: `words`, or `cross_encoder` for a model that read each claim with its evidence.
+    #[serde(default)]
+    pub measure: Arc<str>,
+    /// What the model said of each claim, 0 to 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<f32>,
+    /// Why words were counted although there is a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure_problem: Option<String>,
     /// How many people have to approve.
     pub needed: u8,
     /// Why so many.
@@ -83,6 +94,9 @@ pub fn verify(body: &PlanBody, guard: &Guardrails, known: &Known<'_>) -> Verifie
         problems,
         groundedness: grounded.score,
         unsupported: grounded.unsupported,
+        measure: known.scored.measure().into(),
+        scores: known.scored.scores.clone(),
+        measure_problem: known.scored.problem.clone(),
         needed,
         why,
     }
@@ -215,7 +229,7 @@ fn texts(body: &PlanBody, guard: &Guardrails, problems: &mut Vec<String>) {
 }
 
 fn grounded(body: &PlanBody, guard: &Guardrails, known: &Known<'_>, problems: &mut Vec<String>) -> Grounded {
-    let mut grounded = known.evidence.grounds(&body.claims, guard.overlap);
+    let mut grounded = known.evidence.grounds(&body.claims, guard.overlap, known.scored);
     if known.by_person && body.claims.is_empty() {
         grounded.score = 1.0;
         return grounded;

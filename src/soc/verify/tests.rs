@@ -11,6 +11,7 @@ struct Home {
     guard: Guardrails,
     subjects: Vec<Subject>,
     evidence: Evidence,
+    scored: Scored,
     channels: Vec<Arc<str>>,
     approvals: u8,
     by_person: bool,
@@ -24,6 +25,7 @@ fn home() -> Home {
         guard: examples::guard(),
         subjects: crate::soc::subjects(&examples::incident(), &[examples::alert()]),
         evidence,
+        scored: Scored::default(),
         channels: vec!["ops".into()],
         approvals: 0,
         by_person: false,
@@ -35,6 +37,7 @@ impl Home {
         let known = Known {
             subjects: Some(&self.subjects),
             evidence: &self.evidence,
+            scored: &self.scored,
             channels: &self.channels,
             approvals: self.approvals,
             by_person: self.by_person,

@@ -58,13 +58,13 @@ async fn change(
         Some(id) => Some(incidents::open(tx, id).await?),
         None => None,
     };
-    store(tx, &alert).await?;
+    store(tx, &alert)?;
     if let Some(incident) = &mut incident {
         let time = log.iter().map(|line| line.time).max().unwrap_or(alert.last);
         incidents::link(tx, incident, &[Arc::clone(&alert.id)], time).await?;
         alert = find(tx, &[Arc::clone(&alert.id)]).await?.pop().unwrap_or(alert);
     }
-    logs::add(tx, &alert.id, log).await?;
+    logs::add(tx, &alert.id, log)?;
     Ok(alert)
 }
 
@@ -123,12 +123,12 @@ async fn merge(
         target.severity = target.severity.max(alert.severity);
         target.first = target.first.min(alert.first);
         target.last = target.last.max(alert.last);
-        store(tx, alert).await?;
+        store(tx, alert)?;
         let about = |id: &Arc<str>| LogEntry { about: Some(Arc::clone(id)), ..line.clone() };
-        logs::add(tx, &alert.id, &[about(into)]).await?;
-        logs::add(tx, into, &[about(&alert.id)]).await?;
+        logs::add(tx, &alert.id, &[about(into)])?;
+        logs::add(tx, into, &[about(&alert.id)])?;
     }
-    store(tx, &target).await?;
+    store(tx, &target)?;
     merged.insert(0, target);
     Ok(merged)
 }

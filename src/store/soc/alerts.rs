@@ -76,6 +76,11 @@ static INSERT: Insert = Insert::new(
     "",
 );
 
+/// So many go with what else is to be written.
+const FEW: usize = 4;
+const INSERT_ONE: &str = "INSERT INTO alerts (id, first_seen, last_seen, severity, family, rule, tenant, user_, session, \
+                          key_, address, state, assignee, incident, source, title, body) \
+                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 const UPDATE: &str = "UPDATE alerts SET first_seen = $2, last_seen = $3, severity = $4, family = $5, rule = $6, \
                       tenant = $7, user_ = $8, session = $9, key_ = $10, address = $11, state = $12, assignee = $13, \
                       incident = $14, source = $15, title = $16, body = $17 WHERE id = $1";
@@ -160,12 +165,17 @@ async fn write(tx: &mut FeedTx, writes: &[AlertWrite]) -> Result<(), StoreError>
         }
     }
     let fresh: Result<Vec<_>, _> = drafts.iter().filter(|draft| draft.new).map(|draft| columns(&draft.alert)).collect();
-    INSERT.run(&mut tx.session, fresh?).await?;
+    let fresh = fresh?;
+    if fresh.len() <= FEW {
+        fresh.into_iter().for_each(|row| tx.put(INSERT_ONE, row));
+    } else {
+        INSERT.run(tx.session().await?, fresh).await?;
+    }
     for draft in drafts.iter().filter(|draft| draft.changed) {
         if draft.new {
             tell(tx, &draft.alert)?;
         } else {
-            store(tx, &draft.alert).await?;
+            store(tx, &draft.alert)?;
         }
     }
     Ok(())
@@ -174,7 +184,7 @@ async fn write(tx: &mut FeedTx, writes: &[AlertWrite]) -> Result<(), StoreError>
 /// Those of `ids` that are there, each once.
 pub(super) async fn find(tx: &mut FeedTx, ids: &[Arc<str>]) -> Result<Vec<Alert>, StoreError> {
     let sql = "SELECT body FROM alerts WHERE id IN";
-    let mut found: Vec<Alert> = bodies(&rows_of(&mut tx.session, sql, ids.iter().map(AsRef::as_ref)).await?)?;
+    let mut found: Vec<Alert> = bodies(&rows_of(tx.session().await?, sql, ids.iter().map(AsRef::as_ref)).await?)?;
     // An id that was asked for twice may be found in two parts.
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
@@ -182,8 +192,8 @@ pub(super) async fn find(tx: &mut FeedTx, ids: &[Arc<str>]) -> Result<Vec<Alert>
 }
 
 /// Writes an alert that is there, and tells of it.
-pub(super) async fn store(tx: &mut FeedTx, alert: &Alert) -> Result<(), StoreError> {
-    tx.session.execute(UPDATE, columns(alert)?).await?;
+pub(super) fn store(tx: &mut FeedTx, alert: &Alert) -> Result<(), StoreError> {
+    tx.put(UPDATE, columns(alert)?);
     tell(tx, alert)
 }
 

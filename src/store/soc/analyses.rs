@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::feed::FeedTx;
-use super::{Fed, body, conflict, incidents, json, plans};
+use super::{Fed, body, conflict, from_json, incidents, json, plans};
 use crate::store::{Backend, Database, StoreError, Value};
-use crate::types::soc::{Analysis, FeedEntry, LogEntry, Plan};
+use crate::types::soc::{Analysis, FeedEntry, Incident, LogEntry, Plan};
 use crate::values;
 
 const DUE: &str =
@@ -30,53 +30,85 @@ macro_rules! lease {
     };
 }
 
-/// The row, if the worker's lease on it lasts.
-async fn held(tx: &mut FeedTx, id: &str, worker: &str, now: i64) -> Result<Analysis, StoreError> {
-    // Locked against a lease being taken in this moment.
-    let sql = match tx.session.backend() {
-        Backend::Sqlite => "SELECT body, worker, lease_until, ended FROM analyses WHERE id = $1",
-        Backend::Postgres => "SELECT body, worker, lease_until, ended FROM analyses WHERE id = $1 FOR UPDATE",
+/// Begins an analysis, unless the incident has one.
+pub(super) fn begin(tx: &mut FeedTx, fresh: &Analysis) -> Result<(), StoreError> {
+    tx.put(BEGIN, beginning(fresh)?);
+    Ok(())
+}
+
+macro_rules! held {
+    ($lock:literal) => {
+        concat!(
+            "SELECT a.body, a.worker, a.lease_until, a.ended, i.body FROM analyses a \
+             LEFT JOIN incidents i ON i.id = a.incident WHERE a.id = $1",
+            $lock
+        )
     };
-    let row = tx.session.row(sql, values![id.to_owned()]).await?.ok_or(StoreError::Missing("analysis"))?;
+}
+
+/// The row, if the worker's lease on it lasts, and its incident.
+async fn held(tx: &mut FeedTx, id: &str, worker: &str, now: i64) -> Result<(Analysis, Option<Incident>), StoreError> {
+    // Locked against a lease being taken in this moment.
+    let sql = match tx.backend() {
+        Backend::Sqlite => held!(""),
+        Backend::Postgres => held!(" FOR UPDATE OF a"),
+    };
+    let row = tx.session().await?.row(sql, values![id.to_owned()]).await?.ok_or(StoreError::Missing("analysis"))?;
     let mine = row.maybe_text(1)?.as_deref() == Some(worker);
     if !mine || row.int(2)? <= now || row.yes(3)? {
         return Err(conflict("the lease on the analysis is lost"));
     }
-    body(&row)
+    Ok((body(&row)?, row.maybe_text(4)?.map(|text| from_json(&text)).transpose()?))
 }
 
-/// Writes the row and gives the lease back.
-async fn store(tx: &mut FeedTx, known: Analysis, new: &Analysis, due: i64) -> Result<Analysis, StoreError> {
-    let analysis = Analysis { incident: known.incident, began: known.began, ..new.clone() };
-    let sql = "UPDATE analyses SET ended = $2, due = $3, plan = $4, body = $5, worker = NULL, lease_until = 0 \
+/// What becomes of a row that was worked on.
+#[derive(Clone, Copy)]
+enum Next {
+    /// The lease is given back; it is due then.
+    Due(i64),
+    /// The worker goes on with it: due since the first time, its own until the second.
+    Kept(i64, i64),
+}
+
+/// Writes the row, and gives the lease back or renews it.
+fn store(tx: &mut FeedTx, known: &Analysis, new: &Analysis, worker: &str, next: Next) -> Result<(), StoreError> {
+    let analysis = Analysis { incident: Arc::clone(&known.incident), began: known.began, ..new.clone() };
+    let sql = "UPDATE analyses SET ended = $2, due = $3, plan = $4, body = $5, worker = $6, lease_until = $7 \
                WHERE id = $1";
-    let values = values![&analysis.id, analysis.phase.ended(), due, &analysis.plan, json(&analysis)?];
-    tx.session.execute(sql, values).await?;
-    Ok(analysis)
+    let (due, worker, until) = match next {
+        Next::Due(due) => (due, None, 0),
+        Next::Kept(due, until) => (due, Some(worker.to_owned()), until),
+    };
+    let ended = analysis.phase.ended();
+    tx.put(sql, values![&analysis.id, ended, due, &analysis.plan, json(&analysis)?, worker, until]);
+    Ok(())
 }
 
 async fn advance(
     tx: &mut FeedTx,
     analysis: &Analysis,
     (worker, now): (&str, i64),
-    due: i64,
+    next: Next,
     plan: Option<&Plan>,
     log: &[LogEntry],
-) -> Result<(), StoreError> {
-    let known = held(tx, &analysis.id, worker, now).await?;
-    let analysis = store(tx, known, analysis, due).await?;
+) -> Result<Option<Incident>, StoreError> {
+    let (known, mut incident) = held(tx, &analysis.id, worker, now).await?;
     if let Some(plan) = plan {
         plans::insert(tx, plan).await?;
     }
-    incidents::note(tx, Some(&analysis.incident), log).await
+    store(tx, &known, analysis, worker, next)?;
+    if let Some(incident) = &mut incident {
+        incidents::say(tx, incident, log)?;
+    }
+    Ok(incident)
 }
 
 async fn repeat(tx: &mut FeedTx, fresh: &Analysis, log: &[LogEntry]) -> Result<(), StoreError> {
-    let sql = match tx.session.backend() {
+    let sql = match tx.backend() {
         Backend::Sqlite => "SELECT body FROM analyses WHERE incident = $1",
         Backend::Postgres => "SELECT body FROM analyses WHERE incident = $1 FOR UPDATE",
     };
-    let row = tx.session.row(sql, values![&fresh.incident]).await?;
+    let row = tx.session().await?.row(sql, values![&fresh.incident]).await?;
     let known: Analysis = row.as_ref().map(body).transpose()?.ok_or(StoreError::Missing("analysis"))?;
     if !known.phase.ended() || known.id == fresh.id {
         return Err(conflict("the analysis is still under way"));
@@ -84,8 +116,8 @@ async fn repeat(tx: &mut FeedTx, fresh: &Analysis, log: &[LogEntry]) -> Result<(
     if let Some(plan) = &known.plan {
         plans::supersede(tx, plan).await?;
     }
-    tx.session.execute("DELETE FROM analyses WHERE incident = $1", values![&fresh.incident]).await?;
-    tx.session.execute(BEGIN, beginning(fresh)?).await?;
+    tx.put("DELETE FROM analyses WHERE incident = $1", values![&fresh.incident]);
+    tx.put(BEGIN, beginning(fresh)?);
     incidents::note(tx, Some(&fresh.incident), log).await
 }
 
@@ -135,8 +167,25 @@ impl Database {
         log: &[LogEntry],
     ) -> Result<Vec<FeedEntry>, StoreError> {
         let mut tx = FeedTx::begin(self).await?;
-        let done = advance(&mut tx, analysis, (worker, now), now, plan, log).await;
-        tx.end(done).await.map(|((), feed)| feed)
+        let done = advance(&mut tx, analysis, (worker, now), Next::Due(now), plan, log).await;
+        tx.end(done).await.map(|(_, feed)| feed)
+    }
+
+    /// As `advance_analysis`, but the worker keeps it until `until` (Unix time in microseconds), for the next step; gives
+    /// the incident as it is then.
+    ///
+    /// # Errors
+    /// As `advance_analysis`.
+    pub async fn go_on_with_analysis(
+        &self,
+        analysis: &Analysis,
+        worker: &str,
+        (now, until): (i64, i64),
+        log: &[LogEntry],
+    ) -> Result<Fed<Option<Incident>>, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let done = advance(&mut tx, analysis, (worker, now), Next::Kept(now, until), None, log).await;
+        tx.end(done).await
     }
 
     /// Writes that a step failed and gives the lease back; it is tried again at `due`.
@@ -152,8 +201,8 @@ impl Database {
         log: &[LogEntry],
     ) -> Result<Vec<FeedEntry>, StoreError> {
         let mut tx = FeedTx::begin(self).await?;
-        let done = advance(&mut tx, analysis, (worker, now), due, None, log).await;
-        tx.end(done).await.map(|((), feed)| feed)
+        let done = advance(&mut tx, analysis, (worker, now), Next::Due(due), None, log).await;
+        tx.end(done).await.map(|(_, feed)| feed)
     }
 
     /// The analysis of an incident.

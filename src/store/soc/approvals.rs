@@ -46,25 +46,25 @@ async fn approve(tx: &mut FeedTx, approval: &Approval, now: i64, log: &[LogEntry
     }
     // The next one of the same account, or with the same id, is refused.
     let sql = "SELECT id FROM approvals WHERE (plan = $1 AND account = $2) OR id = $3 LIMIT 1";
-    if tx.session.row(sql, values![&approval.plan, &approval.account, &approval.id]).await?.is_some() {
+    if tx.session().await?.row(sql, values![&approval.plan, &approval.account, &approval.id]).await?.is_some() {
         return Err(conflict("the account has decided about this plan"));
     }
     let approval = Approval { used: None, ..approval.clone() };
     let sql = "INSERT INTO approvals (id, plan, account, at, body) VALUES ($1, $2, $3, $4, $5)";
     let values = values![&approval.id, &approval.plan, &approval.account, approval.at, json(&approval)?];
-    tx.session.execute(sql, values).await?;
+    tx.put(sql, values);
     if approval.ruling == Ruling::Deny {
         plan.state = PlanState::Refused;
         plan.reasons.push(format!("denied by {}: {}", approval.name, approval.reason));
     }
-    plans::store(tx, &plan).await?;
+    plans::store(tx, &plan)?;
     incidents::note(tx, plan.incident.as_ref(), log).await?;
     Ok(plan)
 }
 
 async fn of_plan(tx: &mut FeedTx, plan: &Arc<str>) -> Result<Vec<Approval>, StoreError> {
     let sql = "SELECT body FROM approvals WHERE plan = $1 ORDER BY id LIMIT $2";
-    bodies(&tx.session.rows(sql, values![plan, MOST]).await?)
+    bodies(&tx.session().await?.rows(sql, values![plan, MOST]).await?)
 }
 
 async fn use_all(tx: &mut FeedTx, id: &str, now: i64, steps: &[Remedy], log: &[LogEntry]) -> Result<Plan, StoreError> {
@@ -88,10 +88,10 @@ async fn use_all(tx: &mut FeedTx, id: &str, now: i64, steps: &[Remedy], log: &[L
     for approval in &mut approvals {
         approval.used = Some(now);
         let sql = "UPDATE approvals SET used = $2, body = $3 WHERE id = $1 AND used IS NULL";
-        tx.session.execute(sql, values![&approval.id, now, json(approval)?]).await?;
+        tx.put(sql, values![&approval.id, now, json(approval)?]);
     }
     plan.state = PlanState::Approved;
-    plans::store(tx, &plan).await?;
+    plans::store(tx, &plan)?;
     remedies::insert(tx, &plan, steps).await?;
     incidents::note(tx, plan.incident.as_ref(), log).await?;
     Ok(plan)

@@ -79,21 +79,21 @@ impl Person<'_> {
 }
 
 /// What the feed said of something before is what it says now.
-async fn rewrite_feed(tx: &mut FeedTx, id: &Arc<str>, shown: &Json) -> Result<(), StoreError> {
-    tx.session.execute("UPDATE feed SET body = $2 WHERE id = $1", values![id, shown.to_string()]).await.map(drop)
+fn rewrite_feed(tx: &mut FeedTx, id: &Arc<str>, shown: &Json) {
+    tx.put("UPDATE feed SET body = $2 WHERE id = $1", values![id, shown.to_string()]);
 }
 
 async fn rewrite_log(tx: &mut FeedTx, about: &Arc<str>, person: Person<'_>) -> Result<(), StoreError> {
     let mut after = 0_i64;
     loop {
         let sql = "SELECT seq, body FROM soc_log WHERE about = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-        let rows = tx.session.rows(sql, values![about, after, AT_ONCE]).await?;
+        let rows = tx.session().await?.rows(sql, values![about, after, AT_ONCE]).await?;
         for row in &rows {
             after = row.int(0)?;
             let mut line: Json = from_json(&row.text(1)?)?;
             person.scrub(&mut line);
             let sql = "UPDATE soc_log SET body = $3 WHERE about = $1 AND seq = $2";
-            tx.session.execute(sql, values![about, after, line.to_string()]).await?;
+            tx.put(sql, values![about, after, line.to_string()]);
         }
         if rows.len() < usize::try_from(AT_ONCE).unwrap_or(usize::MAX) {
             return Ok(());
@@ -103,15 +103,15 @@ async fn rewrite_log(tx: &mut FeedTx, about: &Arc<str>, person: Person<'_>) -> R
 
 async fn some_alerts(tx: &mut FeedTx, person: Person<'_>) -> Result<usize, StoreError> {
     let sql = "SELECT body FROM alerts WHERE user_ = $1 LIMIT $2";
-    let rows = tx.session.rows(sql, values![person.user.to_owned(), AT_ONCE]).await?;
+    let rows = tx.session().await?.rows(sql, values![person.user.to_owned(), AT_ONCE]).await?;
     for mut alert in bodies::<Alert>(&rows)? {
         person.caller(&mut alert.caller);
         alert.raw = None;
         // Made of session, address or user.
         person.pseudonym.clone_into(&mut alert.fold);
         let alert = person.scrubbed(&alert)?;
-        alerts::store(tx, &alert).await?;
-        rewrite_feed(tx, &alert.id, &tree(&alert)?).await?;
+        alerts::store(tx, &alert)?;
+        rewrite_feed(tx, &alert.id, &tree(&alert)?);
         rewrite_log(tx, &alert.id, person).await?;
     }
     Ok(rows.len())
@@ -120,7 +120,7 @@ async fn some_alerts(tx: &mut FeedTx, person: Person<'_>) -> Result<usize, Store
 async fn some_incidents(tx: &mut FeedTx, person: Person<'_>) -> Result<usize, StoreError> {
     let sql = "SELECT body FROM incidents WHERE user_ = $1 OR about = $2 LIMIT $3";
     let about = format!("user:{}", person.user);
-    let rows = tx.session.rows(sql, values![person.user.to_owned(), about, AT_ONCE]).await?;
+    let rows = tx.session().await?.rows(sql, values![person.user.to_owned(), about, AT_ONCE]).await?;
     for mut incident in bodies::<Incident>(&rows)? {
         let theirs = incident.caller.user.as_deref() == Some(person.user);
         person.caller(&mut incident.caller);
@@ -130,14 +130,14 @@ async fn some_incidents(tx: &mut FeedTx, person: Person<'_>) -> Result<usize, St
             incident.about = format!("{kind}:{}.{}", person.pseudonym, incident.id);
         }
         let incident = person.scrubbed(&incident)?;
-        incidents::store(tx, &incident).await?;
-        rewrite_feed(tx, &incident.id, &tree(&incident)?).await?;
+        incidents::store(tx, &incident)?;
+        rewrite_feed(tx, &incident.id, &tree(&incident)?);
         rewrite_log(tx, &incident.id, person).await?;
         let sql = "SELECT body FROM analyses WHERE incident = $1";
-        for analysis in bodies::<Analysis>(&tx.session.rows(sql, values![&incident.id]).await?)? {
+        for analysis in bodies::<Analysis>(&tx.session().await?.rows(sql, values![&incident.id]).await?)? {
             let analysis = person.scrubbed(&analysis)?;
             let sql = "UPDATE analyses SET body = $2 WHERE id = $1";
-            tx.session.execute(sql, values![&analysis.id, json(&analysis)?]).await?;
+            tx.put(sql, values![&analysis.id, json(&analysis)?]);
         }
     }
     Ok(rows.len())
@@ -145,12 +145,12 @@ async fn some_incidents(tx: &mut FeedTx, person: Person<'_>) -> Result<usize, St
 
 async fn some_holds(tx: &mut FeedTx, person: Person<'_>) -> Result<usize, StoreError> {
     let sql = "SELECT body FROM tool_holds WHERE user_ = $1 LIMIT $2";
-    let rows = tx.session.rows(sql, values![person.user.to_owned(), AT_ONCE]).await?;
+    let rows = tx.session().await?.rows(sql, values![person.user.to_owned(), AT_ONCE]).await?;
     for mut hold in bodies::<ToolHold>(&rows)? {
         person.caller(&mut hold.caller);
         let sql = "UPDATE tool_holds SET user_ = $2, body = $3 WHERE id = $1";
-        tx.session.execute(sql, values![&hold.id, &hold.caller.user, json(&hold)?]).await?;
-        rewrite_feed(tx, &hold.id, &tree(&hold)?).await?;
+        tx.put(sql, values![&hold.id, &hold.caller.user, json(&hold)?]);
+        rewrite_feed(tx, &hold.id, &tree(&hold)?);
     }
     Ok(rows.len())
 }
@@ -162,7 +162,7 @@ async fn some_over(
     person: Person<'_>,
     after: &mut String,
 ) -> Result<usize, StoreError> {
-    let rows = tx.session.rows(select, values![after.clone(), AT_ONCE]).await?;
+    let rows = tx.session().await?.rows(select, values![after.clone(), AT_ONCE]).await?;
     for row in &rows {
         let text = row.text(0)?;
         let mut thing: Json = from_json(&text)?;
@@ -185,8 +185,8 @@ async fn some_over(
         }
         let new = thing.to_string();
         if new != text {
-            tx.session.execute(update, values![after.clone(), new]).await?;
-            rewrite_feed(tx, &Arc::from(after.as_str()), &thing).await?;
+            tx.put(update, values![after.clone(), new]);
+            rewrite_feed(tx, &Arc::from(after.as_str()), &thing);
         }
     }
     Ok(rows.len())

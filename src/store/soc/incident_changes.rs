@@ -60,8 +60,8 @@ async fn change(
         incident.title.clone_from(title);
     }
     incident.updated = incident.updated.max(now);
-    incidents::store(tx, &incident).await?;
-    logs::add(tx, &incident.id, log).await?;
+    incidents::store(tx, &incident)?;
+    logs::add(tx, &incident.id, log)?;
     Ok(incident)
 }
 
@@ -87,13 +87,13 @@ async fn merge(
         incident.closed = Some(closed.clone());
         incident.merged_into = Some(Arc::clone(into));
         incident.updated = incident.updated.max(line.time);
-        incidents::store(tx, incident).await?;
+        incidents::store(tx, incident)?;
         let about = |id: &Arc<str>| LogEntry { about: Some(Arc::clone(id)), ..line.clone() };
-        logs::add(tx, &incident.id, &[about(into)]).await?;
-        logs::add(tx, into, &[about(&incident.id)]).await?;
+        logs::add(tx, &incident.id, &[about(into)])?;
+        logs::add(tx, into, &[about(&incident.id)])?;
     }
     target.updated = target.updated.max(line.time);
-    incidents::store(tx, &target).await?;
+    incidents::store(tx, &target)?;
     merged.insert(0, target);
     Ok(merged)
 }

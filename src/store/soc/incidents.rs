@@ -1,14 +1,15 @@
 //! Incidents: raising them once, what joins them, and reading them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::feed::FeedTx;
 use super::{
-    Fed, Filter, MOST_ROWS, alerts, anywhere, body, conflict, few, from_json, json, logs, rank, rows_of, tree,
+    Fed, Filter, MOST_ROWS, alerts, analyses, anywhere, bodies, body, conflict, few, json, logs, rank, rows_of, tree,
 };
 use crate::store::{Database, StoreError, Value};
 use crate::types::Severity;
-use crate::types::soc::{Alert, FeedEntry, FeedKind, Incident, IncidentState, LogEntry, LogKind, Plan};
+use crate::types::soc::{Alert, Analysis, FeedEntry, FeedKind, Incident, IncidentState, LogEntry, LogKind};
 use crate::values;
 
 /// What came of raising an incident.
@@ -51,17 +52,6 @@ pub struct IncidentFilter {
     pub before: Option<String>,
 }
 
-/// An incident that is over, with what there is to learn from it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PastIncident {
-    /// The incident; `closed` says how it ended.
-    pub incident: Incident,
-    /// What the analyst found, by the names of its steps.
-    pub found: serde_json::Map<String, serde_json::Value>,
-    /// The plan the analyst came to.
-    pub plan: Option<Plan>,
-}
-
 const INSERT: &str = "INSERT INTO incidents (id, rule, about, severity, tenant, user_, opened, updated, state, \
                       assignee, merged_into, title, body) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
@@ -89,7 +79,7 @@ fn columns(incident: &Incident) -> Result<Vec<Value>, StoreError> {
 /// The incident with this id.
 pub(super) async fn find(tx: &mut FeedTx, id: &str) -> Result<Option<Incident>, StoreError> {
     let sql = "SELECT body FROM incidents WHERE id = $1";
-    tx.session.row(sql, values![id.to_owned()]).await?.as_ref().map(body).transpose()
+    tx.session().await?.row(sql, values![id.to_owned()]).await?.as_ref().map(body).transpose()
 }
 
 /// The incident with this id, which is not closed.
@@ -104,12 +94,12 @@ pub(super) async fn open(tx: &mut FeedTx, id: &str) -> Result<Incident, StoreErr
 /// The open incident of a rule about something.
 pub(super) async fn open_about(tx: &mut FeedTx, rule: &Arc<str>, about: &str) -> Result<Option<Incident>, StoreError> {
     let sql = "SELECT body FROM incidents WHERE rule = $1 AND about = $2 AND state <> 'closed'";
-    tx.session.row(sql, values![rule, about.to_owned()]).await?.as_ref().map(body).transpose()
+    tx.session().await?.row(sql, values![rule, about.to_owned()]).await?.as_ref().map(body).transpose()
 }
 
 /// Writes an incident that is there, and tells of it.
-pub(super) async fn store(tx: &mut FeedTx, incident: &Incident) -> Result<(), StoreError> {
-    tx.session.execute(UPDATE, columns(incident)?).await?;
+pub(super) fn store(tx: &mut FeedTx, incident: &Incident) -> Result<(), StoreError> {
+    tx.put(UPDATE, columns(incident)?);
     tell(tx, incident)
 }
 
@@ -120,11 +110,17 @@ fn tell(tx: &mut FeedTx, incident: &Incident) -> Result<(), StoreError> {
 
 /// Adds lines to an incident's timeline and tells of it, where there is such an incident.
 pub(super) async fn note(tx: &mut FeedTx, id: Option<&Arc<str>>, log: &[LogEntry]) -> Result<(), StoreError> {
-    let (Some(id), Some(last)) = (id, log.last()) else { return Ok(()) };
+    let Some(id) = id.filter(|_| !log.is_empty()) else { return Ok(()) };
     let Some(mut incident) = find(tx, id).await? else { return Ok(()) };
-    logs::add(tx, id, log).await?;
+    say(tx, &mut incident, log)
+}
+
+/// Adds lines to the timeline of an incident that was just read, and tells of it.
+pub(super) fn say(tx: &mut FeedTx, incident: &mut Incident, log: &[LogEntry]) -> Result<(), StoreError> {
+    let Some(last) = log.last() else { return Ok(()) };
+    logs::add(tx, &incident.id, log)?;
     incident.updated = incident.updated.max(last.time);
-    store(tx, &incident).await
+    store(tx, incident)
 }
 
 /// Makes alerts evidence of the incident and writes it; says how many were not yet. An alert keeps the incident it was
@@ -136,34 +132,46 @@ pub(super) async fn link(
     time: i64,
 ) -> Result<usize, StoreError> {
     few(ids.len())?;
-    let mut joined = 0_usize;
-    let mut found = alerts::find(tx, ids).await?;
-    found.sort_by_key(|alert| alert.last);
-    for mut alert in found {
-        let sql =
-            "INSERT INTO incident_alerts (incident, alert) VALUES ($1, $2) ON CONFLICT (incident, alert) DO NOTHING";
-        if tx.session.execute(sql, values![&incident.id, &alert.id]).await? == 0 {
-            continue;
+    let found = alerts::find(tx, ids).await?;
+    let select = "SELECT incident, alert FROM incident_alerts WHERE alert IN";
+    let mut known = HashSet::new();
+    for row in rows_of(tx.session().await?, select, found.iter().map(|alert| &*alert.id)).await? {
+        if row.text(0)? == *incident.id {
+            known.insert(row.shared(1)?);
         }
-        joined = joined.saturating_add(1);
+    }
+    let fresh: Vec<Alert> = found.into_iter().filter(|alert| !known.contains(&alert.id)).collect();
+    if fresh.is_empty() {
+        return Ok(0);
+    }
+    count(tx, incident).await?;
+    absorb_all(tx, incident, fresh, time)
+}
+
+/// Makes alerts that are not yet evidence of the incident evidence of it, and writes it.
+fn absorb_all(tx: &mut FeedTx, incident: &mut Incident, mut fresh: Vec<Alert>, time: i64) -> Result<usize, StoreError> {
+    let sql = "INSERT INTO incident_alerts (incident, alert) VALUES ($1, $2)";
+    fresh.sort_by_key(|alert| alert.last);
+    let joined = fresh.len();
+    for mut alert in fresh {
+        tx.put(sql, values![&incident.id, &alert.id]);
         absorb(incident, &alert);
         incident.caller = alert.caller.clone();
         if alert.incident.is_none() {
             alert.incident = Some(Arc::clone(&incident.id));
-            alerts::store(tx, &alert).await?;
+            alerts::store(tx, &alert)?;
         }
     }
     if joined > 0 {
-        count(tx, incident).await?;
         incident.updated = incident.updated.max(time);
-        store(tx, incident).await?;
+        store(tx, incident)?;
     }
     Ok(joined)
 }
 
 async fn count(tx: &mut FeedTx, incident: &mut Incident) -> Result<(), StoreError> {
     let sql = "SELECT COUNT(*) FROM incident_alerts WHERE incident = $1";
-    incident.alerts = tx.session.row(sql, values![&incident.id]).await?.map_or(Ok(0), |row| row.count(0))?;
+    incident.alerts = tx.session().await?.row(sql, values![&incident.id]).await?.map_or(Ok(0), |row| row.count(0))?;
     Ok(())
 }
 
@@ -192,28 +200,45 @@ async fn raise(
     ids: &[Arc<str>],
     line: &LogEntry,
 ) -> Result<(Incident, bool), StoreError> {
-    let there = match find(tx, &incident.id).await? {
-        // It was raised before, and nobody heard of it.
-        Some(known) => Some(known),
-        None => open_about(tx, &incident.rule, &incident.about).await?,
-    };
-    if let Some(mut there) = there {
+    // One with its id was raised before, and nobody heard of it.
+    let sql = "SELECT body FROM incidents WHERE id = $1 OR (rule = $2 AND about = $3 AND state <> 'closed')";
+    let values = values![&incident.id, &incident.rule, incident.about.clone()];
+    let mut there: Vec<Incident> = bodies(&tx.session().await?.rows(sql, values).await?)?;
+    there.sort_by_key(|there| there.id != incident.id);
+    if let Some(mut there) = there.into_iter().next() {
         if there.state != IncidentState::Closed {
             join(tx, &mut there, ids, &LogEntry { kind: LogKind::Alert, ..line.clone() }).await?;
         }
         return Ok((there, false));
     }
     let mut incident = Incident { alerts: 0, ..incident.clone() };
-    tx.session.execute(INSERT, columns(&incident)?).await?;
+    few(ids.len())?;
+    let found = alerts::find(tx, ids).await?;
+    tx.put(INSERT, columns(&incident)?);
     tell(tx, &incident)?;
-    link(tx, &mut incident, ids, line.time).await?;
-    logs::add(tx, &incident.id, std::slice::from_ref(line)).await?;
+    absorb_all(tx, &mut incident, found, line.time)?;
+    logs::add(tx, &incident.id, std::slice::from_ref(line))?;
     Ok((incident, true))
+}
+
+async fn join_open(
+    tx: &mut FeedTx,
+    (rule, about): (&Arc<str>, &str),
+    alert: &Arc<str>,
+    line: &LogEntry,
+    (analyse, now): (Severity, i64),
+) -> Result<bool, StoreError> {
+    let Some(mut incident) = open_about(tx, rule, about).await? else { return Ok(false) };
+    join(tx, &mut incident, std::slice::from_ref(alert), line).await?;
+    if incident.severity >= analyse {
+        analyses::begin(tx, &Analysis::of(&incident.id, now))?;
+    }
+    Ok(true)
 }
 
 async fn join(tx: &mut FeedTx, incident: &mut Incident, ids: &[Arc<str>], line: &LogEntry) -> Result<(), StoreError> {
     if link(tx, incident, ids, line.time).await? > 0 {
-        logs::add(tx, &incident.id, std::slice::from_ref(line)).await?;
+        logs::add(tx, &incident.id, std::slice::from_ref(line))?;
     }
     Ok(())
 }
@@ -235,6 +260,44 @@ impl Database {
         let done = raise(&mut tx, incident, alerts, line).await;
         let ((incident, new), feed) = tx.end(done).await?;
         Ok(Raised { incident, new, feed })
+    }
+
+    /// As `raise_incident`; the analysis of a new incident that is at least so bad begins with it, at `now`.
+    ///
+    /// # Errors
+    /// As `raise_incident`.
+    pub async fn raise_to_analyse(
+        &self,
+        incident: &Incident,
+        alerts: &[Arc<str>],
+        line: &LogEntry,
+        (analyse, now): (Severity, i64),
+    ) -> Result<Raised, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let mut done = raise(&mut tx, incident, alerts, line).await;
+        // One that another replica opened may have become bad enough by this; it begins once.
+        if let Ok((incident, _)) = &done
+            && incident.severity >= analyse
+            && let Err(error) = analyses::begin(&mut tx, &Analysis::of(&incident.id, now))
+        {
+            done = Err(error);
+        }
+        let ((incident, new), feed) = tx.end(done).await?;
+        Ok(Raised { incident, new, feed })
+    }
+
+    /// Makes an alert evidence of the open incident of a rule about something, if there is one. Where it is at least so bad
+    /// by then its analysis begins, at `now`, unless it has one.
+    pub async fn join_open(
+        &self,
+        (rule, about): (&Arc<str>, &str),
+        alert: &Arc<str>,
+        line: &LogEntry,
+        (analyse, now): (Severity, i64),
+    ) -> Result<Fed<bool>, StoreError> {
+        let mut tx = FeedTx::begin(self).await?;
+        let done = join_open(&mut tx, (rule, about), alert, line, (analyse, now)).await;
+        tx.end(done).await
     }
 
     /// Makes alerts evidence of an open incident; those that are it already change nothing.
@@ -288,44 +351,25 @@ impl Database {
         query.only("id IN (SELECT incident FROM incident_alerts WHERE alert = {})", Some(alert.to_owned()));
         query.page(self, "id DESC", MOST_ROWS).await
     }
-
-    /// At most `limit` (and 1000) incidents that are over and were not merged into others, the youngest first, with what
-    /// was found out and planned.
-    pub async fn past_incidents(&self, limit: u32) -> Result<Vec<PastIncident>, StoreError> {
-        let sql = "SELECT i.body, a.body, p.body FROM incidents i LEFT JOIN analyses a ON a.incident = i.id \
-                   LEFT JOIN plans p ON p.id = a.plan WHERE i.state = 'closed' AND i.merged_into IS NULL \
-                   ORDER BY i.updated DESC, i.id DESC LIMIT $1";
-        let rows = self.read().await?.rows(sql, values![limit.min(MOST_ROWS)]).await?;
-        let past = |row: &crate::store::Row| {
-            let analysis =
-                row.maybe_text(1)?.map(|text| from_json::<crate::types::soc::Analysis>(&text)).transpose()?;
-            Ok(PastIncident {
-                incident: body(row)?,
-                found: analysis.map(|analysis| analysis.found).unwrap_or_default(),
-                plan: row.maybe_text(2)?.map(|text| from_json(&text)).transpose()?,
-            })
-        };
-        rows.iter().map(past).collect()
-    }
 }
 
 /// Moves the evidence of incidents to another one.
 pub(super) async fn move_links(tx: &mut FeedTx, from: &Incident, into: &mut Incident) -> Result<(), StoreError> {
     let sql = "SELECT alert FROM incident_alerts WHERE incident = $1 ORDER BY alert";
-    let rows = tx.session.rows(sql, values![&from.id]).await?;
+    let rows = tx.session().await?.rows(sql, values![&from.id]).await?;
     let ids: Vec<Arc<str>> = rows.iter().map(|row| row.shared(0)).collect::<Result<_, _>>()?;
     let sql = "INSERT INTO incident_alerts (incident, alert) \
                SELECT $2, alert FROM incident_alerts WHERE incident = $1 ON CONFLICT (incident, alert) DO NOTHING";
     // SQLite needs a condition before the conflict clause to tell it from a join: the `WHERE` above is one.
-    tx.session.execute(sql, values![&from.id, &into.id]).await?;
-    tx.session.execute("DELETE FROM incident_alerts WHERE incident = $1", values![&from.id]).await?;
+    tx.put(sql, values![&from.id, &into.id]);
+    tx.put("DELETE FROM incident_alerts WHERE incident = $1", values![&from.id]);
     let sql = "SELECT body FROM alerts WHERE id IN";
-    for row in rows_of(&mut tx.session, sql, ids.iter().map(AsRef::as_ref)).await? {
+    for row in rows_of(tx.session().await?, sql, ids.iter().map(AsRef::as_ref)).await? {
         let mut alert: Alert = body(&row)?;
         absorb(into, &alert);
         if alert.incident.as_ref() == Some(&from.id) {
             alert.incident = Some(Arc::clone(&into.id));
-            alerts::store(tx, &alert).await?;
+            alerts::store(tx, &alert)?;
         }
     }
     count(tx, into).await

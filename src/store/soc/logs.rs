@@ -18,16 +18,11 @@ pub struct LogLine {
 }
 
 /// Adds lines, in order. The end of the feed is held, so no two take the same number.
-pub(super) async fn add(tx: &mut FeedTx, about: &Arc<str>, lines: &[LogEntry]) -> Result<(), StoreError> {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let sql = "SELECT COALESCE(MAX(seq), 0) FROM soc_log WHERE about = $1";
-    let mut seq = tx.session.row(sql, values![about]).await?.map_or(Ok(0), |row| row.int(0))?;
+pub(super) fn add(tx: &mut FeedTx, about: &Arc<str>, lines: &[LogEntry]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO soc_log (about, seq, time, body) \
+               SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3 FROM soc_log WHERE about = $1";
     for line in lines {
-        seq = seq.saturating_add(1);
-        let sql = "INSERT INTO soc_log (about, seq, time, body) VALUES ($1, $2, $3, $4)";
-        tx.session.execute(sql, values![about, seq, line.time, json(line)?]).await?;
+        tx.put(sql, values![about, line.time, json(line)?]);
     }
     Ok(())
 }
@@ -35,12 +30,12 @@ pub(super) async fn add(tx: &mut FeedTx, about: &Arc<str>, lines: &[LogEntry]) -
 async fn comment(tx: &mut FeedTx, about: &Arc<str>, line: &LogEntry) -> Result<(), StoreError> {
     if let Some(mut incident) = incidents::find(tx, about).await? {
         incident.updated = incident.updated.max(line.time);
-        incidents::store(tx, &incident).await?;
+        incidents::store(tx, &incident)?;
     } else {
         let found = alerts::find(tx, std::slice::from_ref(about)).await?.pop();
         alerts::tell(tx, &found.ok_or(StoreError::Missing("incident or alert"))?)?;
     }
-    add(tx, about, std::slice::from_ref(line)).await
+    add(tx, about, std::slice::from_ref(line))
 }
 
 /// Timelines.

@@ -16,8 +16,10 @@ pub mod feed;
 pub mod incident_changes;
 pub mod incidents;
 pub mod logs;
+pub mod past;
 pub mod plans;
 pub mod remedies;
+mod remedy_batches;
 pub(super) mod sweep;
 pub mod switches;
 pub mod tools;
@@ -27,10 +29,11 @@ pub use alerts::{AlertCount, AlertFilter, AlertWrite};
 pub use approvals::ApproverKey;
 pub use blast::Hit;
 pub use incident_changes::IncidentChange;
-pub use incidents::{IncidentFilter, PastIncident, Raised};
+pub use incidents::{IncidentFilter, Raised};
 pub use logs::LogLine;
+pub use past::PastIncident;
 pub use plans::PlanFilter;
-pub use remedies::RemedyFilter;
+pub use remedies::{Done, RemedyFilter};
 pub use switches::Switch;
 pub use tools::HeldTool;
 
@@ -52,28 +55,28 @@ const MOST_AT_ONCE: usize = 500;
 /// Ids looked for by one statement: the same text each time, so that it is prepared once.
 const IDS: usize = 64;
 
-fn json(value: &impl Serialize) -> Result<String, StoreError> {
+pub(in crate::store) fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|why| StoreError::Value(why.to_string()))
 }
 
-fn tree(value: &impl Serialize) -> Result<serde_json::Value, StoreError> {
+pub(in crate::store) fn tree(value: &impl Serialize) -> Result<serde_json::Value, StoreError> {
     serde_json::to_value(value).map_err(|why| StoreError::Value(why.to_string()))
 }
 
-fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(in crate::store) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|why| StoreError::Value(why.to_string()))
 }
 
 /// The thing whose JSON is in the first column.
-fn body<T: DeserializeOwned>(row: &Row) -> Result<T, StoreError> {
+pub(in crate::store) fn body<T: DeserializeOwned>(row: &Row) -> Result<T, StoreError> {
     from_json(&row.text(0)?)
 }
 
-fn bodies<T: DeserializeOwned>(rows: &[Row]) -> Result<Vec<T>, StoreError> {
+pub(in crate::store) fn bodies<T: DeserializeOwned>(rows: &[Row]) -> Result<Vec<T>, StoreError> {
     rows.iter().map(body).collect()
 }
 
-fn conflict(why: impl Into<String>) -> StoreError {
+pub(in crate::store) fn conflict(why: impl Into<String>) -> StoreError {
     StoreError::Conflict(why.into())
 }
 
@@ -138,18 +141,18 @@ async fn rows_of<'a>(
 }
 
 /// A query with nothing but the conditions that were asked for. Its text is made of words of this room.
-struct Filter {
+pub(in crate::store) struct Filter {
     sql: String,
     values: Vec<Value>,
 }
 
 impl Filter {
-    fn new(select: &'static str) -> Self {
+    pub(in crate::store) fn new(select: &'static str) -> Self {
         Self { sql: format!("{select} WHERE 1 = 1"), values: Vec::new() }
     }
 
     /// Adds a condition, `{}` being where its value stands, if there is a value.
-    fn only(&mut self, condition: &'static str, value: Option<impl Into<Value>>) {
+    pub(in crate::store) fn only(&mut self, condition: &'static str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.values.push(value.into());
             self.sql.push_str(" AND ");
@@ -163,7 +166,7 @@ impl Filter {
         self.sql.push_str(condition);
     }
 
-    async fn page<T: DeserializeOwned>(
+    pub(in crate::store) async fn page<T: DeserializeOwned>(
         mut self,
         database: &Database,
         order: &'static str,

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::feed::FeedTx;
-use super::{Fed, Filter, MOST_AT_ONCE, bodies, body, conflict, from_json, incidents, json, tree};
+use super::{Fed, Filter, MOST_AT_ONCE, MOST_ROWS, bodies, body, conflict, from_json, incidents, json, tree};
 use crate::store::{Database, StoreError};
 use crate::types::hex;
 use crate::types::soc::{FeedKind, LogEntry, Plan, PlanState};
@@ -25,7 +25,7 @@ pub struct PlanFilter {
 /// The plan with this id.
 pub(super) async fn find(tx: &mut FeedTx, id: &str) -> Result<Plan, StoreError> {
     let sql = "SELECT body FROM plans WHERE id = $1";
-    let row = tx.session.row(sql, values![id.to_owned()]).await?;
+    let row = tx.session().await?.row(sql, values![id.to_owned()]).await?;
     row.as_ref().map(body).transpose()?.ok_or(StoreError::Missing("plan"))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn insert(tx: &mut FeedTx, plan: &Plan) -> Result<bool, StoreEr
         return Err(conflict("a plan is approved after it was proposed"));
     }
     let sql = "INSERT INTO plans (id, incident, proposer, hash, state, made, expires, body) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let values = values![
         &plan.id,
         &plan.incident,
@@ -55,17 +55,20 @@ pub(super) async fn insert(tx: &mut FeedTx, plan: &Plan) -> Result<bool, StoreEr
         plan.expires,
         json(plan)?,
     ];
-    let new = tx.session.execute(sql, values).await? > 0;
+    // Whether it is there is known before, so that it goes with what else is to be written.
+    let there = "SELECT id FROM plans WHERE id = $1";
+    let new = tx.session().await?.row(there, values![&plan.id]).await?.is_none();
     if new {
+        tx.put(sql, values);
         tell(tx, plan)?;
     }
     Ok(new)
 }
 
 /// Writes where a plan stands, and tells of it. Nothing else of a plan ever changes.
-pub(super) async fn store(tx: &mut FeedTx, plan: &Plan) -> Result<(), StoreError> {
+pub(super) fn store(tx: &mut FeedTx, plan: &Plan) -> Result<(), StoreError> {
     let sql = "UPDATE plans SET state = $2, body = $3 WHERE id = $1";
-    tx.session.execute(sql, values![&plan.id, plan.state.name(), json(plan)?]).await?;
+    tx.put(sql, values![&plan.id, plan.state.name(), json(plan)?]);
     tell(tx, plan)
 }
 
@@ -79,18 +82,18 @@ fn tell(tx: &mut FeedTx, plan: &Plan) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A plan is carried out when none of its remedies waits any more.
+/// A plan that is approved is carried out when none of its remedies waits any more.
+pub(super) fn carried(tx: &mut FeedTx, plan: &Plan) -> Result<(), StoreError> {
+    store(tx, &Plan { state: PlanState::Carried, ..plan.clone() })
+}
+
+/// The same, where what waits is not known.
 pub(super) async fn settle(tx: &mut FeedTx, id: &str) -> Result<(), StoreError> {
-    let mut plan = match find(tx, id).await {
-        Err(StoreError::Missing(_)) => return Ok(()),
-        found => found?,
-    };
-    let sql = "SELECT id FROM remedies WHERE plan = $1 AND state = 'pending' LIMIT 1";
-    if plan.state == PlanState::Approved && tx.session.row(sql, values![&plan.id]).await?.is_none() {
-        plan.state = PlanState::Carried;
-        store(tx, &plan).await?;
-    }
-    Ok(())
+    // What was put off is done before: a remedy that was just written counts as it is now.
+    let sql = "SELECT p.body FROM plans p WHERE p.id = $1 AND p.state = 'approved' \
+               AND NOT EXISTS (SELECT 1 FROM remedies r WHERE r.plan = p.id AND r.state = 'pending')";
+    let Some(row) = tx.session().await?.row(sql, values![id.to_owned()]).await? else { return Ok(()) };
+    carried(tx, &body(&row)?)
 }
 
 /// Refuses a plan that waits, because there will be another one.
@@ -99,7 +102,7 @@ pub(super) async fn supersede(tx: &mut FeedTx, id: &str) -> Result<(), StoreErro
     if matches!(plan.state, PlanState::Proposed | PlanState::Waiting) {
         plan.state = PlanState::Refused;
         plan.reasons.push("the incident is analysed again".to_owned());
-        store(tx, &plan).await?;
+        store(tx, &plan)?;
     }
     Ok(())
 }
@@ -121,7 +124,7 @@ async fn change(
     }
     plan.state = to;
     plan.reasons.extend_from_slice(reasons);
-    store(tx, &plan).await?;
+    store(tx, &plan)?;
     incidents::note(tx, plan.incident.as_ref(), log).await?;
     Ok(plan)
 }
@@ -129,10 +132,10 @@ async fn change(
 async fn expire(tx: &mut FeedTx, now: i64) -> Result<Vec<Plan>, StoreError> {
     let sql =
         "SELECT body FROM plans WHERE state IN ('proposed', 'waiting') AND expires <= $1 ORDER BY expires LIMIT $2";
-    let mut plans: Vec<Plan> = bodies(&tx.session.rows(sql, values![now, MOST_AT_ONCE]).await?)?;
+    let mut plans: Vec<Plan> = bodies(&tx.session().await?.rows(sql, values![now, MOST_AT_ONCE]).await?)?;
     for plan in &mut plans {
         plan.state = PlanState::Expired;
-        store(tx, plan).await?;
+        store(tx, plan)?;
     }
     Ok(plans)
 }
@@ -156,6 +159,13 @@ impl Database {
     pub async fn plan(&self, id: &str) -> Result<Option<Plan>, StoreError> {
         let sql = "SELECT body FROM plans WHERE id = $1";
         self.read().await?.row(sql, values![id.to_owned()]).await?.as_ref().map(body).transpose()
+    }
+
+    /// The plans that wait and that somebody has said something about, at most 1000.
+    pub async fn plans_spoken_of(&self) -> Result<Vec<Plan>, StoreError> {
+        let sql = "SELECT body FROM plans WHERE state = 'waiting' AND id IN (SELECT plan FROM approvals WHERE used IS NULL) \
+                   ORDER BY id DESC LIMIT $1";
+        bodies(&self.read().await?.rows(sql, values![MOST_ROWS]).await?)
     }
 
     /// At most `limit` (and 1000) plans, newest first by their ids.

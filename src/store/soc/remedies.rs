@@ -1,13 +1,15 @@
 //! Remedies: steps of approved plans, each carried out once, leased by one worker at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::feed::FeedTx;
-use super::{Fed, Filter, MOST_AT_ONCE, bodies, body, conflict, few, incidents, json, plans, tree};
+use super::{
+    Fed, Filter, MOST_AT_ONCE, MOST_ROWS, bodies, body, conflict, few, from_json, incidents, json, plans, tree,
+};
 use crate::store::changes::{Changed, touch};
-use crate::store::{Backend, Database, StoreError, orders};
-use crate::types::Order;
-use crate::types::soc::{FeedEntry, FeedKind, LogEntry, Plan, PlanState, Remedy, RemedyState};
+use crate::store::{Backend, Database, StoreError};
+use crate::types::soc::{FeedEntry, FeedKind, Incident, LogEntry, Plan, PlanState, Remedy, RemedyState};
 use crate::values;
 
 /// Which remedies to list. Absent conditions hold for all.
@@ -31,17 +33,33 @@ const DUE: &str =
 macro_rules! lease {
     ($lock:literal) => {
         concat!(
-            "UPDATE remedies SET worker = $2, lease_until = $3 WHERE id = (SELECT id FROM remedies \
-             WHERE state = 'pending' AND due <= $1 AND lease_until <= $1 ORDER BY due, id LIMIT 1",
+            "WITH due AS MATERIALIZED (SELECT id FROM remedies WHERE state = 'pending' AND due <= $1 \
+             AND lease_until <= $1 ORDER BY due, id LIMIT $4",
             $lock,
-            ") RETURNING body"
+            ") UPDATE remedies SET worker = $2, lease_until = $3 WHERE id IN (SELECT id FROM due) RETURNING body"
         )
     };
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// The remedy as it is then: `Pending` with another `due` is tried again.
+    pub remedy: Remedy,
+    /// Lines for its incident's timeline.
+    pub log: Vec<LogEntry>,
 }
 
 /// Writes the remedies of a plan that was approved. A step that is there already (by its `once`) is left as it is.
 pub(super) async fn insert(tx: &mut FeedTx, plan: &Plan, steps: &[Remedy]) -> Result<(), StoreError> {
     few(steps.len())?;
+    let there = "SELECT once, state FROM remedies WHERE plan = $1";
+    let mut known = HashSet::new();
+    let mut waits = false;
+    for row in tx.session().await?.rows(there, values![&plan.id]).await? {
+        known.insert(row.text(0)?);
+        waits |= row.text(1)? == RemedyState::Pending.name();
+    }
     for remedy in steps {
         if remedy.plan != plan.id || remedy.state != RemedyState::Pending {
             return Err(StoreError::Refused("a remedy is of another plan, or has begun".to_owned()));
@@ -58,12 +76,17 @@ pub(super) async fn insert(tx: &mut FeedTx, plan: &Plan, steps: &[Remedy]) -> Re
             remedy.expires,
             json(remedy)?,
         ];
-        if tx.session.execute(sql, values).await? > 0 {
+        if known.insert(remedy.once.clone()) {
+            tx.put(sql, values);
             tell(tx, remedy)?;
+            waits = true;
         }
     }
     // A plan whose steps do nothing is done.
-    plans::settle(tx, &plan.id).await
+    if plan.state == PlanState::Approved && !waits {
+        plans::carried(tx, plan)?;
+    }
+    Ok(())
 }
 
 fn tell(tx: &mut FeedTx, remedy: &Remedy) -> Result<(), StoreError> {
@@ -72,42 +95,63 @@ fn tell(tx: &mut FeedTx, remedy: &Remedy) -> Result<(), StoreError> {
 }
 
 /// Writes where a remedy stands, gives a lease on it back, and tells of it.
-async fn store(tx: &mut FeedTx, remedy: &Remedy) -> Result<(), StoreError> {
+fn store(tx: &mut FeedTx, remedy: &Remedy) -> Result<(), StoreError> {
     let sql = "UPDATE remedies SET state = $2, due = $3, expires = $4, body = $5, worker = NULL, lease_until = 0 \
                WHERE id = $1";
     let values = values![&remedy.id, remedy.state.name(), remedy.due, remedy.expires, json(remedy)?];
-    tx.session.execute(sql, values).await?;
+    tx.put(sql, values);
     tell(tx, remedy)
 }
 
 /// A remedy with its lease: whose it is, and until when.
-async fn find(tx: &mut FeedTx, id: &str) -> Result<(Remedy, Option<String>, i64), StoreError> {
+pub(super) async fn find(tx: &mut FeedTx, id: &str) -> Result<(Remedy, Option<String>, i64), StoreError> {
     // Locked against a lease being taken in this moment.
-    let sql = match tx.session.backend() {
+    let sql = match tx.backend() {
         Backend::Sqlite => "SELECT body, worker, lease_until FROM remedies WHERE id = $1",
         Backend::Postgres => "SELECT body, worker, lease_until FROM remedies WHERE id = $1 FOR UPDATE",
     };
-    let row = tx.session.row(sql, values![id.to_owned()]).await?.ok_or(StoreError::Missing("remedy"))?;
+    let row = tx.session().await?.row(sql, values![id.to_owned()]).await?.ok_or(StoreError::Missing("remedy"))?;
     Ok((body(&row)?, row.maybe_text(1)?, row.int(2)?))
 }
 
-/// The remedy, if it waits and the worker's lease on it lasts.
-async fn held(tx: &mut FeedTx, id: &str, worker: &str, now: i64) -> Result<Remedy, StoreError> {
-    let (known, holder, until) = find(tx, id).await?;
-    if holder.as_deref() != Some(worker) || until <= now || known.state != RemedyState::Pending {
+/// Whether it waits and the worker's lease on it lasts.
+pub(super) fn mine(known: &Remedy, holder: Option<&str>, until: i64, worker: &str, now: i64) -> Result<(), StoreError> {
+    if holder != Some(worker) || until <= now || known.state != RemedyState::Pending {
         return Err(conflict("the lease on the remedy is lost"));
     }
-    Ok(known)
+    Ok(())
 }
 
-async fn finish(
+macro_rules! finishing {
+    ($lock:literal) => {
+        concat!(
+            "SELECT r.body, r.worker, r.lease_until, p.body, i.body, (SELECT COUNT(*) FROM remedies o \
+             WHERE o.plan = r.plan AND o.state = 'pending' AND o.id <> r.id) FROM remedies r \
+             LEFT JOIN plans p ON p.id = r.plan AND p.state = 'approved' LEFT JOIN incidents i ON i.id = r.incident \
+             WHERE r.id = $1",
+            $lock
+        )
+    };
+}
+
+/// Writes what came of a try.
+pub(super) async fn finish(
     tx: &mut FeedTx,
-    remedy: &Remedy,
+    Done { remedy, log }: &Done,
     worker: &str,
     now: i64,
-    log: &[LogEntry],
 ) -> Result<Remedy, StoreError> {
-    let known = held(tx, &remedy.id, worker, now).await?;
+    // Locked against a lease being taken in this moment.
+    let sql = match tx.backend() {
+        Backend::Sqlite => finishing!(""),
+        Backend::Postgres => finishing!(" FOR UPDATE OF r"),
+    };
+    let row = tx.session().await?.row(sql, values![&remedy.id]).await?.ok_or(StoreError::Missing("remedy"))?;
+    let known: Remedy = body(&row)?;
+    mine(&known, row.maybe_text(1)?.as_deref(), row.int(2)?, worker, now)?;
+    let plan: Option<Plan> = row.maybe_text(3)?.map(|text| from_json(&text)).transpose()?;
+    let incident: Option<Incident> = row.maybe_text(4)?.map(|text| from_json(&text)).transpose()?;
+    let others = row.count(5)?;
     // What is done, to whom and why is what was approved, whatever comes back.
     let remedy = Remedy {
         state: remedy.state,
@@ -120,18 +164,17 @@ async fn finish(
         undone_by: remedy.undone_by.clone(),
         ..known
     };
-    store(tx, &remedy).await?;
     if remedy.state == RemedyState::Failed {
         lift(tx, &remedy.id, &Arc::from("gateway"), now).await?;
     }
-    plans::settle(tx, &remedy.plan).await?;
-    incidents::note(tx, remedy.incident.as_ref(), log).await?;
+    store(tx, &remedy)?;
+    if let Some(plan) = plan.filter(|_| others == 0 && remedy.state != RemedyState::Pending) {
+        plans::carried(tx, &plan)?;
+    }
+    if let Some(mut incident) = incident {
+        incidents::say(tx, &mut incident, log)?;
+    }
     Ok(remedy)
-}
-
-async fn give(tx: &mut FeedTx, (remedy, worker): (&Arc<str>, &str), order: &Order, now: i64) -> Result<(), StoreError> {
-    held(tx, remedy, worker, now).await?;
-    orders::insert(&mut tx.session, order).await.map(drop)
 }
 
 async fn undo(tx: &mut FeedTx, id: &str, by: &Arc<str>, now: i64, log: &[LogEntry]) -> Result<Remedy, StoreError> {
@@ -146,7 +189,7 @@ async fn undo(tx: &mut FeedTx, id: &str, by: &Arc<str>, now: i64, log: &[LogEntr
     }
     remedy.state = RemedyState::Undone;
     remedy.undone_by = Some(Arc::clone(by));
-    store(tx, &remedy).await?;
+    store(tx, &remedy)?;
     lift(tx, &remedy.id, by, now).await?;
     plans::settle(tx, &remedy.plan).await?;
     incidents::note(tx, remedy.incident.as_ref(), log).await?;
@@ -157,18 +200,18 @@ async fn undo(tx: &mut FeedTx, id: &str, by: &Arc<str>, now: i64, log: &[LogEntr
 async fn lift(tx: &mut FeedTx, remedy: &Arc<str>, by: &Arc<str>, now: i64) -> Result<(), StoreError> {
     let sql = "UPDATE orders SET lifted = $2, lifted_by = $3 WHERE made_by = $1 AND lifted IS NULL \
                AND (expires IS NULL OR expires > $2)";
-    if tx.session.execute(sql, values![Arc::clone(remedy), now, Arc::clone(by)]).await? > 0 {
-        touch(&mut tx.session, Changed::Orders).await?;
+    if tx.session().await?.execute(sql, values![Arc::clone(remedy), now, Arc::clone(by)]).await? > 0 {
+        touch(tx.session().await?, Changed::Orders).await?;
     }
     Ok(())
 }
 
 async fn expire(tx: &mut FeedTx, now: i64) -> Result<Vec<Remedy>, StoreError> {
     let sql = "SELECT body FROM remedies WHERE state = 'applied' AND expires <= $1 ORDER BY expires, id LIMIT $2";
-    let mut remedies: Vec<Remedy> = bodies(&tx.session.rows(sql, values![now, MOST_AT_ONCE]).await?)?;
+    let mut remedies: Vec<Remedy> = bodies(&tx.session().await?.rows(sql, values![now, MOST_AT_ONCE]).await?)?;
     for remedy in &mut remedies {
         remedy.state = RemedyState::Expired;
-        store(tx, remedy).await?;
+        store(tx, remedy)?;
     }
     Ok(remedies)
 }
@@ -189,36 +232,46 @@ impl Database {
         tx.end(done).await.map(|((), feed)| feed)
     }
 
-    /// Leases the remedy that is due longest and that nobody works on, until `until` (Unix time in microseconds).
-    /// `worker` names one task of one process: a name that is used again could take another's lease for its own.
-    pub async fn lease_remedy(&self, worker: &str, until: i64, now: i64) -> Result<Option<Remedy>, StoreError> {
+    /// Leases the remedies that are due longest and that nobody works on, at most `most`, until `until` (Unix time in
+    /// microseconds). `worker` names one task of one process: a name that is used again could take another's lease for its
+    /// own.
+    pub async fn lease_remedies(
+        &self,
+        worker: &str,
+        until: i64,
+        now: i64,
+        most: u32,
+    ) -> Result<Vec<Remedy>, StoreError> {
         // Mostly there is nothing to do, and that takes no lock.
         if self.read().await?.row(DUE, values![now]).await?.is_none() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let mut session = self.write().await?;
         let sql = match session.backend() {
             Backend::Sqlite => lease!(""),
             Backend::Postgres => lease!(" FOR UPDATE SKIP LOCKED"),
         };
-        session.row(sql, values![now, worker.to_owned(), until]).await?.as_ref().map(body).transpose()
+        let values = values![now, worker.to_owned(), until, most.min(MOST_ROWS)];
+        let mut leased: Vec<Remedy> = Vec::new();
+        for row in &session.rows(sql, values).await? {
+            match body(row) {
+                Ok(remedy) => leased.push(remedy),
+                // Another version may have written it: the others do not wait for it.
+                Err(error) => tracing::error!(%error, "a remedy in the store cannot be read"),
+            }
+        }
+        leased.sort_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
+        Ok(leased)
     }
 
-    /// Writes what came of a try and gives the lease back: `Pending` with another `due` is tried again. A plan none of
-    /// whose remedies waits any more is carried out.
-    ///
-    /// # Errors
-    /// `Missing`; `Conflict` when the lease is lost, and nothing is written then.
-    pub async fn finish_remedy(
-        &self,
-        remedy: &Remedy,
-        worker: &str,
-        now: i64,
-        log: &[LogEntry],
-    ) -> Result<Fed<Remedy>, StoreError> {
-        let mut tx = FeedTx::begin(self).await?;
-        let done = finish(&mut tx, remedy, worker, now, log).await;
-        tx.end(done).await
+    /// Gives leases back: nothing was tried.
+    pub async fn release_remedies(&self, ids: &[Arc<str>], worker: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE remedies SET worker = NULL, lease_until = 0 WHERE id = $1 AND worker = $2";
+        let mut session = self.write().await?;
+        for id in ids {
+            session.execute(sql, values![id, worker.to_owned()]).await?;
+        }
+        Ok(())
     }
 
     /// The remedy with this id.
@@ -253,17 +306,6 @@ impl Database {
         let mut tx = FeedTx::begin(self).await?;
         let done = undo(&mut tx, id, by, now, log).await;
         tx.end(done).await
-    }
-
-    /// Gives the order that a remedy is, if the worker's lease on it lasts: an order that is there has a remedy that says so,
-    /// or will. The same order again changes nothing.
-    ///
-    /// # Errors
-    /// `Missing`; `Conflict` when the lease is lost, and nothing is given then.
-    pub async fn give_order(&self, remedy: &Arc<str>, worker: &str, order: &Order, now: i64) -> Result<(), StoreError> {
-        let mut tx = FeedTx::begin(self).await?;
-        let done = give(&mut tx, (remedy, worker), order, now).await;
-        tx.end(done).await.map(|((), _)| ())
     }
 
     /// Says of remedies whose time is over that they are, at most 500 at once; gives those.

@@ -43,11 +43,11 @@ enum What {
 }
 
 async fn ids(tx: &mut FeedTx, sql: &'static str, until: i64) -> Result<Vec<Arc<str>>, StoreError> {
-    tx.session.rows(sql, values![until, AT_ONCE]).await?.iter().map(|row| row.shared(0)).collect()
+    tx.session().await?.rows(sql, values![until, AT_ONCE]).await?.iter().map(|row| row.shared(0)).collect()
 }
 
 async fn each(tx: &mut FeedTx, sql: &'static str, ids: &[Arc<str>]) -> Result<(), StoreError> {
-    rows_of(&mut tx.session, sql, ids.iter().map(AsRef::as_ref)).await.map(drop)
+    rows_of(tx.session().await?, sql, ids.iter().map(AsRef::as_ref)).await.map(drop)
 }
 
 async fn plans(tx: &mut FeedTx, ids: &[Arc<str>]) -> Result<(), StoreError> {
@@ -68,7 +68,7 @@ async fn some(tx: &mut FeedTx, what: What, until: i64) -> Result<u64, StoreError
         What::Incidents => {
             let gone = ids(tx, INCIDENTS, until).await?;
             let sql = "SELECT id FROM plans WHERE incident IN";
-            let rows = rows_of(&mut tx.session, sql, gone.iter().map(AsRef::as_ref)).await?;
+            let rows = rows_of(tx.session().await?, sql, gone.iter().map(AsRef::as_ref)).await?;
             let made: Vec<Arc<str>> = rows.iter().map(|row| row.shared(0)).collect::<Result<_, _>>()?;
             plans(tx, &made).await?;
             each(tx, "DELETE FROM remedies WHERE incident IN", &gone).await?;

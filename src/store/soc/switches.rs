@@ -53,17 +53,17 @@ async fn set(tx: &mut FeedTx, switch: &Switch) -> Result<(), StoreError> {
     let sql = "INSERT INTO switches (name, value, until_, by_, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) \
                DO UPDATE SET value = EXCLUDED.value, until_ = EXCLUDED.until_, by_ = EXCLUDED.by_, at = EXCLUDED.at";
     let values = values![&switch.name, json(&switch.value)?, switch.until, &switch.by, switch.at];
-    tx.session.execute(sql, values).await?;
-    touch(&mut tx.session, Changed::Switches).await?;
+    tx.put(sql, values);
+    touch(tx.session().await?, Changed::Switches).await?;
     tell(tx, switch);
     Ok(())
 }
 
 async fn clear(tx: &mut FeedTx, name: &Arc<str>, by: &Arc<str>, at: i64) -> Result<bool, StoreError> {
-    if tx.session.execute("DELETE FROM switches WHERE name = $1", values![name]).await? == 0 {
+    if tx.session().await?.execute("DELETE FROM switches WHERE name = $1", values![name]).await? == 0 {
         return Ok(false);
     }
-    touch(&mut tx.session, Changed::Switches).await?;
+    touch(tx.session().await?, Changed::Switches).await?;
     let (name, by) = (Arc::clone(name), Arc::clone(by));
     tell(tx, &Switch { name, value: Json::Null, until: None, by, at });
     Ok(true)

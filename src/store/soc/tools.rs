@@ -33,7 +33,7 @@ fn tell(tx: &mut FeedTx, tool: &HeldTool) -> Result<(), StoreError> {
 async fn hold(tx: &mut FeedTx, call: &ToolHold) -> Result<(), StoreError> {
     let sql = "INSERT INTO tool_holds (id, user_, expires, body) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
     let values = values![&call.id, &call.caller.user, call.expires, json(call)?];
-    if tx.session.execute(sql, values).await? > 0 {
+    if tx.session().await?.execute(sql, values).await? > 0 {
         tell(tx, &HeldTool { hold: call.clone(), ruling: None })?;
     }
     Ok(())
@@ -41,7 +41,7 @@ async fn hold(tx: &mut FeedTx, call: &ToolHold) -> Result<(), StoreError> {
 
 async fn rule(tx: &mut FeedTx, ruling: &ToolRuling, now: i64) -> Result<HeldTool, StoreError> {
     let sql = "SELECT body, ruling FROM tool_holds WHERE id = $1";
-    let row = tx.session.row(sql, values![&ruling.id]).await?.ok_or(StoreError::Missing("tool call"))?;
+    let row = tx.session().await?.row(sql, values![&ruling.id]).await?.ok_or(StoreError::Missing("tool call"))?;
     let mut tool = held(&row)?;
     if tool.ruling.is_some() {
         return Err(conflict("somebody has decided about this call"));
@@ -53,8 +53,8 @@ async fn rule(tx: &mut FeedTx, ruling: &ToolRuling, now: i64) -> Result<HeldTool
         return Err(conflict("the call is of another tool, or has other arguments"));
     }
     let sql = "UPDATE tool_holds SET ruling = $2 WHERE id = $1 AND ruling IS NULL";
-    tx.session.execute(sql, values![&ruling.id, json(ruling)?]).await?;
-    touch(&mut tx.session, Changed::Rulings).await?;
+    tx.put(sql, values![&ruling.id, json(ruling)?]);
+    touch(tx.session().await?, Changed::Rulings).await?;
     tool.ruling = Some(ruling.clone());
     tell(tx, &tool)?;
     Ok(tool)

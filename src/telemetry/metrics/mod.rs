@@ -21,6 +21,7 @@ use prometheus::{Registry, TextEncoder};
 use super::Error;
 use super::grid::Grid;
 use super::labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part, SCOPES};
+use super::learn::Learn;
 use super::live::{Live, observe};
 use super::models::Models;
 use super::names::{self, Kind, Metric};
@@ -40,6 +41,7 @@ struct Inner {
     recorded: Recorded,
     models: Models,
     soc: Soc,
+    learn: Learn,
     limited: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     fail_open: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     refused: Grid<opentelemetry::metrics::Counter<u64>, 1>,
@@ -94,6 +96,7 @@ impl Metrics {
             recorded: Recorded::new(&meter),
             models: Models::new(&meter),
             soc: Soc::new(&meter),
+            learn: Learn::new(&meter),
             limited: one(&names::LIMITED, SCOPES),
             fail_open: one(&names::FAIL_OPEN, Part::NAMES),
             refused: one(&names::CONNECTIONS_REFUSED, ConnectionRefused::NAMES),
@@ -136,6 +139,11 @@ impl Metrics {
     /// What the security operations centre counts.
     pub fn soc(&self) -> &Soc {
         &self.0.soc
+    }
+
+    /// Those of learning.
+    pub fn learn(&self) -> &Learn {
+        &self.0.learn
     }
 
     /// A reload was tried.

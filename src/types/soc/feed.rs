@@ -35,12 +35,24 @@ pub enum FeedKind {
     ToolHold,
     /// Monitoring was switched off or on.
     Monitoring,
+    /// A report of a missed attack or a false alarm is new, or changed.
+    Report,
+    /// A proposal of learned rules is new, or changed.
+    Proposal,
 }
 
 impl FeedKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Alert, Self::Incident, Self::Plan, Self::Remedy, Self::ToolHold, Self::Monitoring];
+    pub const ALL: [Self; 8] = [
+        Self::Alert,
+        Self::Incident,
+        Self::Plan,
+        Self::Remedy,
+        Self::ToolHold,
+        Self::Monitoring,
+        Self::Report,
+        Self::Proposal,
+    ];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {
@@ -51,6 +63,8 @@ impl FeedKind {
             Self::Remedy => "remedy",
             Self::ToolHold => "tool_hold",
             Self::Monitoring => "monitoring",
+            Self::Report => "report",
+            Self::Proposal => "proposal",
         }
     }
 }

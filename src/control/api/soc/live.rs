@@ -172,9 +172,13 @@ impl TryFrom<String> for Kinds {
 /// What it takes to see entries of a kind.
 const fn needed(kind: FeedKind) -> Permission {
     match kind {
-        FeedKind::Alert | FeedKind::Incident | FeedKind::Plan | FeedKind::Remedy | FeedKind::ToolHold => {
-            Permission::ReadEvents
-        }
+        FeedKind::Alert
+        | FeedKind::Incident
+        | FeedKind::Plan
+        | FeedKind::Remedy
+        | FeedKind::ToolHold
+        | FeedKind::Report
+        | FeedKind::Proposal => Permission::ReadEvents,
         FeedKind::Monitoring => Permission::Read,
     }
 }

@@ -181,12 +181,12 @@ pub(super) fn text(note: Option<&Sentence>) -> String {
 }
 
 /// A query's word, as filters have it.
-pub(super) fn word(word: Option<Word>) -> Option<String> {
+pub(in crate::control::api) fn word(word: Option<Word>) -> Option<String> {
     word.map(String::from)
 }
 
 /// A page of things whose ids go on with `before`.
-pub(super) fn page<T, S>(
+pub(in crate::control::api) fn page<T, S>(
     found: &[T],
     limit: u32,
     id: impl Fn(&T) -> &str,
