@@ -290,8 +290,10 @@ pub struct Hits {
     pub seen: u64,
     /// Of those, requests it found something in.
     pub hits: u64,
-    /// Of those, requests that nothing else found anything in.
+    /// Of those, requests that nothing else would have flagged.
     pub alone: u64,
-    /// Prints of the callers that hit it alone, at most a few.
+    /// Of those, requests about which it decided.
+    pub decided: u64,
+    /// Prints of the callers of these, at most a few.
     pub callers: Vec<u64>,
 }

@@ -190,7 +190,7 @@ async fn rules_that_are_taken_over_are_checked_and_wait_for_their_trial() {
              collar'\nexamples:\n  positive: ['sewed into your collar']\n  negative: ['a dog collar']\n"
         )
     };
-    let defines = "---\nkind: defines\nappend:\n  give_up_words: [the]\n";
+    let defines = "---\nkind: defines\nlists:\n  give_up_words: [the]\n";
     let good = rule("LRN-ABCDEF-1", "");
     for (text, told) in [
         (rule("PC-INJ-0001", ""), "LRN-"),

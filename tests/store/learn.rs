@@ -197,7 +197,7 @@ async fn hits_of_all_replicas_are_added_up(home: Home) {
     let row = |rule: &str, minute, seen, hits, callers: &[u64]| HitRow {
         rule: rule.to_owned(),
         minute,
-        hits: Hits { seen, hits, alone: hits, callers: callers.to_vec() },
+        hits: Hits { seen, hits, alone: hits, decided: hits, callers: callers.to_vec() },
     };
     database.write_hits("a", &[row("", 7, 100, 0, &[]), row("LRN-1", 7, 0, 2, &[1, 2])]).await.unwrap();
     database.write_hits("b", &[row("", 7, 50, 0, &[]), row("LRN-1", 7, 0, 1, &[2, 3])]).await.unwrap();

@@ -92,6 +92,10 @@ impl Counts {
             hits.hits = hits.hits.saturating_add(1);
             if alone {
                 hits.alone = hits.alone.saturating_add(1);
+            }
+            // On trial it hits nobody.
+            if alone && !record.trial.iter().any(|one| one.0 == *rule) {
+                hits.decided = hits.decided.saturating_add(1);
                 let caller = caller(record);
                 if hits.callers.len() < CALLERS && !hits.callers.contains(&caller) {
                     hits.callers.push(caller);

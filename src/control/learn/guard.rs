@@ -13,7 +13,7 @@ use crate::control::soc::feed::Feed;
 use crate::control::surge::Raise;
 use crate::store::{StoreError, now};
 use crate::telemetry::Metrics;
-use crate::types::learn::{GATEWAY, Hits, Proposal, ProposalState, Report, Said};
+use crate::types::learn::{GATEWAY, Hits, Proposal, ProposalState, Report, Said, Stage};
 use crate::types::{Alarm, AlarmKind, Caller};
 
 const MINUTE: i64 = 60_000_000;
@@ -78,6 +78,7 @@ fn of(proposal: &Proposal, sums: &BTreeMap<String, Hits>) -> Hits {
     for hits in proposal.ids.iter().filter_map(|id| sums.get(&*id.0)) {
         all.hits = all.hits.max(hits.hits);
         all.alone = all.alone.max(hits.alone);
+        all.decided = all.decided.max(hits.decided);
         all.callers.extend(&hits.callers);
     }
     all.callers.sort_unstable();
@@ -91,14 +92,16 @@ fn share(part: u64, all: u64) -> f64 {
 
 impl GuardOptions {
     /// Why a proposal that decides is taken back for what it found.
-    fn too_often(&self, hits: &Hits) -> Option<String> {
-        let often = hits.alone >= self.hits
+    fn too_often(&self, hits: &Hits, stage: Option<Stage>) -> Option<String> {
+        // A canary decides about a share of the requests alone.
+        let part = if let Some(Stage::Canary { share }) = stage { share.clamp(0.0, 1.0) } else { 1.0 };
+        let often = hits.decided >= self.hits
             && hits.callers.len() >= self.callers
-            && share(hits.alone, hits.seen) > f64::from(self.rate);
+            && share(hits.decided, hits.seen) > f64::from(self.rate) * f64::from(part);
         often.then(|| {
             format!(
-                "it alone found something in {} of {} requests of {} callers or more within {} s",
-                hits.alone,
+                "it alone decided about {} of {} requests, of {} callers or more, within {} s",
+                hits.decided,
                 hits.seen,
                 hits.callers.len(),
                 self.within.as_secs()
@@ -199,7 +202,7 @@ impl Guard {
 
     /// Why a proposal that decides is to be taken back.
     fn why_back(&self, proposal: &Proposal, recent: &Hits, false_alarms: &[Report]) -> Option<String> {
-        if let Some(why) = self.options.too_often(recent) {
+        if let Some(why) = self.options.too_often(recent, proposal.stage()) {
             return Some(why);
         }
         // From when on it decided for anybody.
@@ -337,11 +340,21 @@ mod tests {
 
     #[test]
     fn only_many_hits_of_many_callers_take_a_rule_back() {
-        let hits = |seen, alone, callers: u64| Hits { seen, hits: alone, alone, callers: (0..callers).collect() };
-        assert!(OPTIONS.too_often(&hits(500, 10, 3)).is_some());
-        assert!(OPTIONS.too_often(&hits(500, 9, 3)).is_none(), "too few");
-        assert!(OPTIONS.too_often(&hits(500, 400, 2)).is_none(), "one who attacks alone");
-        assert!(OPTIONS.too_often(&hits(2_000, 15, 9)).is_none(), "a small share");
-        assert!(OPTIONS.too_often(&hits(0, 0, 0)).is_none());
+        let hits = |seen, alone, callers: u64| Hits {
+            seen,
+            hits: alone,
+            alone,
+            decided: alone,
+            callers: (0..callers).collect(),
+        };
+        assert!(OPTIONS.too_often(&hits(500, 10, 3), None).is_some());
+        assert!(OPTIONS.too_often(&hits(500, 9, 3), None).is_none(), "too few");
+        assert!(OPTIONS.too_often(&hits(500, 400, 2), None).is_none(), "one who attacks alone");
+        assert!(OPTIONS.too_often(&hits(2_000, 15, 9), None).is_none(), "a small share");
+        assert!(OPTIONS.too_often(&hits(0, 0, 0), None).is_none());
+        let canary = Some(Stage::Canary { share: 0.1 });
+        assert!(OPTIONS.too_often(&hits(2_000, 15, 9), canary).is_some(), "of the requests that it decides about");
+        let shadow = Hits { decided: 0, ..hits(500, 100, 9) };
+        assert!(OPTIONS.too_often(&shadow, None).is_none(), "what it found on trial hurt nobody");
     }
 }

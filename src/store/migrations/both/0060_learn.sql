@@ -31,7 +31,7 @@ CREATE INDEX learn_proposals_due ON learn_proposals (due) WHERE state = 'working
 CREATE INDEX learn_proposals_state ON learn_proposals (state);
 
 -- What learned rules found, by replica and minute; the row of the rule '' counts every request that was inspected.
--- `callers` is JSON: prints of the first few that a rule alone found something of.
+-- `callers` is JSON: prints of the first few about whom a rule alone decided.
 CREATE TABLE learn_hits (
     rule TEXT NOT NULL,
     replica TEXT NOT NULL,
@@ -39,6 +39,7 @@ CREATE TABLE learn_hits (
     seen BIGINT NOT NULL,
     hits BIGINT NOT NULL,
     alone BIGINT NOT NULL,
+    decided BIGINT NOT NULL,
     callers TEXT NOT NULL,
     PRIMARY KEY (rule, replica, minute)
 );
