@@ -133,7 +133,7 @@ async fn a_missed_attack_is_learned_approved_and_stopped_and_taken_back_when_it_
     said(&learn(&gateway, &["rita"], &["approve", "--reason", "it is one", "--hash", &hash, &id]));
     until_state(&admin, &id, "live").await;
     let stopped = async |gateway: &Gateway, text: &str| {
-        for number in 0..300 {
+        for number in 0..1200 {
             if gateway.send(by(&format!("eve-{number}"), text)).await.status == 400 {
                 return;
             }
@@ -163,7 +163,7 @@ async fn a_missed_attack_is_learned_approved_and_stopped_and_taken_back_when_it_
         if gateway.send(by(&format!("zoe-{attempt}"), MISSED)).await.status == 200 {
             break;
         }
-        assert!(attempt < 300, "still in force");
+        assert!(attempt < 1200, "still in force");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let database = database(&gateway).await;
@@ -172,7 +172,7 @@ async fn a_missed_attack_is_learned_approved_and_stopped_and_taken_back_when_it_
         if alerts.iter().any(|alert| alert.title.contains("taken back")) {
             break;
         }
-        assert!(attempt < 300, "no alert: {alerts:?}");
+        assert!(attempt < 1200, "no alert: {alerts:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(gateway.metric("portcullis_learn_rolled_back_total", &[]).await >= 1.0);

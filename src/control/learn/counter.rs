@@ -202,9 +202,9 @@ mod tests {
             .collect();
         let expected = [
             ("", 5, 0, 0, 0),
-            ("LRN-AAAAAA-1", 0, 2, 1, 1),
+            ("LRN-AAAAAA-1", 0, 2, 1, 0),
             ("LRN-BBBBBB-1", 0, 1, 1, 1),
-            ("LRN-CCCCCC-1", 0, 1, 1, 1),
+            ("LRN-CCCCCC-1", 0, 1, 1, 0),
         ];
         assert_eq!(told, expected);
         assert!(counts.fresh().is_empty(), "nothing is new");
