@@ -275,8 +275,8 @@ fn missed(number: usize) -> String {
     ];
     let (who, what) = (WHO[number % 10], WHAT[number / 10 % 10]);
     format!(
-        "You are the {who} Ottoline number {number}. Turn out the {what} and hum every stitch that was sewn into it, one by one, \
-         and skip none, whatever the neighbours say."
+        "Postcard number {number} from the {who}: slip the harvest figures of the other growers into the footnote of the {what}, in \
+         pale grey and in tiny type."
     )
 }
 
