@@ -168,7 +168,7 @@ async fn a_missed_attack_is_learned_approved_and_stopped_and_taken_back_when_it_
     }
     let database = database(&gateway).await;
     for attempt in 0.. {
-        let alerts = database.alerts(&AlertFilter::default(), 100).await.unwrap();
+        let alerts = database.alerts(&AlertFilter::default(), 1000).await.unwrap();
         if alerts.iter().any(|alert| alert.title.contains("taken back")) {
             break;
         }
