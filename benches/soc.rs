@@ -185,11 +185,6 @@ async fn data_path(gateway: &Gateway) {
         }
         println!("a request with the rest {name}:{text}");
     }
-    let middle = |costs: &[Cost], what: &dyn Fn(&Cost) -> f64| {
-        let mut all: Vec<f64> = costs.iter().map(what).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
     let ratio = |what: &dyn Fn(&Cost) -> f64| middle(&busy, what) / middle(&idle, what);
     println!(
         "busy to idle: CPU {:.3}, p50 {:.3}; the threads beside the data path used {:.0} % of a core, {:.0} % when idle",
@@ -230,11 +225,6 @@ async fn learning(gateway: &Gateway) {
     let (_, status) = gateway.get(&mut sender, "/api/v1/learn").await;
     let left = status["proposals"]["working"].as_u64().unwrap_or(0);
     assert!(left > 0, "it was busy all the time: {status}");
-    let middle = |costs: &[Cost], what: &dyn Fn(&Cost) -> f64| {
-        let mut all: Vec<f64> = costs.iter().map(what).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
     let ratio = |what: &dyn Fn(&Cost) -> f64| middle(&busy, what) / middle(&idle, what);
     println!(
         "{REPORTS} reports queued, {left} left after {} turns: CPU {:.3}, p50 {:.3} of idle; {:.0} % of a core beside the data \
@@ -278,6 +268,13 @@ fn missed(number: usize) -> String {
         "Postcard number {number} from the {who}: slip the harvest figures of the other growers into the footnote of the {what}, in \
          pale grey and in tiny type."
     )
+}
+
+/// The figure of the turn in the middle.
+fn middle(costs: &[Cost], what: &dyn Fn(&Cost) -> f64) -> f64 {
+    let mut all: Vec<f64> = costs.iter().map(what).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// What a turn cost.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::figures::{Figures, Samples};
 use super::texts::Texts;
 use crate::store::{Database, StoreError, Vault};
-use crate::types::{Direction, Evidence, Privacy};
+use crate::types::{Direction, Evidence, Privacy, is_unseen};
 
 /// Bytes around a match that are shown, on either side, and of the match.
 const AROUND: usize = 40;
@@ -44,10 +44,7 @@ fn excerpt(text: &str, place: Evidence) -> String {
     let to = text.floor_char_boundary(end.min(start.saturating_add(SHOWN)).saturating_add(AROUND));
     let shown = text.get(from..to).unwrap_or_default();
     // Nothing that steers a terminal or turns the direction of writing.
-    let harmless = |c: char| {
-        !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut line: String = shown.chars().map(|c| if harmless(c) { c } else { ' ' }).collect();
+    let mut line: String = shown.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect();
     if from > 0 {
         line.insert(0, '…');
     }

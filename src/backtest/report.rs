@@ -8,13 +8,16 @@ use serde_json::{Map, Value, json};
 use super::compare::Against;
 use super::excerpt::Excerpts;
 use super::figures::{Figures, Group, RuleFigures, Sample, Samples};
-use crate::types::{Decision, Privacy};
+use crate::types::{Decision, Privacy, visible};
 
 /// The shape of the JSON. Fields may be added to it; another number means that one changed its meaning or is gone.
 pub const SCHEMA: &str = "portcullis.backtest/1";
 
 /// Rows of a table for people.
 const ROWS: usize = 15;
+
+/// Characters of a name.
+const NAME: usize = 200;
 
 /// What was compared.
 #[derive(Debug, Clone)]
@@ -232,6 +235,7 @@ fn table<'n>(
         if number == 0 {
             writeln!(out, "\n{what:40} {:>13} {:>13} {:>13}", "newly blocked", "newly passed", "changed")?;
         }
+        let name = visible(name, NAME);
         writeln!(out, "{name:40} {blocked:>13} {passed:>13} {changed:>13}")?;
     }
     if more > 0 { writeln!(out, "and {more} more") } else { Ok(()) }

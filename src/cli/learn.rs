@@ -11,6 +11,7 @@ use super::admin::{Admin, AdminArgs};
 use super::output::Out;
 use super::{Error, wait};
 use crate::config::Source;
+use crate::types;
 
 #[derive(Debug, Args)]
 pub(super) struct LearnArgs {
@@ -210,11 +211,9 @@ fn word<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or("-")
 }
 
-/// Control characters made visible: texts of attackers are shown on a terminal.
+/// Texts of attackers are shown on a terminal.
 fn visible(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] })
-        .collect()
+    types::visible(text, usize::MAX)
 }
 
 fn show(command: &LearnCommand, answer: &Value, out: &mut Out) -> Result<(), Error> {
@@ -291,10 +290,5 @@ mod tests {
         for word in ["", "../keys", "a?b", "a b", "a%2f"] {
             assert!(part(word).is_err(), "{word}");
         }
-    }
-
-    #[test]
-    fn control_characters_of_attackers_do_not_reach_the_terminal() {
-        assert_eq!(visible("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::RawCorrelation;
 use super::validate::Validator;
-use crate::types::learn::Stage;
+use crate::types::learn::{LEARNED, Stage};
 use crate::types::{Action, Direction, Family, Role, RuleId, Severity};
 
 /// One file of rules, already read. `name` is what problems call it.
@@ -253,7 +253,7 @@ impl OneOrMany {
 /// Whether an id looks like `PC-INJ-0001`, `SITE-OWN-0001` or `LRN-7F3A9C-1`.
 pub(super) fn is_id(id: &str) -> bool {
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte));
-    if let Some((report, number)) = id.strip_prefix("LRN-").and_then(|rest| rest.split_once('-')) {
+    if let Some((report, number)) = id.strip_prefix(LEARNED).and_then(|rest| rest.split_once('-')) {
         let numbered = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
         return (6..=12).contains(&report.len()) && hex(report) && numbered;
     }

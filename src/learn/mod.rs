@@ -3,13 +3,11 @@
 //!
 //! [`vary`] says an attack otherwise and holds some of that back; [`propose`] makes [`Candidate`] rules from the rest;
 //! a [`Trial`] tries one on what was held back, on the [`Benign`] corpus and on traffic, and its [`Figures`] say whether
-//! it passes the [`Gates`]. [`assess`] tells reports that read harmless from attacks. [`exonerate`] says which rules hit
-//! a harmless text, and how.
+//! it passes the [`Gates`]. [`assess`] tells reports that read harmless from attacks.
 
 mod assess;
 mod benign;
 mod encode;
-mod exonerate;
 mod figures;
 mod fit;
 mod frames;
@@ -26,7 +24,6 @@ use crate::types::{Family, Role};
 
 pub use assess::{Reading, Sign, assess};
 pub use benign::{Benign, Harmless};
-pub use exonerate::{Exoneration, Hit, exonerate, is_learned};
 pub use figures::{Caught, Figures, Gates, OfKind};
 pub use kinds::Kind;
 pub use propose::{Candidate, propose};

@@ -127,21 +127,3 @@ fn lines_of_the_corpus_that_are_wrong_are_told_by_file_and_number() {
     assert_eq!((only.text.as_str(), only.language.as_str()), (" a\nb \\ \t.", "de"));
     assert_eq!(read.with(["more"]).len(), 2);
 }
-
-#[test]
-fn a_false_alarm_of_a_learned_rule_is_told_from_others() {
-    let rules = crate::detect::Source {
-        name: "learned.yaml".into(),
-        text: "id: LRN-7F3A9C-1\ntitle: t\nfamily: jailbreak\ngain: g\nseverity: high\nscore: 8\ndirection: input\n\
-               action: block\ndetection:\n  detector: learned\n  weights: [bread 3, soup 3]\n  threshold: '6'\n  \
-               telling: '2'\n  window: '9'\nexamples: { positive: ['bread and soup'], negative: ['bread'] }\n"
-            .into(),
-    };
-    let budget = Budget { max_rule: 1 << 20, max_total: 8 << 20, max_hold: 256 };
-    let rules = RuleSet::compile(&[rules], None, &BTreeMap::new(), &budget).unwrap();
-    assert!(rules.self_test().is_empty());
-    let told = exonerate("Is bread good with soup?", Role::User, &rules, &Gates::default());
-    assert!(told.by_learned_alone && told.hits.len() == 1 && told.hits[0].learned);
-    assert_eq!(told.hits[0].would_pass, Some(false));
-    assert!(exonerate("Is bread good?", Role::User, &rules, &Gates::default()).hits.is_empty());
-}

@@ -13,9 +13,10 @@ use super::judge::{Outcome, judge, refusal};
 use super::pack::{Message, Pack, Speaker};
 use super::plan::{Trial, messages, plan};
 use super::reply::Reply;
-use super::report::{SHOWN, visible};
+use super::report::SHOWN;
 use super::score::{Judged, Minimum, Run};
 use super::target::Target;
+use crate::types::visible;
 
 /// How often a target that says it is asked too often is asked again.
 const RETRIES: u32 = 4;

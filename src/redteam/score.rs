@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::judge::Outcome;
 use super::plan::Trial;
-use crate::types::Severity;
 
 /// A trial and what became of it.
 #[derive(Debug, Clone)]
@@ -163,17 +162,6 @@ impl Run {
         } else {
             Verdict::BelowMinimum
         }
-    }
-}
-
-/// The word for a severity.
-pub(super) const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Informational => "informational",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
     }
 }
 

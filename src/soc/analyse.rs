@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::playbook::Section;
-use super::say::{count, lasting, severity};
+use super::say::{count, lasting};
 use super::support::{blast_id, blast_words};
 use crate::types::soc::{Alert, Blast, Claim, Incident, Threat};
 use crate::types::{Decision, Family, Severity, Subject};
@@ -156,7 +156,7 @@ impl Figures {
             retries => format!(", {retries} of them sent again by client libraries"),
         };
         let (events, alerts) = (count(self.events, "event"), count(self.alerts, "alert"));
-        format!("{events} in {alerts} {span}{retries}, severity {}.", severity(self.severity))
+        format!("{events} in {alerts} {span}{retries}, severity {}.", self.severity.name())
     }
 
     fn from(&self) -> Option<String> {
@@ -242,7 +242,7 @@ fn weigh(figures: &Figures, stages: &[Stage], retrieved: &Retrieved) -> (Vec<Fac
         Severity::Critical => 0.8,
     };
     let base = worst.max(verdict);
-    factor("severity", worst, format!("the worst alert is {}", severity(figures.severity)));
+    factor("severity", worst, format!("the worst alert is {}", figures.severity.name()));
     let doublings = u8::try_from(figures.events.max(1).ilog2()).unwrap_or(u8::MAX);
     let repeated = (0.06 * f32::from(doublings)).min(0.3);
     factor("repetition", repeated, format!("{} were counted", count(figures.events, "event")));

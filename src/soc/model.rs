@@ -13,7 +13,6 @@ use super::front::Target;
 use super::plan::hex;
 use super::playbook::Section;
 use super::problem::Problem;
-use super::say;
 use crate::types::soc::{Alert, Incident};
 
 /// Alerts, sections, and entries of any list that are shown.
@@ -88,7 +87,7 @@ fn shown(incident: &Incident) -> Value {
         "id": clean(&incident.id, MAX_TEXT),
         "rule": clean(&incident.rule, MAX_TEXT),
         "title": clean(&incident.title, MAX_TEXT),
-        "severity": say::severity(incident.severity),
+        "severity": incident.severity.name(),
         "families": incident.families.iter().take(MAX_LIST).map(|family| name(*family)).collect::<Vec<_>>(),
         "threats": incident.threats.iter().take(MAX_LIST).map(|id| clean(id, MAX_TEXT)).collect::<Vec<_>>(),
         "risk": incident.risk,
@@ -106,7 +105,7 @@ fn alert(alert: &Alert) -> Value {
         "title": clean(&alert.title, MAX_TEXT),
         "message": clean(&alert.message, MAX_TEXT),
         "source": clean(&alert.source, MAX_TEXT),
-        "severity": say::severity(alert.severity),
+        "severity": alert.severity.name(),
         "family": alert.family.map(name),
         "count": alert.count,
         "retries": alert.retries,

@@ -172,7 +172,7 @@ impl Steps<'_> {
     fn reason(&self) -> String {
         let families: Vec<String> = self.asked.incident.families.iter().map(|family| name(*family)).collect();
         let seen = if families.is_empty() { "what was reported".to_owned() } else { families.join(" and ") };
-        format!("Answers to {seen}, severity {}.", say::severity(self.asked.incident.severity))
+        format!("Answers to {seen}, severity {}.", self.asked.incident.severity.name())
     }
 }
 

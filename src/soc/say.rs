@@ -2,21 +2,10 @@
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::types::{Severity, Subject};
+use crate::types::Subject;
 
 /// The units of time in files, in seconds.
 const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-
-/// A severity's word.
-pub(super) const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Informational => "informational",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
 
 /// A subject's kind, for people.
 pub(super) fn subject(subject: &Subject) -> &'static str {

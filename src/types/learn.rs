@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Family, Role, RuleId};
 
+/// What ids of learned rules begin with.
+pub const LEARNED: &str = "LRN-";
+
 /// How far a rule is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]

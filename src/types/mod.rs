@@ -16,6 +16,7 @@ pub mod record;
 pub mod secret;
 pub mod soc;
 pub mod verdict;
+pub mod visible;
 
 pub use self::base64::{base64, unbase64};
 pub use access::AccessRole;
@@ -33,3 +34,4 @@ pub use secret::Secret;
 pub use verdict::{
     Action, Decision, Direction, Doubt, Evidence, Factors, Family, Finding, Recommendation, Severity, Step, Verdict,
 };
+pub use visible::{is_unseen, visible};

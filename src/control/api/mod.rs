@@ -25,6 +25,7 @@ pub mod roles;
 pub mod secrets;
 pub mod sessions;
 pub mod setup;
+mod shown;
 pub mod soc;
 pub mod status;
 pub mod table;

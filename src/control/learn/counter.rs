@@ -7,11 +7,8 @@ use crate::control::events::Reader;
 use crate::store::learn::HitRow;
 use crate::store::now;
 use crate::telemetry::Metrics;
-use crate::types::learn::Hits;
+use crate::types::learn::{Hits, LEARNED};
 use crate::types::{Action, Event, Record, RuleId};
-
-/// What ids of learned rules begin with.
-pub const LEARNED: &str = "LRN-";
 
 /// Minutes that are kept until they are written; older ones are given up.
 const MINUTES: usize = 30;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::counter::LEARNED;
 use super::print;
 use crate::config::Handle;
 use crate::control::soc::approvals::{RuleError, Who};
@@ -13,7 +12,9 @@ use crate::detect;
 use crate::store::learn::{HarmlessText, ReportBounds};
 use crate::store::{StoreError, now};
 use crate::telemetry::Metrics;
-use crate::types::learn::{LearnPhase, Proposal, ProposalState, Report, ReportKind, ReportState, Reporter, Said};
+use crate::types::learn::{
+    LEARNED, LearnPhase, Proposal, ProposalState, Report, ReportKind, ReportState, Reporter, Said,
+};
 use crate::types::{Decision, Family, Role, RuleId, SpanIndex, hex};
 
 /// How much may be reported.

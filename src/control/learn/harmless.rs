@@ -28,8 +28,8 @@ pub struct Harmless {
 
 struct Kept {
     benign: Arc<Benign>,
-    /// The last id of the store's, and how many there are.
-    mark: (Arc<str>, usize),
+    /// How many there were in the store, and the last one's id.
+    mark: (u64, String),
 }
 
 impl Harmless {
@@ -44,12 +44,11 @@ impl Harmless {
     /// The store does not answer, or a file cannot be read: nothing is learned without them.
     pub async fn get(&self) -> Result<Arc<Benign>, StoreError> {
         let mut kept = self.kept.lock().await;
-        let own = self.own().await?;
-        let mark = (own.last().map_or_else(|| Arc::from(""), |(id, _)| Arc::clone(id)), own.len());
+        let mark = self.database.harmless_mark().await?;
         if let Some(known) = kept.as_ref().filter(|known| known.mark == mark) {
             return Ok(Arc::clone(&known.benign));
         }
-        let directories = Arc::clone(&self.directories);
+        let (own, directories) = (self.own().await?, Arc::clone(&self.directories));
         let made = tokio::task::spawn_blocking(move || prepare(&directories, own)).await;
         let made = made.map_err(|error| StoreError::File(error.to_string()))?;
         let benign = Arc::new(made.map_err(|problems| StoreError::File(problems.join("; ")))?);

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::counter::LEARNED;
 use super::desk::{LearnDesk, fresh, hash, refused};
 use super::rewrite;
 use crate::config::{Handle, staged};
 use crate::control::soc::approvals::{RuleError, Who};
 use crate::detect::{self, Directions, RuleSet, Source};
 use crate::store::{StoreError, now};
-use crate::types::learn::{Proposal, Stage};
+use crate::types::learn::{LEARNED, Proposal, Stage};
 use crate::types::{Role, RuleId};
 
 impl LearnDesk {

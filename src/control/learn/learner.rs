@@ -16,6 +16,7 @@ use super::{micros, rewrite};
 use crate::config::Handle;
 use crate::control::audit::{Entry, Kind, Trail};
 use crate::control::soc::feed::Feed;
+use crate::control::soc::found::StepError;
 use crate::control::soc::model::ChatModel;
 use crate::learn::{self, Candidate, Figures, Gates, Variation};
 use crate::store::{StoreError, Vault, now};
@@ -73,19 +74,6 @@ pub struct LearnerParts {
 pub struct Learner {
     parts: LearnerParts,
     options: LearnerOptions,
-}
-
-/// Why a step failed.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is nothing to work on any more.
-    #[error("{0}")]
-    Gone(String),
-    /// It did not work out.
-    #[error("{0}")]
-    Broken(String),
 }
 
 /// What is learned from.

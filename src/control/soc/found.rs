@@ -12,15 +12,15 @@ use crate::store::StoreError;
 use crate::types::Subject;
 use crate::types::soc::{Alert, Analysis, Blast, Incident, IncidentState};
 
-/// Why a step failed.
+/// Why a step of leased work failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StepError {
+pub(in crate::control) enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is nothing to analyse any more.
+    /// There is nothing to work on any more.
     #[error("{0}")]
     Gone(String),
-    /// What an earlier step found cannot be read.
+    /// It did not work out, or what an earlier step found cannot be read.
     #[error("{0}")]
     Broken(String),
 }

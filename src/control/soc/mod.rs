@@ -8,7 +8,7 @@ pub mod breaker;
 pub mod desk;
 pub mod embeddings;
 pub mod feed;
-mod found;
+pub(in crate::control) mod found;
 pub mod hub;
 pub mod knowledge;
 pub mod library;

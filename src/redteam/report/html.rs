@@ -1,8 +1,9 @@
 //! The report for people: one page without a script, and without anything from elsewhere.
 
 use super::super::judge::Outcome;
-use super::super::score::{Judged, Run, Tally, severity};
-use super::{SHOWN, escaped, line, percent, put, visible};
+use super::super::score::{Judged, Run, Tally};
+use super::{SHOWN, escaped, line, percent, put};
+use crate::types::visible;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2330;\
 background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.35rem .6rem;\
@@ -79,7 +80,7 @@ fn trials(out: &mut String, heading: &str, all: &[&Judged]) {
             format_args!(
                 "<tr><td><code>{}</code><br>{}</td><td>{}<br><code>{}</code><br>wanted: {}; {}</td></tr>",
                 escaped(&trial.id),
-                severity(trial.severity),
+                trial.severity.name(),
                 escaped(&visible(&trial.title, SHOWN)),
                 escaped(&visible(&trial.text(), SHOWN)),
                 trial.expected.name(),

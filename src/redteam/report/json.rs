@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::score::{Judged, Run, Tally, severity};
-use super::visible;
+use super::super::score::{Judged, Run, Tally};
+use crate::types::visible;
 
 /// Characters of an attack that are told.
 const TOLD: usize = 4000;
@@ -49,7 +49,7 @@ fn case(one: &Judged) -> Value {
         "id": trial.id,
         "family": trial.family,
         "title": trial.title,
-        "severity": severity(trial.severity),
+        "severity": trial.severity.name(),
         "expect": trial.expected.name(),
         "streamed": trial.streamed,
         "outcome": one.outcome,

@@ -1,8 +1,9 @@
 //! The report for build servers: JUnit XML, a suite for each family.
 
 use super::super::judge::Outcome;
-use super::super::score::{Judged, Run, Tally, severity};
-use super::{SHOWN, escaped, line, put, visible};
+use super::super::score::{Judged, Run, Tally};
+use super::{SHOWN, escaped, line, put};
+use crate::types::visible;
 
 /// Failed trials are failures, those without an answer errors, inconclusive ones skipped.
 pub fn junit(run: &Run) -> String {
@@ -44,7 +45,7 @@ fn case(out: &mut String, one: &Judged) {
         Some("skipped") => line(out, format_args!("><skipped message=\"{reason}\"/></testcase>")),
         Some(element) => {
             let text = escaped(&visible(&trial.text(), SHOWN));
-            let kind = severity(trial.severity);
+            let kind = trial.severity.name();
             line(out, format_args!("><{element} type=\"{kind}\" message=\"{reason}\">{text}</{element}></testcase>"));
         }
     }

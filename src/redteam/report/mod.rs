@@ -17,34 +17,6 @@ use super::score::Tally;
 /// Characters of an attack that are shown.
 pub(super) const SHOWN: usize = 240;
 
-/// A text cut to `most` characters, with everything that would not be seen, or would act, written as an escape.
-pub(super) fn visible(text: &str, most: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(most.saturating_mul(2)));
-    for (at, letter) in text.chars().enumerate() {
-        if at == most {
-            out.push('…');
-            break;
-        }
-        match letter {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            letter if is_unseen(letter) => out.extend(letter.escape_unicode()),
-            letter => out.push(letter),
-        }
-    }
-    out
-}
-
-/// Control characters, those that change direction or have no width, tags, private use, and what XML forbids.
-fn is_unseen(letter: char) -> bool {
-    letter.is_control()
-        || matches!(u32::from(letter),
-            0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
-            | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb
-            | 0xfffe | 0xffff | 0xe000..=0xf8ff | 0xe0000..=0x10_ffff)
-}
-
 /// A text for XML and HTML, inside elements and attributes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -81,6 +53,7 @@ fn percent(tally: &Tally) -> String {
 mod tests {
     use super::super::score::tests::run;
     use super::*;
+    use crate::types::visible;
 
     #[test]
     fn what_cannot_be_seen_is_written_out() {

@@ -1,8 +1,9 @@
 //! The report for a terminal.
 
 use super::super::judge::Outcome;
-use super::super::score::{Run, Tally, Verdict, severity};
-use super::{SHOWN, line, percent, put, visible};
+use super::super::score::{Run, Tally, Verdict};
+use super::{SHOWN, line, percent, put};
+use crate::types::visible;
 
 /// A table of the families, then what failed, what went wrong and the verdict.
 pub fn text(run: &Run) -> String {
@@ -33,7 +34,7 @@ pub fn text(run: &Run) -> String {
             let trial = &one.trial;
             line(
                 &mut out,
-                format_args!("  {}  {}  ({})", trial.id, visible(&trial.title, SHOWN), severity(trial.severity)),
+                format_args!("  {}  {}  ({})", trial.id, visible(&trial.title, SHOWN), trial.severity.name()),
             );
             line(&mut out, format_args!("      {}", visible(&trial.text(), SHOWN)));
             line(&mut out, format_args!("      wanted: {}; {}", trial.expected.name(), visible(&one.reason, SHOWN)));

@@ -60,6 +60,13 @@ impl Database {
         Ok(self.write().await?.execute(sql, values![id.to_owned()]).await? > 0)
     }
 
+    /// How many texts there are, and the id of the last: whether any were added or removed.
+    pub async fn harmless_mark(&self) -> Result<(u64, String), StoreError> {
+        let sql = "SELECT COUNT(*), COALESCE(MAX(id), '') FROM learn_texts";
+        let row = self.read().await?.row(sql, Vec::new()).await?;
+        row.map_or(Ok((0, String::new())), |row| Ok((row.count(0)?, row.text(1)?)))
+    }
+
     /// At most `limit` texts with ids after `after`, in the order of their ids.
     pub async fn harmless(&self, after: &str, limit: u32) -> Result<Vec<HarmlessText>, StoreError> {
         let sql = "SELECT id, print, text, user_, by_, at FROM learn_texts WHERE id > $1 ORDER BY id LIMIT $2";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::contents::Content;
 use crate::store::issued::Issued;
-use crate::types::{Direction, Record, Severity};
+use crate::types::{Direction, Record};
 
 /// The most tokens and the highest cost (nano-USD) one request is counted with. Providers send these numbers, and sums
 /// of them have to stay below 2^63.
@@ -214,7 +214,7 @@ fn findings(record: &Record) -> Vec<FindingRow> {
             direction: direction.name().into(),
             rule: Arc::clone(&finding.rule.0),
             family: finding.family.name().into(),
-            severity: severity(finding.severity).into(),
+            severity: finding.severity.name().into(),
             score: finding.score,
             action: finding.action.name().into(),
             span: finding.evidence.span.0,
@@ -223,14 +223,4 @@ fn findings(record: &Record) -> Vec<FindingRow> {
             threats: finding.threats.join(","),
         })
         .collect()
-}
-
-const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Informational => "informational",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
 }

@@ -12,8 +12,8 @@ use super::super::change::Change;
 use super::super::error::ApiError;
 use super::super::extract::{Asked, Body, Named};
 use super::super::guard::Principal;
+use super::super::soc::speaker;
 use super::super::words::{LongText, Page, PageQuery};
-use super::speaker;
 use crate::store::learn::HarmlessText;
 
 /// A harmless text.

@@ -14,9 +14,9 @@ use super::super::change::Change;
 use super::super::error::ApiError;
 use super::super::extract::{Asked, Body, Named};
 use super::super::guard::Principal;
+use super::super::soc::speaker;
 use super::super::soc::words::{page, word};
 use super::super::words::{Limit, LongText, Page, Reason, Word};
-use super::speaker;
 use super::words::{HitsShown, ProposalShown, VariationShown};
 use crate::control::learn::desk::Verb;
 use crate::store::learn::ProposalFilter;
@@ -137,7 +137,7 @@ pub async fn variations(
 ) -> Result<Json<Variations>, ApiError> {
     let proposal = found(&app, &id).await?;
     Change::new("content_reveal", "learn.variations.read", who.actor(), format!("proposal/{id}")).record(&app).await?;
-    let items = proposal.variations.iter().map(|one| VariationShown::without(one, &[]));
+    let items = proposal.variations.iter().map(VariationShown::of);
     Ok(Json(Variations { items: items.collect::<Result<_, _>>()? }))
 }
 

@@ -55,7 +55,7 @@ async fn publish<T>(station: &Station, (done, entries): Fed<T>) -> T {
 }
 
 /// Who speaks about plans and tool calls: a session is a person, a token is a program.
-fn speaker(who: &Principal) -> Who {
+pub(super) fn speaker(who: &Principal) -> Who {
     Who {
         account: who.account.clone(),
         name: who.name.clone(),

@@ -9,33 +9,13 @@ use utoipa::ToSchema;
 use super::super::App;
 use super::super::error::ApiError;
 use super::super::guard::Principal;
+use super::super::shown::shown;
 use super::super::words::{AccountName, Few, Page, Remark, Sentence, Word};
 use crate::store::soc::LogLine;
 use crate::types::soc::{Closed, LogEntry, LogKind};
 
 /// Things merged by one request.
 pub(super) const MOST_MERGED: usize = 100;
-
-/// A thing as it is stored, in JSON.
-macro_rules! shown {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-        #[serde(transparent)]
-        #[schema(value_type = Object)]
-        pub struct $name(pub Value);
-
-        impl $name {
-            /// The JSON of it.
-            ///
-            /// # Errors
-            /// 500 when it has none.
-            pub fn of(thing: &impl Serialize) -> Result<Self, ApiError> {
-                serde_json::to_value(thing).map(Self).map_err(|error| ApiError::internal(&error))
-            }
-        }
-    };
-}
 
 shown!(
     /// An alert: `id`, `rule`, `title`, `severity`, `family`, `first`, `last`, `count`, `caller`, `verdict`, `proofs`,
