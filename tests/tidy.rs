@@ -21,19 +21,21 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("train", &["types", "detect"]),
     ("learn", &["types", "detect", "train"]),
     ("soc", &["types"]),
+    ("report", &["types"]),
     ("quota", &["types", "telemetry", "store"]),
     ("models", &["types", "telemetry"]),
     ("config", &["types", "telemetry", "detect", "soc", "models", "quota"]),
     ("proxy", &["types", "telemetry", "wire", "detect", "models", "quota", "config"]),
-    ("control", &["types", "telemetry", "store", "detect", "soc", "learn", "quota", "config"]),
+    ("control", &["types", "telemetry", "store", "detect", "soc", "learn", "report", "quota", "config"]),
     ("backtest", &["types", "store", "detect", "config"]),
+    ("console", &["types", "control"]),
 ];
 
 /// Rooms above the floors: they build the others.
 const BUILDERS: &[&str] = &["app", "cli", "main", "lib"];
 
 /// Rooms whose code does no I/O, reads no clock, awaits nothing and draws no random numbers.
-const PURE: &[&str] = &["types", "wire", "detect", "soc", "train", "learn"];
+const PURE: &[&str] = &["types", "wire", "detect", "soc", "train", "learn", "report"];
 
 /// What a pure room may not name. A trailing `::` means the module and everything in it.
 const IMPURE: &[&str] = &[
@@ -64,7 +66,7 @@ const IMPURE: &[&str] = &[
 
 /// Where an HTTP status may be chosen: the one place that makes refusals, the two ends of the road, the control side.
 /// The command line only reads the statuses of others. Elsewhere a status that came from there may be carried.
-const STATUS_HOMES: &[&str] = &["proxy/refuse", "proxy/listen", "proxy/upstream", "control/", "cli/"];
+const STATUS_HOMES: &[&str] = &["proxy/refuse", "proxy/listen", "proxy/upstream", "control/", "console/", "cli/"];
 
 /// Non-test lines a file may have.
 const LONG: usize = 400;

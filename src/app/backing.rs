@@ -82,7 +82,8 @@ impl Backing {
                         .detail("issued", swept.issued)
                         .detail("orders", swept.orders)
                         .detail("alerts", swept.alerts)
-                        .detail("incidents", swept.incidents);
+                        .detail("incidents", swept.incidents)
+                        .detail("exports", swept.exports);
                     if let Err(error) = self.trail.append(entry).await {
                         tracing::error!(%error, "a sweep was not written into the audit trail");
                     }

@@ -4,22 +4,27 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::backing::Backing;
+use super::effective;
 use super::fleet::Word;
+use super::scan;
 use crate::config::issued::generate_key;
-use crate::config::{Asking, Environment, Handle, Policy, Reloader, Source};
+use crate::config::{Asking, Environment, Handle, Policy, Reloader, Snapshot, Source};
 use crate::control::Follower;
 use crate::control::api::door::{
-    AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, ExplainQuery, FreshKey, Gateway, Refresh,
-    Reply, UseQuery, Validation,
+    AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, Effective, ExplainQuery, FreshKey,
+    Gateway, Refresh, Reply, ScanAsked, Scanned, UseQuery, Validation,
 };
 use crate::control::api::soc::Soc;
-use crate::control::audit::{AuditError, Entry, Kind, Outcome, Trail};
+use crate::control::api::trying::Trying;
+use crate::control::audit::{AuditError, Checks, Entry, Kind, Outcome, Trail, Verified};
+use crate::control::export::Exports;
 use crate::control::learn::LearnDesk;
+use crate::control::report::ReportDesk;
 use crate::proxy::Counting;
 use crate::quota::{Kind as Form, Plan, ScopeKind, Unit};
 use crate::store::audit::{AuditFilter, AuditRow};
@@ -38,16 +43,29 @@ pub(super) struct Running {
     pub(super) started: Instant,
 }
 
+/// How long a verification of the trail is waited for before it is told how far it is.
+const VERIFY_WAIT: Duration = Duration::from_secs(5);
+
 /// The trail, to write to and to read.
 struct Log {
     trail: Trail,
     database: Database,
+    checks: Checks,
 }
 
 /// Every door of the admin API.
-pub(super) fn doors(running: Running, soc: Option<Soc>, learn: Option<LearnDesk>) -> Doors {
+pub(super) fn doors(
+    running: Running,
+    soc: Option<Soc>,
+    learn: Option<LearnDesk>,
+    exports: Option<Exports>,
+    trying: Option<Trying>,
+    reports: Option<ReportDesk>,
+) -> Doors {
     let Backing { trail, database, vault, .. } = running.backing.clone();
-    let log = Arc::new(Log { trail, database });
+    let longest = running.config.load().settings.admin.verify_timeout.get();
+    let checks = Checks::new(database.clone(), trail.options().directory.clone(), longest);
+    let log = Arc::new(Log { trail, database, checks });
     let mint = || {
         let key = generate_key().map_err(|error| DoorError::Unavailable(error.to_string()))?;
         Ok(FreshKey { secret: key.secret, hash: hex(key.hash.as_bytes()), shown: key.shown })
@@ -61,6 +79,9 @@ pub(super) fn doors(running: Running, soc: Option<Soc>, learn: Option<LearnDesk>
         clock: Arc::new(store::now),
         soc,
         learn,
+        exports,
+        trying,
+        reports,
     }
 }
 
@@ -142,6 +163,11 @@ impl Gateway for Running {
         Box::pin(async { Ok(answer) })
     }
 
+    fn config(&self) -> Reply<'_, Effective> {
+        let snapshot = self.config.load_full();
+        Box::pin(async move { effective::of(&snapshot).map_err(|error| away(&error)) })
+    }
+
     fn validate(&self, text: String) -> Reply<'_, Validation> {
         let environment = self.environment.clone();
         Box::pin(async move {
@@ -163,6 +189,14 @@ impl Gateway for Running {
     fn budgets(&self, query: UseQuery) -> Reply<'_, Vec<Value>> {
         let used = self.used(&query, |form| matches!(form, Form::Budget { .. }));
         Box::pin(async { Ok(used) })
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.config.load_full()
+    }
+
+    fn scan(&self, asked: ScanAsked) -> Scanned {
+        scan::conclude(&self.config.load_full(), asked)
     }
 
     fn refresh(&self, _: Refresh) -> Reply<'_, ()> {
@@ -304,8 +338,11 @@ fn integers(value: Option<Value>) -> Value {
 impl AuditLog for Log {
     fn entries(&self, query: AuditQuery) -> Reply<'_, AuditPage> {
         Box::pin(async move {
+            let before = query.before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
+            let after = i64::try_from(query.after).ok().map(|after| after.saturating_add(1));
             let filter = AuditFilter {
-                from: i64::try_from(query.after).ok().map(|after| after.saturating_add(1)),
+                from: after.filter(|_| before.is_none()),
+                before,
                 kind: query.kind,
                 actor: query.actor,
                 since: query.from,
@@ -313,7 +350,9 @@ impl AuditLog for Log {
                 ..AuditFilter::default()
             };
             let mut rows = self.trail.query(&filter, query.limit).await.map_err(|error| away(&error))?;
-            rows.sort_unstable_by_key(|row| row.seq);
+            if before.is_none() {
+                rows.sort_unstable_by_key(|row| row.seq);
+            }
             let full = rows.len() >= query.limit as usize;
             let next = rows.last().filter(|_| full).and_then(|row| u64::try_from(row.seq).ok());
             Ok(AuditPage { entries: rows.into_iter().map(shown).collect(), next })
@@ -346,6 +385,14 @@ impl AuditLog for Log {
 
     fn rotate_key(&self) -> Reply<'_, String> {
         Box::pin(async { self.trail.rotate_key().await.map_err(|error| away(&error)) })
+    }
+
+    fn verify(&self, from: Option<i64>, to: Option<i64>) -> Reply<'_, Option<Verified>> {
+        Box::pin(async move { Ok(self.checks.run((from, to), VERIFY_WAIT).await) })
+    }
+
+    fn verified(&self) -> Verified {
+        self.checks.last()
     }
 }
 

@@ -3,12 +3,21 @@
 mod backing;
 mod certificates;
 mod doors;
+mod effective;
+mod error;
+mod export;
 mod fleet;
+mod guest;
 mod learn;
 mod readers;
+mod reports;
+pub mod scan;
 mod side;
 mod soc;
 mod spent;
+mod standing;
+mod systemd;
+mod trying;
 mod watch;
 mod welcome;
 
@@ -21,11 +30,12 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{LogFormat, Settings};
-use crate::config::{self, Environment, Handle, Loaded, Problem, Reloader};
+use crate::config::settings::Settings;
+use crate::config::{self, Environment, Handle, Loaded, Reloader};
 use crate::control::audit;
+use crate::control::report::ReportDesk;
 use crate::control::{EventLoop, Follower, Health, Reader};
-use crate::proxy::listen::{self, ListenError, Shutdown, TlsError, TlsState};
+use crate::proxy::listen::{self, Shutdown, TlsState};
 use crate::proxy::upstream::TlsConfigs;
 use crate::proxy::{Callers, Counting, Gate, History, Holds, PromptCache, Proxy, Recorder, Shared, VerdictCache};
 use crate::store;
@@ -33,52 +43,21 @@ use crate::telemetry::{self, Events, Metrics};
 use crate::types::Secret;
 use backing::Backing;
 use certificates::{tls_material, tls_state};
+pub use error::Error;
+pub use guest::{Client, Guest, Insides, Stay};
 use readers::readers;
+use standing::{Looked, telemetry_options};
 use watch::{Watch, raise};
 use welcome::{welcome, write_addresses};
 
 /// How long the fleet may take to hear the last.
 const LEAVE_FLEET: Duration = Duration::from_secs(2);
 
+/// How long the last may take to be written once everything is drained.
+const AFTER_DRAIN: Duration = Duration::from_secs(15);
+
 /// How long workers have to drop what they do at a second signal.
 const WORKERS_END: Duration = Duration::from_secs(1);
-
-/// Why the gateway did not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something is wrong with the configuration or the rules.
-    #[error("{}", Problem::list(.0))]
-    Config(Vec<Problem>),
-    /// Logs, metrics or traces.
-    #[error(transparent)]
-    Telemetry(#[from] telemetry::Error),
-    /// A listener.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// A certificate.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The store, or the audit trail.
-    #[error("[store]: {0}")]
-    Store(String),
-    /// The admin API.
-    #[error("[admin]: {0}")]
-    Admin(String),
-    /// The security operations centre.
-    #[error("[soc]: {0}")]
-    Soc(String),
-    /// The fleet's Redis.
-    #[error("[fleet]: {0}")]
-    Fleet(String),
-    /// A thread, a runtime, a signal handler, the ops listener.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was being done.
-        what: &'static str,
-        /// What went wrong.
-        source: io::Error,
-    },
-}
 
 fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
@@ -102,6 +81,14 @@ pub fn trail_of(settings: &Settings) -> audit::Options {
 /// # Errors
 /// Anything that keeps it from starting.
 pub fn serve(loaded: Loaded) -> Result<(), Error> {
+    serve_with(loaded, None)
+}
+
+/// The same with a guest in the process; the gateway ends when the guest's stay is over.
+///
+/// # Errors
+/// Anything that keeps it from starting, or the guest's own.
+pub fn serve_with(loaded: Loaded, guest: Option<Guest>) -> Result<(), Error> {
     let mut telemetry = telemetry::init(&telemetry_options(&loaded.settings))?;
     let prepared = config::prepare(&loaded, None).map_err(Error::Config)?;
     for warning in loaded.warnings.iter().chain(&prepared.warnings) {
@@ -114,7 +101,7 @@ pub fn serve(loaded: Loaded) -> Result<(), Error> {
         .map_err(io_error("cannot start the control side"))?;
     let backing = control.block_on(Backing::open(&loaded.settings))?;
     let gateway = control.block_on(Gateway::start(loaded, handle, backing, &telemetry))?;
-    let ended = control.block_on(gateway.run());
+    let ended = control.block_on(gateway.run(guest));
     // A collector that is away is no reason to end badly.
     if let Err(error) = telemetry.shutdown() {
         tracing::warn!(%error, "the last telemetry was not sent");
@@ -142,11 +129,18 @@ struct Gateway {
     follower: Option<Follower>,
     soc: Option<soc::Soc>,
     learning: Option<learn::Learning>,
+    exports: Option<export::Exporting>,
+    reports: Option<ReportDesk>,
     /// The task that writes alerts: ended after the reader of events.
     alerts: Option<soc::Last>,
     /// The reader of events waits for nobody any more.
     ending: Arc<AtomicBool>,
+    systemd: systemd::Follower,
     started: Instant,
+    /// How it reaches itself.
+    own: trying::Own,
+    /// For a guest, who sends events as the data path does. It does not keep the queue open.
+    raised: telemetry::WeakEvents,
 }
 
 impl Gateway {
@@ -182,7 +176,6 @@ impl Gateway {
         metrics.watch_verdict_cache(move || cache.cache.len());
         let history = Arc::clone(&shared);
         metrics.watch_history(move || history.history.len());
-
         let config = Arc::clone(&handle);
         metrics.watch_monitoring(move || config.load().monitoring_off(store::now()));
 
@@ -216,7 +209,11 @@ impl Gateway {
             None => None,
         };
         let (counter, learning) = learning.unzip();
+        let exports = export::build(&settings, backing.as_ref(), &metrics)?;
+        let reports = reports::desk(&handle, backing.as_ref())?;
         let mut readers = readers(&settings, telemetry, backing.as_ref(), &ending, raise(&sender));
+        let (reloads_told, systemd) = systemd::reloads();
+        readers.push(Box::new(reloads_told));
         readers.extend(desk.map(|desk| Box::new(desk) as Box<dyn Reader>));
         readers.extend(counter.map(|counter| Box::new(counter) as Box<dyn Reader>));
         let events = EventLoop::spawn(queues, readers, settings.record.flush_every.get())
@@ -224,6 +221,7 @@ impl Gateway {
         let shutdown = Shutdown::new();
         let tuning = bound.tuning();
         let stop = CancellationToken::new();
+        let raised = sender.downgrade();
         let (reloader, reloads) = Reloader::new(Arc::clone(&handle), &loaded, sender);
         // From here on a SIGHUP is heard, before anybody can know this process.
         tokio::spawn(reloads.run(stop.clone()));
@@ -231,6 +229,7 @@ impl Gateway {
         write_addresses(&bound, &settings, ops.as_ref()).map_err(io_error("cannot write the addresses file"))?;
         welcome(&loaded, &bound);
         let (config, data) = (Arc::clone(&handle), Arc::clone(&shared));
+        let own = trying::Own::of(&settings, &bound, Arc::clone(&handle));
         let make = move |_| Arc::new(Proxy::new(Arc::clone(&config), Arc::clone(&data)));
         let observer = Arc::new(Watch {
             handle: Arc::clone(&handle),
@@ -259,19 +258,25 @@ impl Gateway {
             follower,
             soc,
             learning,
+            exports,
+            reports,
             alerts: None,
             ending,
+            systemd,
             started: Instant::now(),
+            own,
+            raised,
         })
     }
 
     /// Until a signal, then until everything is drained.
-    async fn run(mut self) -> Result<(), Error> {
+    async fn run(mut self, guest: Option<Guest>) -> Result<(), Error> {
         let mut terminate = signal(SignalKind::terminate()).map_err(io_error("cannot listen for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("cannot listen for SIGINT"))?;
         let stop = self.stop.clone();
         self.keep_up(&stop);
         let admin = self.admin().await?;
+        let insides = self.insides();
         self.serve_ops(admin, &stop);
         tokio::spawn(follow(
             Arc::clone(&self.handle),
@@ -281,16 +286,33 @@ impl Gateway {
             self.metrics.clone(),
         ));
         tokio::spawn(side::forget(Arc::clone(&self.handle), Arc::clone(&self.shared)));
+        let looked = Looked {
+            metrics: self.metrics.clone(),
+            shared: Arc::clone(&self.shared),
+            tls: self.tls.clone(),
+            backing: self.backing.clone(),
+        };
+        tokio::spawn(looked.keep_looking(stop.clone()));
         self.metrics.rules_loaded(self.handle.load().rules.rules().len());
         self.health.set_started();
+        let watchdog = self.systemd.ready(self.reloader.clone(), &stop);
         tracing::info!(configuration = %self.source, "ready");
 
+        let mut stayed = Ok(());
+        let stay = guest::stay(guest, insides);
         tokio::select! {
+            ended = stay => {
+                tracing::info!("the guest leaves: draining");
+                stayed = ended.map_err(Error::Guest);
+            }
             _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
             _ = interrupt.recv() => tracing::info!("interrupted: draining"),
+            never = watchdog.look_after(&self.workers) => match never {},
         }
         self.health.set_draining();
-        let delay = self.handle.load().settings.server.drain_delay.get();
+        let server = self.handle.load().settings.server.clone();
+        let delay = server.drain_delay.get();
+        systemd::stopping(delay + server.drain_deadline.get() + AFTER_DRAIN);
         let shutdown = self.shutdown.clone();
         let again = async {
             tokio::select! {
@@ -302,7 +324,7 @@ impl Gateway {
         let drained = async {
             drop(tokio::time::timeout(delay, shutdown.draining()).await);
             shutdown.drain();
-            join(workers).await
+            side::join(workers).await
         };
         tokio::pin!(drained);
         let ended = tokio::select! {
@@ -330,11 +352,12 @@ impl Gateway {
             alerts.end().await;
         }
         self.shared.counting.meter().close(LEAVE_FLEET).await;
+        export::end(self.exports).await;
         if let Some(backing) = self.backing {
             backing.close().await;
         }
         tracing::info!("ended");
-        Ok(())
+        stayed
     }
 }
 
@@ -362,32 +385,9 @@ async fn follow(
     }
 }
 
-/// Waits for the workers, off the control side's thread.
-async fn join(workers: Vec<JoinHandle<()>>) -> bool {
-    let joined = tokio::task::spawn_blocking(move || {
-        workers.into_iter().map(JoinHandle::join).filter(|ended| ended.is_err()).count() == 0
-    });
-    joined.await.unwrap_or(false)
-}
-
 /// A key nobody outside knows, for hashes that must not be predictable: two random UUIDs are 244 random bits.
 fn random_key() -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(uuid::Uuid::new_v4().as_bytes()).update(uuid::Uuid::new_v4().as_bytes());
     hasher.finalize().into()
-}
-
-fn telemetry_options(settings: &Settings) -> telemetry::Options {
-    let telemetry = &settings.telemetry;
-    telemetry::Options {
-        log: telemetry.log.clone(),
-        log_format: match telemetry.log_format {
-            LogFormat::Auto => telemetry::LogFormat::Auto,
-            LogFormat::Text => telemetry::LogFormat::Text,
-            LogFormat::Json => telemetry::LogFormat::Json,
-        },
-        otlp_endpoint: telemetry.otlp_endpoint.clone(),
-        trace_ratio: telemetry.trace_ratio,
-        service_name: telemetry.service_name.clone(),
-    }
 }

@@ -1,6 +1,7 @@
 //! What runs beside the workers: keys and orders of the store, the admin API, the keys of token issuers, the sweeper.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::backing::Backing;
 use super::doors::{self, Running};
-use super::{Error, Gateway, fleet, random_key, soc, spent, welcome};
+use super::{Error, Gateway, fleet, random_key, reports, soc, spent, trying, welcome};
 use crate::config::settings::Settings;
 use crate::config::{self, Handle, Orders, Snapshot};
+use crate::console::Console;
 use crate::control::api::Api;
 use crate::control::sync::CarryOut;
 use crate::control::{Follower, Ops, jwks};
@@ -101,8 +103,14 @@ impl Gateway {
         if let Some(learning) = self.learning.as_mut() {
             learning.run(stop);
         }
+        if let Some(exports) = self.exports.as_mut() {
+            exports.run(stop);
+        }
         tokio::spawn(jwks::keep_fresh(issuers(&self.handle), stop.clone()));
         let Some((backing, follower)) = self.backing.clone().zip(self.follower.clone()) else { return };
+        if let Some(desk) = &self.reports {
+            reports::schedule(desk, &self.handle, &backing, stop);
+        }
         let settings = Arc::clone(&self.handle.load().settings);
         tokio::spawn(follower.clone().run(settings.store.poll.get(), stop.clone()));
         match fleet::Word::new(&settings.fleet) {
@@ -128,6 +136,7 @@ impl Gateway {
             return Ok(None);
         };
         let database = backing.database.clone();
+        let trying = trying::doors(&self.own, &self.handle, &follower, &database, &settings.trying);
         let doors = doors::doors(
             Running {
                 config: Arc::clone(&self.handle),
@@ -141,6 +150,9 @@ impl Gateway {
             },
             self.soc.as_ref().map(soc::Soc::door),
             self.learning.as_ref().map(super::learn::Learning::desk),
+            self.exports.as_ref().map(super::export::Exporting::door),
+            trying,
+            self.reports.clone(),
         );
         let api = Api::new(settings, database, doors).map_err(|error| Error::Admin(error.to_string()))?;
         match api.setup_token().await {
@@ -170,6 +182,7 @@ impl Gateway {
             }),
             header_timeout: self.handle.load().settings.http.header_timeout.get(),
             store: self.store_counts(),
+            console: admin.clone().map(|api| Console::new(api).router()),
             admin,
         };
         let max = self.handle.load().settings.ops.max_connections;
@@ -248,4 +261,12 @@ pub(super) fn bind_ops(settings: &Settings) -> Result<Option<tokio::net::TcpList
         tokio::net::TcpListener::from_std(listener)
     };
     bind().map(Some).map_err(|source| Error::Io { what: "cannot open the ops listener", source })
+}
+
+/// Waits for the workers, off the control side's thread.
+pub(super) async fn join(workers: Vec<thread::JoinHandle<()>>) -> bool {
+    let joined = tokio::task::spawn_blocking(move || {
+        workers.into_iter().map(thread::JoinHandle::join).filter(|ended| ended.is_err()).count() == 0
+    });
+    joined.await.unwrap_or(false)
 }

@@ -42,9 +42,9 @@ pub(super) fn welcome(loaded: &Loaded, bound: &Bound) {
 pub(super) fn setup(token: &Secret, ops: Option<&tokio::net::TcpListener>) {
     let Some(address) = ops.and_then(|ops| ops.local_addr().ok()) else { return };
     let text = format!(
-        "There is no administrator yet. Make the first one with this token, which works once:\n  \
-         curl http://{address}/api/v1/setup -H 'content-type: application/json' \\\n    \
-         -d '{{\"token\": \"{}\", \"name\": \"admin\", \"password\": \"...\"}}'\n",
+        "There is no administrator yet. Make the first one with this token, which works once, at\n  \
+         http://{address}/console/setup\n  \
+         {}\n",
         token.expose()
     );
     let _unread = io::stdout().lock().write_all(text.as_bytes());

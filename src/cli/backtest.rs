@@ -124,7 +124,7 @@ pub(super) fn run(source: &Source, args: &BacktestArgs, out: &mut Out) -> Result
 }
 
 /// Unix time in microseconds: so long ago, on a day at midnight (UTC), or at a time.
-fn moment(text: &str, now: i64) -> Result<i64, String> {
+pub(super) fn moment(text: &str, now: i64) -> Result<i64, String> {
     if let Ok(ago) = text.parse::<Time>() {
         return Ok(now.saturating_sub(i64::try_from(ago.get().as_micros()).unwrap_or(i64::MAX)));
     }

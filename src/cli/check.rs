@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::output::Out;
-use super::{Error, report};
+use super::{Error, listed};
 use crate::config::settings::UpstreamKind;
 use crate::config::{Loaded, Source};
 use crate::detect::{RuleSet, Stats};
@@ -24,7 +24,7 @@ pub(super) fn run(source: &Source, out: &mut Out) -> Result<ExitCode, Error> {
         out.line("no problems")?;
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Error::Failed(report(&loaded.warnings)))
+    Err(Error::Failed(listed(&loaded.warnings)))
 }
 
 fn settings(loaded: &Loaded, out: &mut Out) -> Result<(), Error> {

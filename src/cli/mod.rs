@@ -5,6 +5,7 @@ mod audit;
 mod backtest;
 mod check;
 mod config;
+mod demo;
 mod erase;
 mod eval;
 mod learn;
@@ -13,6 +14,7 @@ mod output;
 mod policy;
 mod redteam;
 mod remote;
+mod report;
 mod rules;
 mod scan;
 mod train;
@@ -50,6 +52,8 @@ struct Common {
 enum Command {
     /// Run the gateway (the default)
     Serve,
+    /// Run it with made-up traffic and the offline model, to look at everything
+    Demo(demo::DemoArgs),
     /// Check configuration, rules and the rules' own cases; report every problem at once
     Check,
     /// Inspect a text or a request body and explain the verdict
@@ -73,6 +77,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Erase everything that is remembered of one person
     Erase(erase::EraseArgs),
+    /// Write a report about security, threats, compliance, spend or learning, of what is in the store
+    Report(report::ReportArgs),
     /// Report what was missed, and decide about the rules that were learned from it, on a running gateway
     Learn(learn::LearnArgs),
     /// Tell a running gateway to reload, and say how that went
@@ -88,7 +94,7 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// Something is wrong with configuration or rules.
-    #[error("{}", report(.0))]
+    #[error("{}", listed(.0))]
     Problems(Vec<Problem>),
     /// The gateway did not start or did not end well.
     #[error(transparent)]
@@ -123,6 +129,7 @@ pub fn run() -> ExitCode {
     let mut out = Out::stdout();
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&source),
+        Command::Demo(args) => demo::run(&args, &mut out),
         Command::Check => check::run(&source, &mut out),
         Command::Scan(args) => scan::run(&source, &args, &mut out),
         Command::Eval(args) => eval::run(&source, &args, &mut out),
@@ -133,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Redteam(args) => redteam::run(&args, &mut out),
         Command::Audit(command) => audit::run(&source, &command, &mut out),
         Command::Erase(args) => erase::run(&source, &args, &mut out),
+        Command::Report(args) => report::run(&source, &args, &mut out),
         Command::Learn(args) => learn::run(&source, &args, &mut out),
         Command::Reload(args) => remote::reload(&source, &args, &mut out),
         Command::Healthcheck(args) => remote::healthcheck(&source, &args, &mut out),
@@ -187,7 +195,7 @@ fn wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
 }
 
 /// Every problem on a line of its own, then how many there are.
-fn report(problems: &[Problem]) -> String {
+fn listed(problems: &[Problem]) -> String {
     let count = match problems.len() {
         1 => "1 problem".to_owned(),
         many => format!("{many} problems"),

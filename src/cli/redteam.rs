@@ -91,7 +91,8 @@ pub(super) fn run(args: &RedteamArgs, out: &mut Out) -> Result<ExitCode, Error> 
     };
     let minimum = Minimum { pass: args.min_pass, benign: args.min_benign };
     let (families, model) = (args.families.clone(), args.model.clone());
-    let options = Options { seed: args.seed, model, concurrency: args.concurrency.into(), families, minimum };
+    let options =
+        Options { seed: args.seed, model, concurrency: args.concurrency.into(), families, cases: Vec::new(), minimum };
     let ran = super::wait(async {
         redteam::run(target, &pack, &options).await.map_err(|why| Error::Failed(why.to_string()))
     });

@@ -6,7 +6,6 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -15,12 +14,11 @@ use serde_json::{Value, json};
 use super::names::{DialectName, DirectionName, RoleName};
 use super::output::{Out, complain};
 use super::{Error, load};
+use crate::app::scan::{self, Judged, Scanned};
 use crate::config::settings::Settings;
 use crate::config::{self, Source};
-use crate::detect::leak::Known;
-use crate::detect::{self, RuleSet, Thresholds};
-use crate::models::{Models, Scale, Who, in_question};
-use crate::types::{Decision, Dialect, Direction, Factors, Finding, Role, SpanIndex, Verdict};
+use crate::detect;
+use crate::types::{Decision, Dialect, Direction, Factors, Role, SpanIndex};
 use crate::wire;
 
 /// The longest text or body read. The gateway's own limit is `body.max_request`.
@@ -68,18 +66,8 @@ enum Format {
 
 /// The rules, models and thresholds of a configuration.
 pub(super) struct Scanner {
-    rules: Arc<RuleSet>,
-    models: Arc<Models>,
+    judge: scan::Scanner,
     settings: Arc<Settings>,
-}
-
-/// A verdict with the texts it is about.
-pub(super) struct Scanned {
-    direction: Direction,
-    /// Path and text of each span.
-    texts: Vec<(String, String)>,
-    pub(super) verdict: Verdict,
-    pub(super) micros: u128,
 }
 
 pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<ExitCode, Error> {
@@ -100,8 +88,8 @@ pub(super) fn run(source: &Source, args: &ScanArgs, out: &mut Out) -> Result<Exi
         }
     };
     match args.format {
-        Format::Text => out.text(&scanned.explained())?,
-        Format::Json => out.line(scanned.json())?,
+        Format::Text => out.text(&explained(&scanned))?,
+        Format::Json => out.line(shown(&scanned))?,
     }
     Ok(if args.exit_code { exit_code(scanned.verdict.decision) } else { ExitCode::SUCCESS })
 }
@@ -111,66 +99,25 @@ impl Scanner {
     pub(super) fn new(source: &Source) -> Result<Self, Error> {
         let loaded = load(source)?;
         let prepared = config::prepare(&loaded, None).map_err(Error::Problems)?;
-        let snapshot = prepared.snapshot();
-        let (rules, models) = (Arc::clone(&snapshot.rules), Arc::clone(&snapshot.models));
-        Ok(Self { rules, models, settings: Arc::clone(&loaded.settings) })
+        Ok(Self { judge: scan::Scanner::new(prepared.snapshot(), None), settings: Arc::clone(&loaded.settings) })
     }
 
     /// The verdict on one text; a conversation written as a JSON list of messages is read turn by turn, and an answer
     /// is compared with the system prompt it was made under.
     pub(super) fn text(&self, direction: Direction, role: Role, system: Option<&str>, text: String) -> Scanned {
-        match conversation(&text) {
-            Some(turns) if direction == Direction::Input => self.conversation(turns),
-            Some(_) | None => self.plain(direction, role, system, text),
-        }
-    }
-
-    fn conversation(&self, turns: Vec<(Role, String)>) -> Scanned {
-        let started = Instant::now();
-        let mut findings = Vec::new();
-        let spans: Vec<(SpanIndex, Role, &str)> =
-            (0_u32..).zip(&turns).map(|(at, (role, text))| (SpanIndex(at), *role, text.as_str())).collect();
-        self.rules.scan_all(&spans, &mut findings);
-        let texts: Vec<(Role, &str)> = spans.iter().map(|(_, role, text)| (*role, *text)).collect();
-        let verdict = self.judge(&texts, findings);
-        let micros = started.elapsed().as_micros();
-        let texts = (0..).zip(turns).map(|(at, (_, text)): (usize, _)| (format!("[{at}].content"), text)).collect();
-        Scanned { direction: Direction::Input, texts, verdict, micros }
-    }
-
-    fn plain(&self, direction: Direction, role: Role, system: Option<&str>, text: String) -> Scanned {
-        let started = Instant::now();
-        let span = SpanIndex(0);
-        let verdict = match direction {
-            Direction::Input => {
-                let mut findings = Vec::new();
-                self.rules.scan(span, role, &text, &mut findings);
-                self.judge(&[(role, &text)], findings)
-            }
-            Direction::Output => {
-                let known = Known::of(system).map(Arc::new);
-                let found = detect::inspect_output_knowing(&self.rules, known.as_ref(), span, &text, true);
-                detect::judge_answer(found.findings, &self.thresholds(), self.rules.hash())
-            }
-        };
-        Scanned { direction, texts: vec![("text".to_owned(), text)], verdict, micros: started.elapsed().as_micros() }
+        told(self.judge.text(direction, role, system, text))
     }
 
     fn body(&self, dialect: Dialect, body: &[u8]) -> Result<Scanned, Error> {
-        let started = Instant::now();
         let limits = wire::Limits { max_depth: self.settings.body.max_depth, max_nodes: self.settings.body.max_nodes };
         let prompt = wire::read_prompt(dialect, body, &limits)
             .map_err(|bad| Error::Failed(format!("the body would be refused: {bad} (offset {})", bad.offset)))?;
-        let mut findings = Vec::new();
-        self.rules.scan_all(&prompt.texts(), &mut findings);
-        let texts: Vec<(Role, &str)> = prompt.spans.iter().map(|span| (span.role, &*span.text)).collect();
-        let verdict = self.judge(&texts, findings);
-        let micros = started.elapsed().as_micros();
-        let texts = (0_u32..)
-            .zip(&prompt.spans)
-            .map(|(index, span)| (prompt.path_of(SpanIndex(index)), span.text.clone().into_owned()))
-            .collect();
-        Ok(Scanned { direction: Direction::Input, texts, verdict, micros })
+        let texts = (0_u32..).zip(&prompt.spans).map(|(index, span)| Judged {
+            path: prompt.path_of(SpanIndex(index)),
+            role: span.role,
+            text: span.text.clone().into_owned(),
+        });
+        Ok(told(self.judge.prompt(texts.collect())))
     }
 
     /// One verdict per row. A row that cannot be read gets a line that says so, and the exit code is 1.
@@ -188,7 +135,7 @@ impl Scanner {
                     let system = row.system.as_deref().or(system);
                     let scanned = self.text(direction, role, system, row.text);
                     worst = worst.max(scanned.verdict.decision);
-                    out.line(scanned.row(&row.id))?;
+                    out.line(self::row(&scanned, &row.id))?;
                 }
                 Err(error) => {
                     bad = true;
@@ -202,39 +149,12 @@ impl Scanner {
             (false, false) => ExitCode::SUCCESS,
         })
     }
+}
 
-    /// The verdict on a prompt, models heard where the rules do not block already. One that gives no answer is told about
-    /// and passed over: the gateway does what `on_failure` says.
-    fn judge(&self, texts: &[(Role, &str)], mut findings: Vec<Finding>) -> Verdict {
-        let thresholds = self.thresholds();
-        // What is on trial decides nothing, or only for some callers.
-        self.rules.on_trial(&mut findings, 1.0);
-        let undecided = |findings: &[Finding]| {
-            detect::judge(findings.to_vec(), &thresholds, self.rules.hash()).decision < Decision::Block
-        };
-        if !self.models.is_empty() && undecided(&findings) {
-            let scale = Scale { flag_at: thresholds.flag_at, block_at: thresholds.block_at };
-            let mut found = Vec::new();
-            for model in self.models.iter() {
-                let asked = in_question(model.policy(), texts.iter().copied(), &findings);
-                let (spans, texts): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-                let question = model.ask(Who { request: "scan", tenant: None }, &texts);
-                match model.answer_blocking(question) {
-                    Ok(opinions) => {
-                        let heard = spans.iter().zip(&opinions);
-                        found.extend(heard.filter_map(|(span, opinion)| model.finding(*span, opinion, scale)));
-                    }
-                    Err(failure) => complain(&format!("model {}: {failure}", model.name())),
-                }
-            }
-            findings.extend(found);
-        }
-        detect::judge(findings, &thresholds, self.rules.hash())
-    }
-
-    fn thresholds(&self) -> Thresholds {
-        self.settings.inspect.thresholds(self.settings.inspect.security)
-    }
+/// Says which models were not heard.
+fn told(scanned: Scanned) -> Scanned {
+    scanned.unheard.iter().for_each(|failure| complain(failure));
+    scanned
 }
 
 /// One row of `--jsonl`.
@@ -248,69 +168,52 @@ struct Row {
     system: Option<String>,
 }
 
-impl Scanned {
-    fn explained(&self) -> String {
-        let texts: Vec<(&str, &str)> = self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-        detect::explain(&self.verdict, &texts)
-    }
-
-    fn json(&self) -> Value {
-        let path =
-            |span: SpanIndex| usize::try_from(span.0).ok().and_then(|at| self.texts.get(at)).map(|(path, _)| path);
-        let findings: Vec<Value> = self
-            .verdict
-            .findings
-            .iter()
-            .map(|finding| {
-                let mut shown = json!(finding);
-                if let Some(shown) = shown.as_object_mut() {
-                    shown.insert("path".to_owned(), json!(path(finding.evidence.span)));
-                }
-                shown
-            })
-            .collect();
-        json!({
-            "direction": self.direction.name(),
-            "decision": self.verdict.decision.name(),
-            "risk": digits(self.verdict.risk),
-            "likelihood_false_positive": digits(self.verdict.false_positive),
-            "recommended": self.verdict.recommended.name(),
-            "factors": factors(self.verdict.factors),
-            "findings": findings,
-            "steps": self.verdict.steps,
-            "rule_set": self.verdict.rule_set,
-            "spans": self.texts.len(),
-            "micros": self.micros,
-        })
-    }
-
-    fn row(&self, id: &Value) -> Value {
-        let categories: BTreeSet<&str> = self.verdict.findings.iter().map(|finding| finding.family.name()).collect();
-        let rules: BTreeSet<&str> = self.verdict.findings.iter().map(|finding| &*finding.rule.0).collect();
-        json!({
-            "id": id,
-            "risk": digits(self.verdict.risk),
-            "likelihood_false_positive": digits(self.verdict.false_positive),
-            "decision": self.verdict.decision.name(),
-            "categories": categories,
-            "rules": rules,
-            "micros": self.micros,
-        })
-    }
+fn explained(scanned: &Scanned) -> String {
+    let texts: Vec<(&str, &str)> = scanned.texts.iter().map(|one| (one.path.as_str(), one.text.as_str())).collect();
+    detect::explain(&scanned.verdict, &texts)
 }
 
-/// The messages of a conversation written as a JSON list of `{role, content}`.
-fn conversation(text: &str) -> Option<Vec<(Role, String)>> {
-    #[derive(Deserialize)]
-    struct Message {
-        role: RoleName,
-        content: String,
-    }
-    if !text.trim_start().starts_with('[') {
-        return None;
-    }
-    let messages: Vec<Message> = serde_json::from_str(text).ok()?;
-    (!messages.is_empty()).then(|| messages.into_iter().map(|one| (one.role.into(), one.content)).collect())
+fn shown(scanned: &Scanned) -> Value {
+    let path = |span: SpanIndex| usize::try_from(span.0).ok().and_then(|at| scanned.texts.get(at)).map(|one| &one.path);
+    let findings: Vec<Value> = scanned
+        .verdict
+        .findings
+        .iter()
+        .map(|finding| {
+            let mut shown = json!(finding);
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert("path".to_owned(), json!(path(finding.evidence.span)));
+            }
+            shown
+        })
+        .collect();
+    json!({
+        "direction": scanned.direction.name(),
+        "decision": scanned.verdict.decision.name(),
+        "risk": digits(scanned.verdict.risk),
+        "likelihood_false_positive": digits(scanned.verdict.false_positive),
+        "recommended": scanned.verdict.recommended.name(),
+        "factors": factors(scanned.verdict.factors),
+        "findings": findings,
+        "steps": scanned.verdict.steps,
+        "rule_set": scanned.verdict.rule_set,
+        "spans": scanned.texts.len(),
+        "micros": scanned.micros,
+    })
+}
+
+fn row(scanned: &Scanned, id: &Value) -> Value {
+    let categories: BTreeSet<&str> = scanned.verdict.findings.iter().map(|finding| finding.family.name()).collect();
+    let rules: BTreeSet<&str> = scanned.verdict.findings.iter().map(|finding| &*finding.rule.0).collect();
+    json!({
+        "id": id,
+        "risk": digits(scanned.verdict.risk),
+        "likelihood_false_positive": digits(scanned.verdict.false_positive),
+        "decision": scanned.verdict.decision.name(),
+        "categories": categories,
+        "rules": rules,
+        "micros": scanned.micros,
+    })
 }
 
 /// Those that are something.

@@ -29,6 +29,10 @@ pub struct Admin {
     pub request_timeout: Time,
     /// The most entries on one page of an answer.
     pub max_page: u32,
+    /// How long one verification of the audit trail may take.
+    pub verify_timeout: Time,
+    /// Texts that the test bench judges at once; further ones are told to come back.
+    pub scans_at_once: u32,
     /// Without a request for so long, a session ends.
     pub session_idle: Time,
     /// So long after signing in, a session ends.
@@ -50,8 +54,24 @@ pub struct Admin {
     pub passwords: Passwords,
     /// What wrong passwords, codes and setup tokens lead to.
     pub lockout: Lockout,
+    /// The console's playground and attack lab.
+    pub trying: Trying,
     /// Signing in at an identity provider (OpenID Connect).
     pub oidc: Option<Oidc>,
+}
+
+/// The console's playground and attack lab: requests that the gateway sends to its own data listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trying {
+    /// Answers of the playground at once; a further one is refused.
+    pub chats: usize,
+    /// The longest time of one answer, in the playground and in the lab.
+    pub timeout: Time,
+    /// Requests of an attack lab run in flight. There is one run at a time.
+    pub concurrency: usize,
+    /// Runs of the lab that are kept; the oldest go.
+    pub runs: u32,
 }
 
 /// Passwords of local accounts: argon2id.
@@ -117,6 +137,12 @@ pub struct Oidc {
     pub timeout: Option<Time>,
 }
 
+impl Default for Trying {
+    fn default() -> Self {
+        Self { chats: 16, timeout: Time::from_secs(120), concurrency: 4, runs: 50 }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self {
@@ -127,6 +153,8 @@ impl Default for Admin {
             max_body: Size::bytes(64 << 10),
             request_timeout: Time::from_secs(30),
             max_page: 500,
+            verify_timeout: Time::from_secs(600),
+            scans_at_once: 2,
             session_idle: Time::from_secs(30 * 60),
             session_lifetime: Time::from_secs(12 * 3600),
             max_sessions: 20,
@@ -137,6 +165,7 @@ impl Default for Admin {
             reveal_roles: vec![AccessRole::Analyst, AccessRole::Responder, AccessRole::Admin, AccessRole::Auditor],
             passwords: Passwords::default(),
             lockout: Lockout::default(),
+            trying: Trying::default(),
             oidc: None,
         }
     }
@@ -173,6 +202,7 @@ impl Admin {
         };
         need(!self.allowed_hosts.is_empty(), "allowed_hosts", "nobody could ask: name at least one host");
         need(self.max_page > 0, "max_page", "must be at least 1");
+        need((1..=64).contains(&self.scans_at_once), "scans_at_once", "must be 1 to 64");
         need(!self.session_idle.is_zero(), "session_idle", "must be longer than zero");
         need(!self.session_lifetime.is_zero(), "session_lifetime", "must be longer than zero");
         need(self.passwords.min_length >= 12, "passwords.min_length", "must be at least 12");

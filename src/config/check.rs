@@ -91,8 +91,14 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
     for (key, message) in settings.learn.problems() {
         check.problem(&key.split('.').fold(KeyPath::of(&["learn"]), |at, step| at.key(step)), message);
     }
+    let step = |at: KeyPath, step: &str| step.parse().map_or_else(|_| at.key(step), |index| at.index(index));
+    for (key, message) in settings.export.problems() {
+        check.problem(&key.split('.').fold(KeyPath::of(&["export"]), step), message);
+    }
+    for (key, message) in settings.reports.problems() {
+        check.problem(&key.split('.').fold(KeyPath::of(&["reports"]), step), message);
+    }
     for (key, message) in settings.soc.problems() {
-        let step = |at: KeyPath, step: &str| step.parse().map_or_else(|_| at.key(step), |index| at.index(index));
         check.problem(&key.split('.').fold(KeyPath::of(&["soc"]), step), message);
     }
 }

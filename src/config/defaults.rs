@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{
-    Admin, Alarms, Approvals, Audit, BlockMode, Body, ClientAuth, Fleet, History, Http, Identity, Inspect, Learn,
-    Limits, Listener, LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol, QueueFull,
-    Recommend, RecordFile, Reload, Rules, SecurityMode, Server, Settings, Soc, Store, Telemetry, Tls, Upstream,
-    UpstreamKind,
+    Admin, Alarms, Approvals, Audit, BlockMode, Body, ClientAuth, Export, Fleet, History, Http, Identity, Inspect,
+    Learn, Limits, Listener, LogFormat, Mode, OnFailure, OnUninspected, Ops, PolicyFiles, PriceFile, Protocol,
+    QueueFull, Recommend, RecordFile, Reload, Reports, Rules, SecurityMode, Server, Settings, Soc, Store, Telemetry,
+    Tls, Upstream, UpstreamKind,
 };
 use super::units::{Size, Time};
 use crate::detect::{Levels, Thresholds};
@@ -43,6 +43,8 @@ impl Default for Settings {
             approvals: Approvals::default(),
             soc: Soc::default(),
             learn: Learn::default(),
+            export: Export::default(),
+            reports: Reports::default(),
             inspect: Inspect::default(),
             rules: Rules::default(),
             models: BTreeMap::new(),

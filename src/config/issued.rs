@@ -155,6 +155,18 @@ pub struct IssuedKey {
     pub expires: Option<i64>,
     /// When it was revoked. Whatever the clock says, a revoked key is not valid.
     pub revoked: Option<i64>,
+    /// Set where the gateway made it for itself. Keys of the store never have it.
+    pub lent: Option<Lent>,
+}
+
+/// How requests with a key are treated that the gateway made for itself, for somebody who tries something in the console.
+/// Such a key is in memory only and never leaves the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lent {
+    /// The policy they get, in place of the one that matches.
+    pub policy: Option<Arc<str>>,
+    /// Whether what would be enforced is only reported.
+    pub monitor: bool,
 }
 
 /// Whether a key is valid.

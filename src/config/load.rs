@@ -299,6 +299,8 @@ impl Loaded {
             (now.admin != before.admin, "admin"),
             (soc_needs_restart(&now.soc, &before.soc), "soc"),
             (now.learn != before.learn, "learn"),
+            (now.export != before.export, "export"),
+            (now.reports != before.reports, "reports"),
             (now.telemetry.otlp_endpoint != before.telemetry.otlp_endpoint, "telemetry.otlp_endpoint"),
         ];
         let restart = |(_, key): (bool, &str)| Problem {

@@ -2,10 +2,12 @@
 
 pub mod admin_settings;
 pub mod audit_settings;
+pub mod export_settings;
 pub mod identity_check;
 pub mod identity_settings;
 pub mod issued;
 pub mod policies;
+pub mod report_settings;
 pub mod settings;
 pub mod soc_files;
 pub mod soc_outside;

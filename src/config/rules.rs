@@ -19,6 +19,7 @@ use crate::detect::{self, Budget, Override, RuleSet, Source};
 #[folder = "rules/"]
 #[include = "**/*.yaml"]
 #[include = "model/classifier.bin"]
+#[exclude = "compliance/*"]
 #[exclude = "redteam/*"]
 #[exclude = "soc/*"]
 struct Builtin;
@@ -30,6 +31,8 @@ const CLASSIFIER: &str = "model/classifier.bin";
 #[derive(Clone)]
 pub struct RuleSources {
     sources: Vec<Source>,
+    /// How many of them are in the binary; they come first.
+    builtin: usize,
     classifier: Option<Arc<Classifier>>,
     settings: settings::Rules,
     /// Where each override is written, as a problem without words.
@@ -41,6 +44,7 @@ pub struct RuleSources {
 /// Reads the built-in rules and every configured directory.
 pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSources {
     let mut sources = if rules.builtin { builtin(check) } else { Vec::new() };
+    let builtin = sources.len();
     for (index, directory) in rules.directories.iter().enumerate() {
         let at = KeyPath::of(&["rules", "directories"]).index(index);
         let RuleFiles { files, bad } = check.reader.rule_files(directory);
@@ -53,7 +57,7 @@ pub(super) fn read(check: &mut Check<'_>, rules: &settings::Rules) -> RuleSource
     let fingerprint = fingerprint(&sources, classifier.as_deref(), rules);
     let place = |id: &String| (id.clone(), check.located(&KeyPath::of(&["rules", "overrides", id])));
     let places = rules.overrides.keys().map(place).collect();
-    RuleSources { sources, classifier, settings: rules.clone(), places, fingerprint }
+    RuleSources { sources, builtin, classifier, settings: rules.clone(), places, fingerprint }
 }
 
 /// Reads a rule file, or every rule file below a directory, under the limits that hold for the configured ones.
@@ -173,6 +177,12 @@ impl RuleSources {
     /// The rule files, in the order in which they replace each other.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// Whether the file of that name, as rules say where they come from, is in the binary.
+    pub fn is_builtin(&self, file: &str) -> bool {
+        // Of two files of one name the later one counts.
+        self.sources.iter().rposition(|source| source.name == file).is_some_and(|at| at < self.builtin)
     }
 
     /// The site's changes, by rule or family.

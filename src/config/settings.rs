@@ -13,6 +13,7 @@ pub use super::alarm_settings::Alarms;
 pub use super::approval_settings::Approvals;
 pub use super::audit_settings::Audit;
 use super::empty_is_none;
+pub use super::export_settings::Export;
 pub use super::fleet::Fleet;
 pub use super::history::History;
 pub use super::identity_settings::{GatewayKey, Identity};
@@ -20,6 +21,7 @@ pub use super::learn_settings::Learn;
 pub use super::limit_settings::{Limits, PriceFile, Unpriced};
 pub use super::model_settings::Model;
 pub use super::policies::settings::{PolicyFiles, PolicySettings};
+pub use super::report_settings::Reports;
 pub use super::soc_settings::Soc;
 pub use super::store_settings::{Retention, Store};
 use super::units::{Size, Time};
@@ -68,6 +70,10 @@ pub struct Settings {
     pub soc: Soc,
     /// Learning from what was missed.
     pub learn: Learn,
+    /// What other systems are sent.
+    pub export: Export,
+    /// Reports: what is kept of them, and those made by themselves.
+    pub reports: Reports,
     /// What inspection does.
     pub inspect: Inspect,
     /// Where rules come from and how this site changes them.

@@ -94,6 +94,11 @@ impl Snapshot {
         }
     }
 
+    /// The files that `rules` was compiled from, without those that were learned.
+    pub fn rule_sources(&self) -> &RuleSources {
+        &self.rule_sources
+    }
+
     /// What rules may cost.
     pub fn rule_budget(&self) -> Budget {
         self.rule_sources.budget()

@@ -289,7 +289,7 @@ pub(super) fn channels(channels: &[Channel], need: &mut impl FnMut(bool, &str, &
     need(channels.len() <= 64, "notify", "may have 64 channels at most");
 }
 
-fn plain(name: &str) -> bool {
+pub(super) fn plain(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(good)
 }

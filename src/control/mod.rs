@@ -3,6 +3,7 @@
 pub mod api;
 pub mod audit;
 pub mod events;
+pub mod export;
 pub mod http;
 pub mod jwks;
 pub mod keep;
@@ -10,6 +11,7 @@ pub mod learn;
 pub mod observe;
 pub mod ops;
 pub mod record;
+pub mod report;
 mod rotate;
 pub mod soc;
 pub mod surge;

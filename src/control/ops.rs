@@ -81,6 +81,8 @@ pub struct Ops {
     pub store: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
     /// Everything under `/api/`; `None` where there is no store.
     pub admin: Option<Router>,
+    /// The web console: `/` and everything under `/console`.
+    pub console: Option<Router>,
 }
 
 impl Ops {
@@ -146,17 +148,20 @@ impl Ops {
         drop(slot);
     }
 
-    /// The admin API has its own ways; everything else is a page of ours.
+    /// The admin API and the console have their own ways; everything else is answered here.
     async fn route(&self, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
-        let is_api = request.uri().path().starts_with("/api/");
-        match &self.admin {
-            Some(admin) if is_api => {
-                let mut request = request.map(Body::new);
-                request.extensions_mut().insert(ConnectInfo(from));
-                admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
-            }
-            Some(_) | None => self.answer(request).await.map(Body::new),
-        }
+        let path = request.uri().path();
+        let router = if path.starts_with("/api/") {
+            &self.admin
+        } else if path == "/" || path == "/console" || path.starts_with("/console/") {
+            &self.console
+        } else {
+            &None
+        };
+        let Some(router) = router.clone() else { return self.answer(request).await.map(Body::new) };
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(from));
+        router.oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -285,6 +290,7 @@ mod tests {
             header_timeout: HEADER_TIMEOUT,
             store: None,
             admin: None,
+            console: None,
         };
         tokio::spawn(ops.serve(listener, max_connections, stop.clone()));
         Server { address, health, metrics, broken, stop }

@@ -1,7 +1,7 @@
 //! From the store into the Snapshot: virtual keys, standing orders, rulings on tool calls and the switch of monitoring, at start, when they change here, and when another
 //! replica changed them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -26,12 +26,13 @@ pub struct Follower {
     config: Arc<Handle>,
     carry_out: CarryOut,
     seen: Arc<Mutex<Option<Changes>>>,
+    lent: Arc<std::sync::Mutex<Vec<(KeyHash, IssuedKey)>>>,
 }
 
 impl Follower {
     /// From this store into this Snapshot.
     pub fn new(database: Database, config: Arc<Handle>, carry_out: CarryOut) -> Self {
-        Self { database, config, carry_out, seen: Arc::default() }
+        Self { database, config, carry_out, seen: Arc::default(), lent: Arc::default() }
     }
 
     /// Looks whether keys or orders changed, and reads what did.
@@ -108,9 +109,47 @@ impl Follower {
 
     async fn keys(&self) -> Result<(), StoreError> {
         let rows = self.database.live_keys(now()).await?;
-        let keys = Arc::new(table(rows));
+        let mut keys = table(rows);
+        // Held until the table is in force: what is lent meanwhile is put into that one.
+        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        for (hash, key) in &*lent {
+            keys.put(*hash, key.clone());
+        }
+        let keys = Arc::new(keys);
         self.config.amend(|snapshot| snapshot.issued = Arc::clone(&keys));
         Ok(())
+    }
+
+    /// Puts keys in force that are in no store: the gateway's own, for itself. They hold until they end or are taken back;
+    /// those that have ended are forgotten.
+    pub fn lend(&self, keys: Vec<(KeyHash, IssuedKey)>) {
+        let now = now();
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended: Vec<_> = lent.extract_if(.., |(_, key)| key.expires.is_some_and(|end| end <= now)).collect();
+        lent.extend(keys.iter().cloned());
+        self.config.amend(|snapshot| {
+            let mut issued = IssuedKeys::clone(&snapshot.issued);
+            for (_, key) in &ended {
+                issued.remove(&key.id);
+            }
+            for (hash, key) in &keys {
+                issued.put(*hash, key.clone());
+            }
+            snapshot.issued = Arc::new(issued);
+        });
+    }
+
+    /// Takes back what was lent.
+    pub fn take_back(&self, ids: &[Arc<str>]) {
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.retain(|(_, key)| !ids.contains(&key.id));
+        self.config.amend(|snapshot| {
+            let mut issued = IssuedKeys::clone(&snapshot.issued);
+            for id in ids {
+                issued.remove(id);
+            }
+            snapshot.issued = Arc::new(issued);
+        });
     }
 
     async fn orders(&self) -> Result<(), StoreError> {
@@ -148,6 +187,7 @@ fn table(rows: Vec<KeyRow>) -> IssuedKeys {
             not_before: row.not_before,
             expires: row.expires,
             revoked: row.revoked,
+            lent: None,
         };
         keys.put(KeyHash::from_bytes(hash), key);
     }

@@ -79,11 +79,11 @@ pub(super) fn is_one(text: &str) -> bool {
 }
 
 /// Whether a document holds definitions or threats. Those that say which events are alerts, which alerts incidents, or what is
-/// done about them, and packs of attack scenarios, are not read here, though they may stand in the same directories.
+/// done about them, packs of attack scenarios and frameworks of controls are not read here, though they may stand in the same directories.
 pub(super) fn is_defining(text: &str) -> bool {
     let said = text.lines().find_map(|line| line.strip_prefix("kind:"));
     let kind = said.map(|said| said.split('#').next().unwrap_or_default().trim());
-    kind.is_some_and(|kind| !matches!(kind, "alert" | "incident" | "redteam" | "responses"))
+    kind.is_some_and(|kind| !matches!(kind, "alert" | "compliance" | "incident" | "redteam" | "responses"))
 }
 
 impl Defines {

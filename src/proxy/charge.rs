@@ -249,6 +249,7 @@ impl Charged {
         }
         let usage = record.usage.unwrap_or_default();
         record.cost = self.price.as_ref().filter(|_| record.usage.is_some()).map(|price| price.cost(&usage));
+        record.priced = record.cost.and(self.price.as_ref()).map(|price| Arc::from(price.model.as_str()));
         let amounts = self.amounts(&usage);
         let Some(reservation) = self.reservation else { return Vec::new() };
         let spent = reservation.settle(amounts);

@@ -159,7 +159,8 @@ impl Proxy {
         caller::complete(snapshot, callers, &mut known, &head, &plan.path, prompt.as_ref(), flight)?;
         let caller = known.caller;
         plan.own_key = caller::is_ours(&caller);
-        policy::adopt(snapshot, &mut plan, &caller, prompt.as_ref(), flight)?;
+        let lent = known.key.as_ref().and_then(|key| key.lent.as_ref());
+        policy::adopt(snapshot, &mut plan, &caller, lent, prompt.as_ref(), flight)?;
         plan.approver = Approver::new(&self.config, &self.shared.holds, snapshot, &plan, &caller, flight);
         let reads = plan.inspects_answers(&snapshot.settings);
         plan.asks_usage = reads && plan.upstream.ask_usage && prompt.as_ref().is_some_and(Prompt::hides_usage);

@@ -6,6 +6,7 @@ use super::live::{Cancel, Live, Place};
 use super::record::Flight;
 use super::refuse::Refusal;
 use super::route::Plan;
+use crate::config::issued::Lent;
 use crate::config::settings::Mode;
 use crate::config::{Asking, Handle, Policy, Snapshot};
 use crate::types::{Caller, Measure, Order};
@@ -19,13 +20,18 @@ pub(super) fn adopt(
     snapshot: &Snapshot,
     plan: &mut Plan,
     caller: &Caller,
+    lent: Option<&Lent>,
     prompt: Option<&Prompt<'_>>,
     flight: &mut Flight,
 ) -> Result<(), Refusal> {
     let model = prompt.and_then(|prompt| prompt.model.as_deref());
     let asking = Asking { caller, route: &Arc::clone(&plan.path), model };
-    let policy = snapshot.policies.choose(&asking);
+    let named = lent.and_then(|lent| snapshot.policies.named(lent.policy.as_deref()?));
+    let policy = named.unwrap_or_else(|| snapshot.policies.choose(&asking));
     plan.adopt(policy);
+    if plan.mode == Mode::Enforce && lent.is_some_and(|lent| lent.monitor) {
+        plan.mode = Mode::Monitor;
+    }
     let now = flight.time();
     plan.tightened = snapshot.orders.against(caller, now).tightens.is_some();
     if snapshot.monitoring_off(now) && plan.mode != Mode::Off {

@@ -1,16 +1,17 @@
 //! The meter: everything a request is charged to, reserved at once or not at all.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::bucket::{Bucket, Charge, Denied, Exceeded, Headroom};
+use super::bucket::{Bucket, Charge, Denied, Exceeded, Headroom, Kind};
 use super::cell::{Cell, Short};
 use super::clock::{Clock, Now};
 use super::fleet::{Fleet, FleetOptions, FleetState};
 use super::reservation::{Part, Reservation};
-use super::table::Table;
+use super::table::{Table, cells};
 use crate::store::redis::Counters;
 
 /// What bounds the meter.
@@ -98,6 +99,23 @@ impl Meter {
             state.spent_at_least(spent);
         }
         self.0.tell(&cell, Urgency::Soon);
+    }
+
+    /// The share of its limit that each budget has used in the period that runs, as far as this process knows: of those
+    /// who have one each, the most.
+    pub fn budgets(&self) -> BTreeMap<Arc<str>, f64> {
+        let (now, share) = (self.0.now(), self.0.share());
+        let mut used = BTreeMap::new();
+        for cell in self.0.table.shards().iter().flat_map(cells) {
+            let mut state = cell.lock();
+            let rule = Arc::clone(&state.rule);
+            let Kind::Budget { limit, .. } = &rule.kind else { continue };
+            state.roll(now, share);
+            let (_, spent) = state.spent();
+            let highest: &mut f64 = used.entry(Arc::clone(&rule.name)).or_default();
+            *highest = highest.max(spent as f64 / (*limit).max(1) as f64);
+        }
+        used
     }
 
     /// Forgets buckets that are as good as new. To be called now and then.

@@ -21,6 +21,6 @@ mod target;
 pub use judge::Outcome;
 pub use pack::{Case, Pack, PackFile, builtin, read};
 pub use plan::{Trial, plan};
-pub use run::{Options, Stopped, run};
+pub use run::{Options, Stopped, Watch, run, watched};
 pub use score::{Judged, Minimum, Run, Tally, Verdict};
-pub use target::{Target, TargetError};
+pub use target::{Carried, Carry, Target, TargetError};

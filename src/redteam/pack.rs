@@ -32,7 +32,7 @@ pub struct PackFile {
 }
 
 /// Every case of every file, in the order of the files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pack {
     pub(super) cases: Vec<Case>,
 }

@@ -70,6 +70,16 @@ impl Trial {
         matches!(self.expected, Expected::Answered)
     }
 
+    /// What must come of it: `refused`, `answered` or `withheld`.
+    pub const fn expects(&self) -> &'static str {
+        self.expected.name()
+    }
+
+    /// The id of its case, without the disguise.
+    pub fn case(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
     /// What of it an attacker writes: the last message sent, and before it a tool's result.
     pub fn text(&self) -> String {
         let told = self.opening.iter().filter(|message| matches!(message.role, Speaker::User | Speaker::Tool));

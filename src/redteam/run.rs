@@ -40,6 +40,8 @@ pub struct Options {
     pub concurrency: usize,
     /// The families to try; empty: all.
     pub families: Vec<String>,
+    /// The cases to try, with their disguises; empty: all.
+    pub cases: Vec<String>,
     /// What must be reached.
     pub minimum: Minimum,
 }
@@ -68,9 +70,20 @@ pub enum Stopped {
     },
 }
 
+/// Looks on while trials are sent.
+pub trait Watch: Send + Sync {
+    /// So many will be sent.
+    fn planned(&self, trials: usize);
+    /// This became of one; `at` is its place in the plan.
+    fn judged(&self, at: usize, judged: &Judged);
+    /// Whether the rest is not to be sent.
+    fn is_stopped(&self) -> bool;
+}
+
 /// What every trial needs.
 struct Sender {
     target: Target,
+    watch: Option<Arc<dyn Watch>>,
     model: String,
     /// Makes the end users of this run others than those of the one before.
     run: u64,
@@ -83,15 +96,34 @@ struct Sender {
 /// # Errors
 /// There is nothing to send, or nobody to send it to.
 pub async fn run(target: Target, pack: &Pack, options: &Options) -> Result<Run, Stopped> {
+    watched(target, pack, options, None).await
+}
+
+/// The same while somebody looks on, who may stop it: what was not sent then is in the run as an error.
+///
+/// # Errors
+/// There is nothing to send, or nobody to send it to.
+pub async fn watched(
+    target: Target,
+    pack: &Pack,
+    options: &Options,
+    watch: Option<Arc<dyn Watch>>,
+) -> Result<Run, Stopped> {
     let (started_at, began) = (jiff::Timestamp::now(), Instant::now());
     let url = target.url();
     let run = uuid::Uuid::now_v7().as_u64_pair();
-    let sender = Sender { target, model: options.model.clone(), run: run.0 ^ run.1, errors: AtomicUsize::new(0) };
+    let (model, errors) = (options.model.clone(), AtomicUsize::new(0));
+    let sender = Sender { target, watch, model, run: run.0 ^ run.1, errors };
     let sender = Arc::new(sender);
     let is_rehearsal = sender.first(&url).await?;
-    let trials = plan(pack, options.seed, &options.families, is_rehearsal);
+    let mut trials = plan(pack, options.seed, &options.families, is_rehearsal);
+    let cases = &options.cases;
+    trials.retain(|trial| cases.is_empty() || cases.iter().any(|case| *case == *trial.case()));
     if trials.is_empty() {
         return Err(Stopped::Nothing);
+    }
+    if let Some(watch) = &sender.watch {
+        watch.planned(trials.len());
     }
     let judged = Arc::clone(&sender).all(trials, options.concurrency).await;
     Ok(Run {
@@ -112,7 +144,8 @@ impl Sender {
         let asked = [Message { role: Speaker::User, content: FIRST.to_owned(), tool: None }];
         let body = self.body(&asked, "first", false);
         let url = || url.to_owned();
-        let (reply, is_rehearsal) = self.ask(&body).await.map_err(|why| Stopped::Unreachable { url: url(), why })?;
+        let (reply, is_rehearsal, _) =
+            self.ask("first", &body).await.map_err(|why| Stopped::Unreachable { url: url(), why })?;
         if refusal(&reply).is_some() {
             // It refuses what is harmless: that is for the trials to show.
             return Ok(is_rehearsal);
@@ -138,6 +171,9 @@ impl Sender {
             let (sender, trial) = (Arc::clone(&self), Arc::clone(trial));
             going.spawn(async move {
                 let judged = sender.trial(trial).await;
+                if let Some(watch) = &sender.watch {
+                    watch.judged(at, &judged);
+                }
                 drop(permit);
                 (at, judged)
             });
@@ -154,19 +190,32 @@ impl Sender {
     }
 
     async fn trial(&self, trial: Arc<Trial>) -> Judged {
+        if self.watch.as_ref().is_some_and(|watch| watch.is_stopped()) {
+            return failed(&trial, "not sent: the run was stopped".to_owned());
+        }
+        let began = Instant::now();
+        let judged = self.sent(trial).await;
+        Judged { took: began.elapsed(), ..judged }
+    }
+
+    async fn sent(&self, trial: Arc<Trial>) -> Judged {
         if self.errors.load(Ordering::Relaxed) >= PATIENCE {
             return failed(&trial, "not sent: the target failed too often".to_owned());
         }
         let mut said = trial.opening.clone();
         let mut replies: Vec<Reply> = Vec::new();
+        let mut requests = Vec::new();
         let mut steps = trial.steps.iter();
         loop {
             let body = self.body(&said, &trial.id, trial.streamed);
-            match self.ask(&body).await {
-                Ok((reply, _)) => replies.push(reply),
+            match self.ask(&trial.id, &body).await {
+                Ok((reply, _, request)) => {
+                    replies.push(reply);
+                    requests.extend(request);
+                }
                 Err(why) => {
                     self.errors.fetch_add(1, Ordering::Relaxed);
-                    return failed(&trial, why);
+                    return Judged { requests, ..failed(&trial, why) };
                 }
             }
             let Some(last) = replies.last().filter(|reply| reply.status == 200 && refusal(reply).is_none()) else {
@@ -183,16 +232,16 @@ impl Sender {
             self.errors.store(0, Ordering::Relaxed);
         }
         let status = replies.last().map(|reply| reply.status);
-        Judged { trial, outcome, reason, status }
+        Judged { trial, outcome, reason, status, requests, took: Duration::ZERO }
     }
 
     /// Asks, and again where the target says that it is asked too often.
-    async fn ask(&self, body: &Value) -> Result<(Reply, bool), String> {
+    async fn ask(&self, trial: &str, body: &Value) -> Result<(Reply, bool, Option<String>), String> {
         let mut left = RETRIES;
         loop {
-            let answer = self.target.ask(body).await?;
+            let answer = self.target.ask(trial, body).await?;
             if answer.reply.status != 429 || left == 0 {
-                return Ok((answer.reply, answer.is_rehearsal));
+                return Ok((answer.reply, answer.is_rehearsal, answer.request));
             }
             left = left.saturating_sub(1);
             tokio::time::sleep(answer.retry_after.unwrap_or(USUAL_WAIT).min(MAX_WAIT)).await;
@@ -206,5 +255,6 @@ impl Sender {
 }
 
 fn failed(trial: &Arc<Trial>, reason: String) -> Judged {
-    Judged { trial: Arc::clone(trial), outcome: Outcome::Error, reason, status: None }
+    let (trial, requests) = (Arc::clone(trial), Vec::new());
+    Judged { trial, outcome: Outcome::Error, reason, status: None, requests, took: Duration::ZERO }
 }

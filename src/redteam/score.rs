@@ -20,6 +20,10 @@ pub struct Judged {
     pub reason: String,
     /// The HTTP status of the last answer, if there was one.
     pub status: Option<u16>,
+    /// The ids that the target gave its requests.
+    pub requests: Vec<String>,
+    /// How long it took, with what was waited in between.
+    pub took: Duration,
 }
 
 /// The shares that must be reached, 0 to 1.
@@ -195,6 +199,8 @@ pub(super) mod tests {
             outcome: outcome(sign),
             reason: "because <b>".to_owned(),
             status: Some(200),
+            requests: Vec::new(),
+            took: Duration::ZERO,
         });
         Run {
             target: "http://127.0.0.1:1/v1/chat/completions".to_owned(),

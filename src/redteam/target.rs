@@ -1,7 +1,10 @@
 //! The one place that speaks HTTP: questions to any OpenAI-compatible `chat/completions`, each with a deadline.
 
 use std::fmt;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +28,8 @@ const IDLE: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 8 << 20;
 /// What a gateway of ours adds to an answer of its built-in model.
 const REHEARSAL: &str = "x-portcullis-rehearsal";
+/// What gateways say a request is called.
+const REQUEST: &str = "x-request-id";
 
 /// Where trials go.
 pub struct Target {
@@ -34,7 +39,17 @@ pub struct Target {
     timeout: Duration,
 }
 
+/// Another way to a target than its address: a gateway that tries itself.
+pub trait Carry: Send + Sync {
+    /// Sends a request of a trial, by the trial's id; what is wrong with the way is for people.
+    fn carry(&self, trial: &str, request: Request<Full<Bytes>>) -> Carried<'_>;
+}
+
+/// An answer under way.
+pub type Carried<'a> = Pin<Box<dyn Future<Output = Result<Response<Incoming>, String>> + Send + 'a>>;
+
 enum Line {
+    Own(Arc<dyn Carry>),
     Plain(Client<HttpConnector, Full<Bytes>>),
     Secure(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
@@ -62,6 +77,8 @@ pub(super) struct Answer {
     pub(super) is_rehearsal: bool,
     /// How long to wait before asking again.
     pub(super) retry_after: Option<Duration>,
+    /// The id that the target gave the request.
+    pub(super) request: Option<String>,
 }
 
 impl Target {
@@ -108,6 +125,18 @@ impl Target {
         Ok(Self { client, url, headers, timeout })
     }
 
+    /// A target that is reached by another way, which adds the credentials; `name` stands for it in reports.
+    ///
+    /// # Errors
+    /// The name is no address.
+    pub fn through(carry: Arc<dyn Carry>, name: &str, timeout: Duration) -> Result<Self, TargetError> {
+        let url = endpoint(name).ok_or(TargetError::Url)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        Ok(Self { client: Line::Own(carry), url, headers, timeout })
+    }
+
     /// The endpoint; it carries no credentials.
     pub fn url(&self) -> String {
         self.url.to_string()
@@ -117,16 +146,17 @@ impl Target {
     ///
     /// # Errors
     /// There is no whole answer in time; the reason is for people.
-    pub(super) async fn ask(&self, body: &Value) -> Result<Answer, String> {
-        let asked = tokio::time::timeout(self.timeout, self.exchange(body)).await;
+    pub(super) async fn ask(&self, trial: &str, body: &Value) -> Result<Answer, String> {
+        let asked = tokio::time::timeout(self.timeout, self.exchange(trial, body)).await;
         asked.unwrap_or_else(|_| Err(format!("no answer within {} s", self.timeout.as_secs())))
     }
 
-    async fn exchange(&self, body: &Value) -> Result<Answer, String> {
+    async fn exchange(&self, trial: &str, body: &Value) -> Result<Answer, String> {
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         let mut request = Request::post(self.url.clone()).body(Full::from(body)).map_err(|error| error.to_string())?;
         request.headers_mut().clone_from(&self.headers);
         let sent = match &self.client {
+            Line::Own(carry) => return read(carry.carry(trial, request).await?).await,
             Line::Plain(client) => client.request(request).await,
             Line::Secure(client) => client.request(request).await,
         };
@@ -141,6 +171,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, String> {
     let millis = text("retry-after-ms").trim().parse::<u64>().ok().map(Duration::from_millis);
     let content_type = text(CONTENT_TYPE.as_str()).to_ascii_lowercase();
     let is_rehearsal = text(REHEARSAL) == "true";
+    let request = Some(text(REQUEST)).filter(|id| !id.is_empty() && id.len() <= 128).map(str::to_owned);
     let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| {
         let too_long = error.is::<LengthLimitError>();
         if too_long {
@@ -150,7 +181,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, String> {
         }
     })?;
     let reply = Reply::read(head.status.as_u16(), &content_type, &body.to_bytes());
-    Ok(Answer { reply, is_rehearsal, retry_after: millis.or(seconds) })
+    Ok(Answer { reply, is_rehearsal, retry_after: millis.or(seconds), request })
 }
 
 /// An error with its causes; none of them quotes a request.

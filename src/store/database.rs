@@ -202,6 +202,18 @@ impl Database {
         self.read().await?.rows("SELECT 1", Vec::new()).await.map(drop)
     }
 
+    /// Whether the server is spoken to over TLS; of a file nothing.
+    pub async fn encrypted(&self) -> Result<Option<bool>, StoreError> {
+        match self.backend() {
+            Backend::Sqlite => Ok(None),
+            Backend::Postgres => {
+                let sql = "SELECT CAST(CASE WHEN ssl THEN 1 ELSE 0 END AS BIGINT) FROM pg_stat_ssl \
+                           WHERE pid = pg_backend_pid()";
+                self.read().await?.row(sql, Vec::new()).await?.map(|row| row.yes(0)).transpose()
+            }
+        }
+    }
+
     /// Moves the write-ahead log of a SQLite file into the file, as far as nobody reads what it replaces. SQLite does
     /// that after commits; on a full disk there are none, and the log is what fills it.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {

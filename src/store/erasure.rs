@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::changes::{Changed, touch};
 use super::{Database, Session, StoreError};
+use crate::types::visible;
 use crate::values;
 
 /// Rows of one transaction.
@@ -33,6 +34,10 @@ pub struct Erased {
     pub soc: u64,
     /// Reported texts forgotten.
     pub reports: u64,
+    /// Exports that a receiver had refused, removed.
+    pub exports: u64,
+    /// Kept reports that name nobody any more.
+    pub documents: u64,
 }
 
 impl Database {
@@ -51,6 +56,8 @@ impl Database {
         erased.orders = self.erase_orders(user, now).await?;
         erased.soc = self.erase_soc(user, &pseudonym).await?;
         erased.reports = self.erase_reports(user).await?;
+        erased.exports = self.erase_by("DELETE FROM export_dead WHERE user_ = $1", user).await?;
+        erased.documents = self.erase_documents(user, &pseudonym).await?;
         Ok(erased)
     }
 
@@ -118,12 +125,51 @@ impl Database {
         Ok(count)
     }
 
+    /// Kept reports show names as people read them.
+    async fn erase_documents(&self, user: &str, pseudonym: &str) -> Result<u64, StoreError> {
+        let shown = visible(user, usize::MAX);
+        let (mut count, mut after) = (0_u64, String::new());
+        loop {
+            let mut tx = self.begin().await?;
+            let row = tx.row("SELECT id, body FROM reports WHERE id > $1 ORDER BY id LIMIT 1", values![after]).await?;
+            let Some(row) = row else {
+                tx.roll_back().await;
+                return Ok(count);
+            };
+            let (id, body) = (row.text(0)?, row.text(1)?);
+            let Ok(mut document) = serde_json::from_str::<Json>(&body) else {
+                tx.roll_back().await;
+                return Err(StoreError::Value(format!("report {id} cannot be read")));
+            };
+            rename(&mut document, &shown, pseudonym);
+            let renamed = document.to_string();
+            if renamed == body {
+                tx.roll_back().await;
+            } else {
+                tx.execute("UPDATE reports SET body = $2 WHERE id = $1", values![id.clone(), renamed]).await?;
+                tx.commit().await?;
+                count = count.saturating_add(1);
+            }
+            after = id;
+        }
+    }
+
     async fn erase_orders(&self, user: &str, now: i64) -> Result<u64, StoreError> {
         let subject = serde_json::to_string(&crate::types::Subject::User { name: user.into() })
             .map_err(|why| StoreError::Value(why.to_string()))?;
         let mut session: Session = self.write().await?;
         let sql = "DELETE FROM orders WHERE subject = $1 AND (lifted IS NOT NULL OR expires < $2)";
         session.execute(sql, values![subject, now]).await
+    }
+}
+
+/// Puts the pseudonym wherever the name stands as a whole value.
+fn rename(value: &mut Json, user: &str, pseudonym: &str) {
+    match value {
+        Json::String(text) if text == user => pseudonym.clone_into(text),
+        Json::Array(items) => items.iter_mut().for_each(|item| rename(item, user, pseudonym)),
+        Json::Object(fields) => fields.values_mut().for_each(|field| rename(field, user, pseudonym)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
     }
 }
 

@@ -47,6 +47,10 @@ const MIGRATIONS: &[Migration] = &[
     migration!(45, "0045_alerts_by_caller", both),
     migration!(50, "0050_content_layout", both),
     migration!(60, "0060_learn", both),
+    migration!(65, "0065_requests_by_session", both),
+    migration!(70, "0070_export", both),
+    migration!(80, "0080_reports", both),
+    migration!(90, "0090_lab", both),
 ];
 
 impl Migration {

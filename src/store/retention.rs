@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::soc::sweep as soc;
-use super::{Database, StoreError};
+use super::{Database, StoreError, export};
 use crate::values;
 
 /// Rows of one transaction.
@@ -77,6 +77,8 @@ pub struct Swept {
     pub incidents: u64,
     /// Entries of the feed.
     pub feed: u64,
+    /// Requests noted for exports, and what receivers refused.
+    pub exports: u64,
     /// Whether more is left: the limit of this run was reached in some class.
     pub more: bool,
 }
@@ -106,8 +108,8 @@ impl Database {
     /// class, in small transactions.
     pub async fn sweep(&self, now: i64, retention: &Retention, most: u64) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        let mut days = 0;
-        let classes: [(&'static str, Option<Duration>, &mut u64); 10] = [
+        let (mut days, mut noted, mut dead) = (0, 0, 0);
+        let classes: [(&'static str, Option<Duration>, &mut u64); 12] = [
             (by_key!("contents", "request, direction", "time"), retention.content, &mut swept.content),
             (by_key!("findings", "request, number", "time"), retention.findings, &mut swept.findings),
             (by_key!("requests", "id", "time"), retention.requests, &mut swept.requests),
@@ -126,6 +128,8 @@ impl Database {
             ),
             (soc::FEED, retention.feed, &mut swept.feed),
             (soc::CALLS, retention.alerts, &mut swept.calls),
+            (export::RECORDS, retention.feed, &mut noted),
+            (by_key!("export_dead", "id", "made"), retention.events, &mut dead),
         ];
         let before = |kept: Duration| now.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
         let mut more = false;
@@ -150,6 +154,7 @@ impl Database {
         let month = now.saturating_sub(90 * 24 * 3_600_000_000);
         self.write().await?.execute("DELETE FROM writers WHERE time < $1", values![month]).await?;
         swept.ledger = swept.ledger.saturating_add(days);
+        swept.exports = noted.saturating_add(dead);
         swept.more = more;
         Ok(swept)
     }

@@ -98,6 +98,11 @@ impl Events {
 pub struct WeakEvents(Weak<Queues>);
 
 impl WeakEvents {
+    /// A place for one event; nothing when the first queue is full, or every other sender is gone.
+    pub fn reserve(&self) -> Option<OwnedPermit<Event>> {
+        Events(self.0.upgrade()?).reserve()
+    }
+
     /// Sends without waiting; nothing when every other sender is gone.
     pub fn send(&self, event: Event) {
         if let Some(queues) = self.0.upgrade() {

@@ -114,6 +114,36 @@ labels! {
         /// Its channel is left alone for a while after several failures.
         BreakerOpen = "breaker_open",
     }
+    /// What became of an entry that a sink of exports should be sent.
+    ExportResult {
+        /// Its receiver took it.
+        Sent = "sent",
+        /// Its receiver refused it for good: it is a dead letter.
+        Dead = "dead",
+        /// Too much waited, and it was the oldest.
+        Dropped = "dropped",
+        /// It was not kept as long as it would have had to wait.
+        Lost = "lost",
+    }
+    /// Why a try of a sink of exports failed.
+    ExportFailure {
+        /// No connection, or it broke.
+        Unreachable = "unreachable",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// The receiver wants less (408, 425, 429).
+        Throttled = "throttled",
+        /// The receiver has trouble of its own (5xx), or did not confirm.
+        Receiver = "receiver",
+        /// The receiver does not know us, or not this address (401, 403, 404 and the like): somebody has to look.
+        Denied = "denied",
+        /// The receiver refused what was sent.
+        Refused = "refused",
+        /// The disk.
+        Disk = "disk",
+        /// Our own store or audit trail.
+        Store = "store",
+    }
     /// Where a circuit breaker stands; the number of each is what its gauge shows.
     BreakerState {
         /// Everything passes.

@@ -6,6 +6,7 @@
 //! event (`message` lower case, no full stop) with fields.
 
 mod events;
+mod export;
 mod grid;
 mod labels;
 mod learn;
@@ -17,6 +18,7 @@ mod otlp;
 mod process;
 mod recorded;
 mod soc;
+mod standing;
 mod trace;
 
 use std::io::IsTerminal as _;
@@ -29,12 +31,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 pub use events::{EventQueues, Events, WeakEvents};
+pub use export::{Export, ExportGauges};
 pub use labels::{
-    BreakerState, ConnectionRefused, Handshake, ListenerKind, ModelCall, ModelPurpose, NoticeResult, Part, SearchBy,
+    BreakerState, ConnectionRefused, ExportFailure, ExportResult, Handshake, ListenerKind, ModelCall, ModelPurpose,
+    NoticeResult, Part, SearchBy,
 };
 pub use metrics::{Connection, InFlight, Metrics, QueueDepth};
 pub use names::Metric;
 pub use soc::Soc;
+pub use standing::Standing;
 pub use trace::Traces;
 
 /// How log lines look.

@@ -201,8 +201,53 @@ metrics! {
     LEARN_ROLLED_BACK: Counter, "portcullis.learn.rolled_back" ["{proposal}"] => "portcullis_learn_rolled_back_total" {};
     /// Proposals by where they stand.
     LEARN_PROPOSALS: Gauge, "portcullis.learn.proposals" ["{proposal}"] => "portcullis_learn_proposals" {"state"};
+    /// What answers cost, by the model of the price table; what has no price is not in it.
+    COST: Counter, "portcullis.cost.usd" ["{USD}"] => "portcullis_cost_usd_total" {"model"};
+    /// The share of its limit that each budget has used in the period that runs: of those who have one each, the most.
+    BUDGET_USED: Gauge, "portcullis.budget.used_ratio" ["{ratio}"] => "portcullis_budget_used_ratio" {"budget"};
+    /// Alerts that nobody has closed.
+    ALERTS_OPEN: Gauge, "portcullis.soc.alerts.open" ["{alert}"] => "portcullis_soc_alerts_open" {"severity"};
+    /// Plans and tool calls that wait for people (at most 1000 of each are counted).
+    APPROVALS_WAITING: Gauge, "portcullis.approvals.waiting" ["{approval}"] => "portcullis_approvals_waiting" {"kind"};
+    /// How long the oldest of them has waited; 0 where none waits.
+    APPROVALS_OLDEST: Gauge, "portcullis.approvals.oldest" ["s"] => "portcullis_approvals_oldest_seconds" {"kind"};
+    /// Whether the store takes what is written (1), or it goes to the spool or nowhere (0).
+    STORE_UP: Gauge, "portcullis.store.up" ["{bool}"] => "portcullis_store_up" {};
+    /// Items that wait for the store's writer.
+    STORE_QUEUE: Gauge, "portcullis.store.queue.depth" ["{item}"] => "portcullis_store_queue_depth" {"kind"};
+    /// Bytes that wait on the disk for the store.
+    STORE_SPOOL: Gauge, "portcullis.store.spool" ["By"] => "portcullis_store_spool_bytes" {};
+    /// Items for the store, by what became of them.
+    STORE_ITEMS: Counter, "portcullis.store.items" ["{item}"] => "portcullis_store_items_total" {"result"};
+    /// Whether the audit trail in the store and its checkpoint files contradict each other (1).
+    AUDIT_DIVERGED: Gauge, "portcullis.audit.diverged" ["{bool}"] => "portcullis_audit_diverged" {};
+    /// Entries this replica put into the audit trail.
+    AUDIT_WRITTEN: Counter, "portcullis.audit.written" ["{entry}"] => "portcullis_audit_written_total" {};
+    /// Entries of the audit trail that neither store nor disk took; what they were about was not done.
+    AUDIT_REFUSED: Counter, "portcullis.audit.refused" ["{entry}"] => "portcullis_audit_refused_total" {};
+    /// Bytes of entries of the audit trail that wait on the disk.
+    AUDIT_SPOOLED: Gauge, "portcullis.audit.spool" ["By"] => "portcullis_audit_spool_bytes" {};
+    /// When the audit trail was last signed, in Unix time; 0 before the first time.
+    AUDIT_CHECKPOINT: Gauge, "portcullis.audit.checkpoint.timestamp" ["s"] => "portcullis_audit_checkpoint_timestamp_seconds" {};
+    /// Whether the fleet's Redis is away and this replica counts alone (1); nothing without a fleet.
+    FLEET_APART: Gauge, "portcullis.fleet.apart" ["{bool}"] => "portcullis_fleet_apart" {};
+    /// When the certificate that listeners show ends, in Unix time.
+    CERTIFICATE_EXPIRY: Gauge, "portcullis.certificate.expiry.timestamp" ["s"] =>
+        "portcullis_certificate_expiry_timestamp_seconds" {};
     /// Always 1; the version is the label.
     BUILD_INFO: Gauge, "portcullis.build_info" ["{info}"] => "portcullis_build_info" {"version"};
+    /// Entries that sinks of exports are done with.
+    EXPORT_ITEMS: Counter, "portcullis.export.items" ["{item}"] => "portcullis_export_items_total" {"sink", "result"};
+    /// Tries of sinks of exports that failed.
+    EXPORT_FAILURES: Counter, "portcullis.export.failures" ["{try}"] => "portcullis_export_failures_total" {"sink", "reason"};
+    /// Entries of the sources that a sink of exports has not looked at yet, as its worker sees it.
+    EXPORT_BACKLOG: Gauge, "portcullis.export.backlog" ["{entry}"] => "portcullis_export_backlog" {"sink"};
+    /// How old the oldest is that waits for a sink of exports.
+    EXPORT_OLDEST: Gauge, "portcullis.export.oldest" ["s"] => "portcullis_export_oldest_seconds" {"sink"};
+    /// Items that a receiver refused and that nobody has decided about.
+    EXPORT_DEAD: Gauge, "portcullis.export.dead_letters" ["{item}"] => "portcullis_export_dead_letters" {"sink"};
+    /// Where the circuit breaker of a sink of exports stands: 0 closed, 1 half-open, 2 open.
+    EXPORT_BREAKER: Gauge, "portcullis.export.breaker_state" ["{state}"] => "portcullis_export_breaker_state" {"sink"};
     /// Time one GenAI operation took, as seen from the gateway.
     GEN_AI_DURATION: Histogram(GEN_AI_SECONDS), "gen_ai.client.operation.duration" ["s"] =>
         "gen_ai_client_operation_duration_seconds" {"gen_ai.operation.name", "gen_ai.provider.name"};
@@ -225,6 +270,11 @@ metrics! {
 /// The counter of `metric`.
 pub(super) fn counter(meter: &Meter, metric: &Metric) -> metrics::Counter<u64> {
     meter.u64_counter(metric.otel).with_unit(metric.unit).with_description(metric.help).build()
+}
+
+/// The counter of `metric`, of money.
+pub(super) fn money(meter: &Meter, metric: &Metric) -> metrics::Counter<f64> {
+    meter.f64_counter(metric.otel).with_unit(metric.unit).with_description(metric.help).build()
 }
 
 /// The histogram of `metric`; its buckets come with the provider's view.

@@ -1,6 +1,6 @@
 //! The metrics derived from Records: one call per request, made by the event reader and not by the data path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -17,6 +17,8 @@ use crate::types::{
 const MAX_RULES: usize = 512;
 const MAX_UPSTREAMS: usize = 64;
 const MAX_CODES: usize = 128;
+/// Models of the price table that get a series of their own.
+const MAX_PRICED: usize = 128;
 const OTHER: &str = "other";
 
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -51,6 +53,9 @@ struct Named {
     attempts: Counter<u64>,
     seconds: Histogram<f64>,
     upstreams: HashMap<Arc<str>, Upstream>,
+    cost: Counter<f64>,
+    /// Models of the price table that were paid for.
+    priced: HashSet<Arc<str>>,
 }
 
 /// One upstream's series.
@@ -120,8 +125,7 @@ impl Recorded {
             1,
         );
         self.request.record(seconds(micros.total));
-        let others = micros.upstream.saturating_add(micros.receive).saturating_add(micros.waited);
-        self.overhead.record(seconds(micros.total.saturating_sub(others)));
+        self.overhead.record(seconds(micros.overhead()));
         if record.monitoring_off {
             self.unmonitored.add(1);
         }
@@ -158,7 +162,8 @@ impl Recorded {
     fn named(&self, record: &Record, dialect: usize) {
         let findings = || record.input.iter().chain(&record.output).flat_map(|verdict| &verdict.findings);
         let upstream = record.upstream.as_ref().filter(|_| record.attempts > 0);
-        if upstream.is_none() && record.reason.is_none() && findings().next().is_none() {
+        let paid = record.priced.as_ref().zip(record.cost);
+        if upstream.is_none() && record.reason.is_none() && paid.is_none() && findings().next().is_none() {
             return;
         }
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,6 +175,9 @@ impl Recorded {
         }
         if let Some(upstream) = upstream {
             named.upstream(upstream, record, dialect);
+        }
+        if let Some((model, cost)) = paid {
+            named.paid(model, cost);
         }
     }
 }
@@ -184,6 +192,8 @@ impl Named {
             attempts: names::counter(meter, &names::UPSTREAM_ATTEMPTS),
             seconds: names::histogram(meter, &names::UPSTREAM),
             upstreams: HashMap::new(),
+            cost: names::money(meter, &names::COST),
+            priced: HashSet::new(),
         }
     }
 
@@ -198,6 +208,14 @@ impl Named {
             ])
         });
         counter.add(1);
+    }
+
+    /// `cost` billionths of a US dollar were paid for an answer of `model`.
+    fn paid(&mut self, model: &Arc<str>, cost: u64) {
+        let known = self.priced.contains(model) || self.priced.len() < MAX_PRICED;
+        let model = if known { Arc::clone(model) } else { Arc::from(OTHER) };
+        self.priced.insert(Arc::clone(&model));
+        self.cost.add(as_f64(cost) / 1e9, &[KeyValue::new("model", model)]);
     }
 
     fn refusal(&mut self, code: &'static str) {

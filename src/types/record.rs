@@ -158,6 +158,14 @@ pub struct Durations {
     pub waited: u64,
 }
 
+impl Durations {
+    /// What the gateway added: all but waiting for client, upstream and people.
+    pub fn overhead(&self) -> u64 {
+        let others = self.upstream.saturating_add(self.receive).saturating_add(self.waited);
+        self.total.saturating_sub(others)
+    }
+}
+
 /// The decision record of one request. Never carries prompt text, keys or matched text.
 #[derive(Debug, Clone, Serialize)]
 pub struct Record {
@@ -212,6 +220,9 @@ pub struct Record {
     pub estimated: bool,
     /// What it cost by the price table, in billionths of a US dollar; `None` where the model has no price.
     pub cost: Option<u64>,
+    /// The model of the price table it was paid by.
+    #[serde(skip)]
+    pub priced: Option<Arc<str>>,
     /// The policy that decided how it was treated.
     pub policy: Option<Arc<str>>,
     /// The standing order that refused or cut it.
@@ -263,6 +274,7 @@ impl Record {
             usage: None,
             estimated: false,
             cost: None,
+            priced: None,
             policy: None,
             order: None,
             monitoring_off: false,

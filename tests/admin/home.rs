@@ -4,25 +4,27 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
+use portcullis::app::scan::conclude;
 use portcullis::config::admin_settings::Admin;
 use portcullis::config::soc_files::SocFilesNow;
 use portcullis::config::soc_settings::Soc as SocSettings;
+use portcullis::config::{self, Handle, Snapshot};
 use portcullis::control::api::door::{
-    AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, ExplainQuery, FreshKey, Gateway, Refresh,
-    Reply, UseQuery, Validation,
+    AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, Effective, ExplainQuery, FreshKey,
+    Gateway, Refresh, Reply, ScanAsked, Scanned, UseQuery, Validation,
 };
 use portcullis::control::api::soc::Soc;
 use portcullis::control::api::soc::ingest::{IngestOptions, IngestSource, IngestSources};
 use portcullis::control::api::soc::live::{Live, LiveOptions};
 use portcullis::control::api::{Api, secrets};
-use portcullis::control::audit::{self, Trail};
+use portcullis::control::audit::{self, Checks, Trail, Verified};
 use portcullis::control::soc::approvals::Approvals;
 use portcullis::control::soc::breaker::Limits as BreakerLimits;
 use portcullis::control::soc::hub::{Hub, HubLimits};
@@ -52,7 +54,34 @@ pub struct Rest {
     pub audit_fails: AtomicBool,
     pub reload_fails: AtomicBool,
     pub rotation_fails: AtomicBool,
+    /// Of the trail that the SOC writes.
+    pub checks: Mutex<Option<Checks>>,
+    /// What decides instead of every default.
+    pub snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// The next text that is judged tells that it is, and waits.
+    pub hold: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
 }
+
+/// What a configuration puts in force, without a gateway.
+pub fn snapshot(toml: &str) -> Arc<Snapshot> {
+    handle(toml).load_full()
+}
+
+/// The same, to change.
+pub fn handle(toml: &str) -> Handle {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("gateway.toml");
+    std::fs::write(&path, toml).unwrap();
+    let loaded = config::load(Some(&path), std::iter::empty()).unwrap();
+    Handle::new(config::prepare(&loaded, None).unwrap())
+}
+
+/// Compiles what is in force by default: asked for by a request first, that would take longer than a request may.
+pub fn warm() {
+    LazyLock::force(&DEFAULTS);
+}
+
+static DEFAULTS: LazyLock<Arc<Snapshot>> = LazyLock::new(|| snapshot("# every default\n"));
 
 impl AuditSink for Rest {
     fn append(&self, note: AuditNote) -> Reply<'_, ()> {
@@ -96,6 +125,15 @@ impl AuditLog for Rest {
             Ok("0123456789abcdef".to_owned())
         })
     }
+
+    fn verify(&self, from: Option<i64>, to: Option<i64>) -> Reply<'_, Option<Verified>> {
+        let checks = self.checks.lock().unwrap().clone().unwrap();
+        Box::pin(async move { Ok(checks.run((from, to), Duration::from_secs(20)).await) })
+    }
+
+    fn verified(&self) -> Verified {
+        self.checks.lock().unwrap().as_ref().unwrap().last()
+    }
 }
 
 impl Gateway for Rest {
@@ -109,6 +147,11 @@ impl Gateway for Rest {
 
     fn explain(&self, query: ExplainQuery) -> Reply<'_, Value> {
         Box::pin(async move { Ok(json!({ "policy": "default", "model": query.model })) })
+    }
+
+    fn config(&self) -> Reply<'_, Effective> {
+        let toml = "[admin]\nenabled = true\n".to_owned();
+        Box::pin(async { Ok(Effective { generation: 1, toml, ..Effective::default() }) })
     }
 
     fn validate(&self, text: String) -> Reply<'_, Validation> {
@@ -134,6 +177,19 @@ impl Gateway for Rest {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.lock().unwrap().clone().unwrap_or_else(|| Arc::clone(&DEFAULTS))
+    }
+
+    fn scan(&self, asked: ScanAsked) -> Scanned {
+        let hold = self.hold.lock().unwrap().take();
+        if let Some((told, wait)) = hold {
+            told.send(()).unwrap();
+            wait.recv().unwrap();
+        }
+        conclude(&self.snapshot(), asked)
+    }
+
     fn refresh(&self, what: Refresh) -> Reply<'_, ()> {
         self.refreshed.lock().unwrap().push(what);
         Box::pin(async { Ok(()) })
@@ -147,7 +203,7 @@ pub const HUB: HubLimits = HubLimits { entries: 1024, subscribers: 300 };
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A SOC at work: what is sent in is written by its task.
-async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> Soc {
+async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> (Soc, Trail) {
     let metrics = Metrics::new("portcullis").unwrap();
     let feed = Feed::new(database.clone(), Hub::new(hub, metrics.clone()));
     let options = DeskOptions { queue: 64, waiting: 64, recall: 0, analyse: Severity::Critical };
@@ -176,7 +232,8 @@ async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> Soc {
     let acting = RemedyOptions { every: Duration::from_millis(10), lease: Duration::from_secs(5), retry };
     let refresh: remedies::Refresh = Arc::new(|| Box::pin(async {}));
     let source = IngestSource { name: "siem".to_owned(), secrets: vec![Secret::new(SECRET)] };
-    Soc {
+    let log = trail.clone();
+    let soc = Soc {
         station: Station {
             approvals: Approvals::new(feed.clone(), trail.clone(), None, 3_600_000_000),
             planner: Planner::new(feed.clone(), trail.clone(), knowledge),
@@ -187,7 +244,8 @@ async fn soc(database: &Database, hub: HubLimits, folder: &Path) -> Soc {
         },
         live: Live::new(LiveOptions::default()),
         ingest: IngestSources::new(vec![source], IngestOptions::default()).unwrap(),
-    }
+    };
+    (soc, log)
 }
 
 /// One running API.
@@ -199,6 +257,7 @@ pub struct Home {
     pub database: Database,
     pub soc: Soc,
     _folder: Option<TempDir>,
+    log: Trail,
     _trail: TempDir,
 }
 
@@ -299,7 +358,9 @@ impl Home {
         let clock = Arc::new(AtomicI64::new(portcullis::store::now()));
         let number = AtomicU64::new(0);
         let trail = TempDir::new().unwrap();
-        let soc = soc(&database, hub, trail.path()).await;
+        let (soc, log) = soc(&database, hub, trail.path()).await;
+        let checks = Checks::new(database.clone(), trail.path().to_owned(), Duration::from_secs(60));
+        *rest.checks.lock().unwrap() = Some(checks);
         let mut doors = Doors {
             gateway: Arc::clone(&rest) as Arc<dyn Gateway>,
             sink: Arc::clone(&rest) as Arc<dyn AuditSink>,
@@ -316,6 +377,9 @@ impl Home {
             },
             soc: Some(soc),
             learn: None,
+            exports: None,
+            trying: None,
+            reports: None,
         };
         let soc = doors.soc.clone().unwrap();
         tune(&mut doors);
@@ -325,12 +389,21 @@ impl Home {
         let address = listener.local_addr().unwrap();
         let router = api.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { api, address, rest, clock, database, soc, _folder: folder, _trail: trail }
+        Self { api, address, rest, clock, database, soc, log, _folder: folder, _trail: trail }
     }
 
     /// Turns the clock on.
     pub fn later(&self, seconds: i64) {
         self.clock.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// So many entries more in the trail that the SOC writes.
+    pub async fn audited(&self, many: usize) {
+        for number in 0..many {
+            let entry = audit::Entry::new(audit::Kind::Action, "acc_1", format!("thing/{number}"));
+            self.log.append(entry).await.unwrap();
+        }
+        self.log.flush().await.unwrap();
     }
 
     pub fn notes(&self, action: &str) -> Vec<AuditNote> {

@@ -33,6 +33,7 @@ struct Team {
 
 async fn team() -> Team {
     let config = handle();
+    let in_force = config.load_full();
     let home = Home::tuned(crate::home::HUB, |doors| {
         let options = DeskOptions {
             bounds: ReportBounds { per_hour: 4, waiting: 100 },
@@ -44,6 +45,7 @@ async fn team() -> Team {
         doors.learn = Some(LearnDesk::new(feed, config, Metrics::new("test").unwrap(), options));
     })
     .await;
+    *home.rest.snapshot.lock().unwrap() = Some(in_force);
     let root = home.admin().await;
     home.account(&root, "ana", &["analyst"]).await;
     home.account(&root, "rea", &["responder"]).await;

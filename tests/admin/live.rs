@@ -232,6 +232,7 @@ async fn the_ops_listener_lets_sockets_through() {
         header_timeout: Duration::from_secs(5),
         store: None,
         admin: Some(home.api.router()),
+        console: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());

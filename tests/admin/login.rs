@@ -135,6 +135,13 @@ async fn sessions_end_when_idle_when_old_and_when_told() {
     assert_eq!(status(&idle).await, 200);
     home.later(30 * 60);
     assert_eq!(status(&idle).await, 401);
+    // A page that is open and looks again by itself is no use of the session.
+    let open = home.signed_in("ann").await;
+    for (after, expected) in [(29 * 60, 200), (2 * 60, 401)] {
+        home.later(after);
+        let watching = open.clone().with("x-portcullis-watching", "1");
+        assert_eq!(status(&watching).await, expected);
+    }
     let old = home.signed_in("ann").await;
     for _ in 0..25 {
         home.later(29 * 60);

@@ -16,7 +16,12 @@ mod databases;
 mod home;
 
 mod accounts;
+mod conversations;
+mod detection;
 mod document;
+mod exports;
+mod govern;
+mod govern_pages;
 mod guard;
 mod ingest;
 mod learn;

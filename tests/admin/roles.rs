@@ -9,7 +9,7 @@ use portcullis::types::AccessRole;
 use serde_json::{Value, json};
 
 use crate::databases;
-use crate::home::{Client, Home, settings};
+use crate::home::{Client, Home, settings, warm};
 
 /// A body that is in order, so that what is refused is refused for its role.
 fn body(method: &str, path: &str) -> Option<Value> {
@@ -25,6 +25,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/keys") => Some(json!({ "name": "k" })),
         ("PATCH", "/api/v1/keys/{id}") => Some(json!({ "expires_in": 3600 })),
         ("POST", "/api/v1/keys/{id}/rotate") => Some(json!({ "overlap": 0 })),
+        ("POST", "/api/v1/scan") => Some(json!({ "text": "hello", "direction": "input" })),
         ("POST", "/api/v1/validate") => Some(json!({ "text": "" })),
         ("POST", "/api/v1/orders") => Some(json!({
             "subject": { "kind": "user", "name": "eve" }, "measure": { "kind": "block" }, "reason": "test" })),
@@ -48,12 +49,19 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/learn/import") => Some(json!({ "rules": "x" })),
         ("POST", "/api/v1/learn/harmless") => Some(json!({ "text": "x" })),
         ("POST", path) if path.starts_with("/api/v1/learn/") => Some(json!({ "reason": "test" })),
+        ("POST", "/api/v1/audit/verify") => Some(json!({})),
+        ("POST", "/api/v1/reports") => Some(json!({ "kind": "security" })),
         ("POST", "/api/v1/monitoring/off") => Some(json!({ "reason": "test" })),
+        ("POST", "/api/v1/playground") => {
+            Some(json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] }))
+        }
+        ("POST", "/api/v1/lab/runs") => Some(json!({})),
         _ => None,
     }
 }
 
 async fn matrix(home: &Home) {
+    warm();
     let admin = home.admin().await;
     let reveal = Admin::default().reveal_roles;
     let mut people: BTreeMap<String, (Option<AccessRole>, Client)> = BTreeMap::new();

@@ -24,8 +24,7 @@ impl<'g> Admin<'g> {
     pub(crate) async fn first(gateway: &'g Gateway) -> Self {
         let setup = until(10, "the setup token", || {
             let log = gateway.log();
-            let (_, rest) = log.split_once("\"token\": \"")?;
-            rest.split_once('"').map(|(token, _)| token.to_owned())
+            log.split_whitespace().find(|word| word.starts_with("pcs_")).map(str::to_owned)
         })
         .await;
         let body = json!({"token": setup, "name": "root", "password": "a long pass phrase"});

@@ -12,6 +12,7 @@
 #[path = "../support/backends.rs"]
 mod backends;
 mod content;
+mod conversations;
 mod database;
 #[path = "../support/databases.rs"]
 mod databases;
@@ -20,8 +21,10 @@ mod home;
 mod kill;
 mod learn;
 mod ledger;
+mod overview;
 mod owners;
 mod rows;
+mod rule_hits;
 mod soc_alerts;
 mod soc_feed;
 mod soc_incidents;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::outside::model;
-use self::outside::{CONNECT, MODEL_ANSWER, channels, ingest, scorer, secret, wrong};
+use self::outside::{CONNECT, MODEL_ANSWER, channels, ingest, scorer, wrong};
+pub(super) use self::outside::{model, secret};
 use self::refresh::refresh;
 use super::Error;
 use super::backing::{self, Backing};

@@ -155,7 +155,7 @@ pub(super) fn ingest(settings: &SocSettings) -> Result<IngestSources, Error> {
 }
 
 /// A secret of the environment or a file; nothing where neither is named.
-pub(super) fn secret(variable: Option<&str>, file: Option<&std::path::Path>) -> Result<Option<Secret>, Error> {
+pub(in crate::app) fn secret(variable: Option<&str>, file: Option<&std::path::Path>) -> Result<Option<Secret>, Error> {
     if let Some(name) = variable {
         let value =
             std::env::var(name).map_err(|_| Error::Soc(format!("the environment variable {name} is not set")))?;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::output::Out;
-use super::{Error, load, report};
+use super::{Error, listed, load};
 use crate::config::{self, Problem, Source};
 use crate::detect::{self, RuleSet};
 use crate::types::Family;
@@ -100,7 +100,7 @@ fn test(source: &Source, args: &TestArgs, out: &mut Out) -> Result<ExitCode, Err
         out.line(format_args!("{cases} cases of {count} rules in {tried} files hold"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Error::Failed(format!("{} of {cases} cases of {count} rules in {tried} files", report(&failed))))
+    Err(Error::Failed(format!("{} of {cases} cases of {count} rules in {tried} files", listed(&failed))))
 }
 
 fn list(source: &Source, args: &ListArgs, out: &mut Out) -> Result<ExitCode, Error> {

@@ -93,6 +93,11 @@ impl Policies {
         self.tried.iter().find(|policy| policy.matches.differs(asking).is_none()).unwrap_or(&self.default)
     }
 
+    /// The policy of that name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Policy>> {
+        self.iter().find(|policy| *policy.name == *name)
+    }
+
     /// Every policy in the order they are tried; the default is the last.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.tried.iter().chain([&self.default])

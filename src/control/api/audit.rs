@@ -10,9 +10,10 @@ use super::App;
 use super::change::Change;
 use super::door::{AuditPage, AuditQuery};
 use super::error::ApiError;
-use super::extract::Asked;
+use super::extract::{Asked, Body};
 use super::guard::Principal;
 use super::words::{Limit, Number, Word};
+use crate::control::audit::Verified;
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -23,6 +24,10 @@ pub struct EntriesQuery {
     #[serde(default)]
     #[param(value_type = u64, minimum = 0, maximum = 9007199254740991_u64)]
     after: Number,
+    /// Entries before this number, newest first; takes the place of `after`.
+    #[serde(default)]
+    #[param(value_type = u64, minimum = 0, maximum = 9007199254740991_u64)]
+    before: Option<Number>,
     /// At most so many; 50 unless said otherwise.
     #[serde(default)]
     #[param(value_type = u32, minimum = 1, maximum = 500)]
@@ -67,12 +72,27 @@ pub struct SigningKey {
     pub id: String,
 }
 
-/// Entries by number.
+/// What of the trail is verified.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyAsked {
+    /// From this entry on; what stands before is taken as it is.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, maximum = 9007199254740991_u64)]
+    from: Option<Number>,
+    /// Up to this entry.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, maximum = 9007199254740991_u64)]
+    to: Option<Number>,
+}
+
+/// Entries by number, oldest or newest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(EntriesQuery),
     responses((status = 200, description = "A page of entries.", body = AuditPage)))]
 pub async fn list(State(app): State<App>, Asked(asked): Asked<EntriesQuery>) -> Result<Json<AuditPage>, ApiError> {
     let query = AuditQuery {
         after: asked.after.into(),
+        before: asked.before.map(Into::into),
         limit: asked.limit.get(&app),
         kind: asked.kind.map(String::from),
         actor: asked.actor.map(String::from),
@@ -106,4 +126,26 @@ pub async fn rotate(State(app): State<App>, who: Principal) -> Result<Json<Signi
     let change = Change::new("key_operation", "audit.key.rotate", who.actor(), "audit/key".to_owned());
     let id = change.make(&app, app.doors.trail.rotate_key()).await?;
     Ok(Json(SigningKey { id }))
+}
+
+/// Verifies the trail, all of it or a range: the hashes of every entry, the signatures of every checkpoint, and with all of
+/// it the segments and the checkpoints outside the store. One at a time; what takes longer than a few seconds goes on, and
+/// `GET` says how it stands.
+#[utoipa::path(post, path = "/api/v1/audit/verify", tag = "audit", request_body = VerifyAsked,
+    responses((status = 200, description = "How it went, or how far it is.", body = Verified)))]
+pub async fn verify(State(app): State<App>, Body(asked): Body<VerifyAsked>) -> Result<Json<Verified>, ApiError> {
+    let number = |number: Option<Number>| number.map(|number| i64::try_from(u64::from(number)).unwrap_or(i64::MAX));
+    let (from, to) = (number(asked.from), number(asked.to));
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        return Err(ApiError::invalid("invalid_range", "A range begins before it ends."));
+    }
+    let done = app.doors.trail.verify(from, to).await?;
+    done.map(Json).ok_or_else(|| ApiError::conflict("verify_running", "The trail is being verified already."))
+}
+
+/// How the verification under way stands, or how the last one of this process went.
+#[utoipa::path(get, path = "/api/v1/audit/verify", tag = "audit",
+    responses((status = 200, description = "How it stands.", body = Verified)))]
+pub async fn verified(State(app): State<App>) -> Json<Verified> {
+    Json(app.doors.trail.verified())
 }

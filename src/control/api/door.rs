@@ -10,9 +10,15 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::soc::Soc;
+use super::trying::Trying;
+use crate::config::Snapshot;
+use crate::config::settings::SecurityMode;
+use crate::control::audit::Verified;
+use crate::control::export::Exports;
 use crate::control::learn::LearnDesk;
+use crate::control::report::ReportDesk;
 use crate::store::Vault;
-use crate::types::{ReloadOutcome, Secret};
+use crate::types::{Direction, ReloadOutcome, Role, Secret, Verdict};
 
 /// An answer that takes a while.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, DoorError>> + Send + 'a>>;
@@ -76,8 +82,10 @@ pub trait AuditSink: Send + Sync {
 /// Which audit entries are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// Entries after this number.
+    /// Entries after this number, oldest first.
     pub after: u64,
+    /// Entries before this number, newest first; takes the place of `after`.
+    pub before: Option<u64>,
     /// At most so many.
     pub limit: u32,
     /// Of this kind.
@@ -110,6 +118,11 @@ pub trait AuditLog: Send + Sync {
     fn checkpoints(&self, after: u64, limit: u32) -> Reply<'_, AuditPage>;
     /// Has the signing key introduce a new one and signs with that: its id.
     fn rotate_key(&self) -> Reply<'_, String>;
+    /// Begins to verify it, all of it or a range of numbers, and says how that stands after a while; `None` while another
+    /// verification is under way.
+    fn verify(&self, from: Option<i64>, to: Option<i64>) -> Reply<'_, Option<Verified>>;
+    /// How the verification under way stands, or how the last one went.
+    fn verified(&self) -> Verified;
 }
 
 /// What `GET /explain` asks: how the gateway would treat a request.
@@ -142,6 +155,24 @@ pub struct Validation {
     pub warnings: Vec<String>,
 }
 
+/// The configuration in force, without secrets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Effective {
+    /// The generation it belongs to.
+    pub generation: u64,
+    /// Every setting in force as TOML, defaults included.
+    pub toml: String,
+    /// The same as JSON.
+    #[schema(value_type = Object)]
+    pub settings: Value,
+    /// The version of the price table.
+    pub prices_version: String,
+    /// The day its prices were looked up, `yyyy-mm-dd`.
+    pub prices_as_of: String,
+    /// How many patterns of models have a price in it.
+    pub prices: usize,
+}
+
 /// What the replicas hold in memory and have to read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
@@ -164,6 +195,34 @@ pub struct UseQuery {
     pub limit: u32,
 }
 
+/// A text to judge.
+#[derive(Debug, Clone)]
+pub struct ScanAsked {
+    /// Which way it travels.
+    pub direction: Direction,
+    /// Who is said to have written it.
+    pub role: Role,
+    /// Under which security mode; the configured one where there is none.
+    pub mode: Option<SecurityMode>,
+    /// The system prompt that an answer was made under.
+    pub system: Option<String>,
+    /// The text.
+    pub text: String,
+}
+
+/// What was concluded.
+#[derive(Debug, Clone)]
+pub struct Scanned {
+    /// Path and text of each span.
+    pub texts: Vec<(String, String)>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub micros: u64,
+    /// Models that gave no answer, each with why.
+    pub unheard: Vec<String>,
+}
+
 /// The running gateway.
 pub trait Gateway: Send + Sync {
     /// Version, generation, uptime, health of the parts.
@@ -172,6 +231,8 @@ pub trait Gateway: Send + Sync {
     fn policies(&self) -> Reply<'_, Vec<Value>>;
     /// Which policy decides, and with what settings.
     fn explain(&self, query: ExplainQuery) -> Reply<'_, Value>;
+    /// The configuration in force, without secrets.
+    fn config(&self) -> Reply<'_, Effective>;
     /// Checks a configuration (TOML) without using it.
     fn validate(&self, text: String) -> Reply<'_, Validation>;
     /// Reads the configuration again.
@@ -180,6 +241,10 @@ pub trait Gateway: Send + Sync {
     fn limits(&self, query: UseQuery) -> Reply<'_, Vec<Value>>;
     /// The budgets and how much of them is spent.
     fn budgets(&self, query: UseQuery) -> Reply<'_, Vec<Value>>;
+    /// What decides requests now: its rules, and what they were read from.
+    fn snapshot(&self) -> Arc<Snapshot>;
+    /// Judges a text as a request with nothing else in it would be. Takes as long as that takes: not for an async worker.
+    fn scan(&self, asked: ScanAsked) -> Scanned;
     /// Makes a change of keys or orders effective here at once; other replicas find it by themselves.
     fn refresh(&self, what: Refresh) -> Reply<'_, ()>;
 }
@@ -220,4 +285,10 @@ pub struct Doors {
     pub soc: Option<Soc>,
     /// Learning; `None`: it is switched off.
     pub learn: Option<LearnDesk>,
+    /// Exports; `None`: they are switched off, or nobody is sent anything.
+    pub exports: Option<Exports>,
+    /// The playground and the attack lab; `None`: there is no data listener that the gateway can reach itself.
+    pub trying: Option<Trying>,
+    /// Reports; `None`: there are none.
+    pub reports: Option<ReportDesk>,
 }

@@ -43,6 +43,8 @@ pub struct ErasureDone {
     pub soc: u64,
     /// Reported texts of theirs that are forgotten.
     pub reports: u64,
+    /// What receivers of exports had refused, removed.
+    pub exports: u64,
     /// Records of the audit trail that name nobody any more. The chain stays valid.
     pub audit: u64,
 }
@@ -74,6 +76,7 @@ pub async fn erase(
         orders: erased.orders,
         soc: erased.soc,
         reports: erased.reports,
+        exports: erased.exports,
         audit,
     }))
 }

@@ -1,5 +1,7 @@
 //! Decision records and notices, to read, and the content behind a record, to reveal.
 
+use std::ops::Range;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use super::extract::{Asked, Body, Named};
 use super::guard::Principal;
 use super::words::{Limit, Page, Reason, Word};
 use crate::store::{EventFilter, RecordRow, RequestFilter};
+use crate::types::{Layout, Role as TextRole, SpanIndex};
 
 /// The decision record of one request.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -64,6 +67,34 @@ pub struct RevealedText {
     pub mode: String,
     /// The text, or what is kept of it.
     pub text: String,
+    /// Where the texts of a prompt lie in `text`; empty where that is not known.
+    #[serde(default)]
+    pub places: Vec<TextPlace>,
+}
+
+/// Where one text of a prompt lies in what was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TextPlace {
+    /// Which span of the prompt: findings name it.
+    pub span: u32,
+    /// Its role, such as `user`.
+    pub role: String,
+    /// First byte in `text`.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+}
+
+/// The places of the texts of `page`, as its layout has them.
+fn places(layout: Option<&str>, page: &str) -> Vec<TextPlace> {
+    let found = layout.and_then(Layout::read).and_then(|layout| layout.places(page)).unwrap_or_default().into_iter();
+    let place = |(span, role, range): (SpanIndex, TextRole, Range<usize>)| TextPlace {
+        span: span.0,
+        role: role.name().to_owned(),
+        start: range.start,
+        end: range.end,
+    };
+    found.map(place).collect()
 }
 
 /// Why content is revealed.
@@ -267,10 +298,12 @@ pub async fn reveal(
     let stored = change.make(&app, app.database.contents(&id)).await?;
     let mut contents = Vec::with_capacity(stored.len());
     for one in stored {
+        let text = app.doors.vault.open(&one)?;
         contents.push(RevealedText {
             direction: one.direction.to_string(),
             mode: one.mode.name().to_owned(),
-            text: app.doors.vault.open(&one)?,
+            places: places(one.layout.as_deref(), &text),
+            text,
         });
     }
     Ok(Json(Revealed { id, contents }))

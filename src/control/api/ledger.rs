@@ -78,6 +78,13 @@ pub struct By(Vec<Dimension>);
 #[serde(try_from = "i64")]
 pub struct Time(i64);
 
+impl Time {
+    /// Unix time in microseconds.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+}
+
 /// How long the pieces of time are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

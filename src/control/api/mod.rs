@@ -4,12 +4,18 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod callers;
+mod catalogue;
 pub mod change;
+pub mod config;
+pub mod conversations;
+pub mod coverage;
 pub mod door;
 pub mod edge;
 pub mod erasures;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod extract;
 pub mod guard;
 pub mod keys;
@@ -19,9 +25,14 @@ pub mod lockout;
 pub mod login;
 pub mod oidc;
 pub mod orders;
+pub mod overview;
 pub mod password;
 pub mod policies;
+pub mod reports;
 pub mod roles;
+pub mod rule_hits;
+pub mod rules;
+pub mod scan;
 pub mod secrets;
 pub mod sessions;
 pub mod setup;
@@ -30,6 +41,7 @@ pub mod soc;
 pub mod status;
 pub mod table;
 pub mod tokens;
+pub mod trying;
 pub mod words;
 
 use std::ops::Deref;
@@ -37,6 +49,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use tokio::sync::Semaphore;
 
 use self::door::Doors;
 use self::edge::Peer;
@@ -71,6 +84,10 @@ pub struct Parts {
     lockout: Lockout,
     oidc: Option<Provider>,
     document: String,
+    /// Every rule as its file says it.
+    catalogue: catalogue::Shelf,
+    /// Slots of the test bench.
+    scans: Arc<Semaphore>,
 }
 
 impl Deref for App {
@@ -112,6 +129,8 @@ impl Api {
             lockout: Lockout::new(&settings.lockout),
             document,
             oidc,
+            catalogue: catalogue::Shelf::default(),
+            scans: Arc::new(Semaphore::new(settings.scans_at_once as usize)),
             settings,
             database,
             doors,

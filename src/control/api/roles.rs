@@ -35,6 +35,8 @@ pub enum Permission {
     ManageAccounts,
     /// To read the audit trail.
     ReadAudit,
+    /// To read the configuration in force.
+    ReadConfig,
     /// To validate and reload the configuration, to change the key that signs the audit trail, and to switch monitoring.
     Configure,
 }
@@ -50,7 +52,9 @@ impl Permission {
             Self::WorkOnEvents => vec![Analyst, Responder, Admin],
             Self::Reveal => reveal.to_vec(),
             Self::GiveOrders | Self::Decide => vec![Responder, Admin],
-            Self::ReadLedger | Self::ReadKeys | Self::ReadAccounts | Self::ReadAudit => vec![Admin, Auditor],
+            Self::ReadLedger | Self::ReadKeys | Self::ReadAccounts | Self::ReadAudit | Self::ReadConfig => {
+                vec![Admin, Auditor]
+            }
             Self::ManageKeys | Self::ManageAccounts | Self::Configure => vec![Admin],
         }
     }
@@ -137,6 +141,7 @@ mod tests {
             Permission::ReadAccounts,
             Permission::ManageAccounts,
             Permission::ReadAudit,
+            Permission::ReadConfig,
             Permission::Configure,
         ];
         let reveal = crate::config::admin_settings::Admin::default().reveal_roles;

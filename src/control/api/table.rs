@@ -17,8 +17,9 @@ use super::error::ErrorBody;
 use super::guard::guard;
 use super::roles::Permission;
 use super::{
-    App, accounts, audit, erasures, events, keys, learn, ledger, login, oidc, orders, policies, sessions, setup, soc,
-    status, tokens,
+    App, accounts, audit, callers, config, conversations, coverage, erasures, events, exports, keys, learn, ledger,
+    login, oidc, orders, overview, policies, reports, rule_hits, rules, scan, sessions, setup, soc, status, tokens,
+    trying,
 };
 use crate::config::admin_settings::Admin;
 use crate::types::AccessRole;
@@ -39,8 +40,8 @@ type Entry = (Permission, UtoipaMethodRouter<App>);
 /// Every route: one line each.
 fn table() -> Vec<Entry> {
     use Permission::{
-        Configure, Decide, GiveOrders, ManageAccounts, ManageKeys, Public, Read, ReadAccounts, ReadAudit, ReadEvents,
-        ReadKeys, ReadLedger, Reveal, SignedIn, WorkOnEvents,
+        Configure, Decide, GiveOrders, ManageAccounts, ManageKeys, Public, Read, ReadAccounts, ReadAudit, ReadConfig,
+        ReadEvents, ReadKeys, ReadLedger, Reveal, SignedIn, WorkOnEvents,
     };
     vec![
         (Public, routes!(status::openapi)),
@@ -82,15 +83,22 @@ fn table() -> Vec<Entry> {
         (GiveOrders, routes!(orders::give)),
         (Read, routes!(orders::get)),
         (GiveOrders, routes!(orders::lift)),
+        (ReadEvents, routes!(overview::overview)),
         (ReadEvents, routes!(events::list)),
         (ReadEvents, routes!(events::get)),
         (ReadEvents, routes!(events::notices)),
         (Reveal, routes!(events::reveal)),
+        (ReadEvents, routes!(conversations::list)),
         (ManageAccounts, routes!(erasures::erase)),
         (ReadAudit, routes!(audit::list)),
         (ReadAudit, routes!(audit::head)),
         (ReadAudit, routes!(audit::checkpoints)),
         (Configure, routes!(audit::rotate)),
+        (ReadAudit, routes!(audit::verify)),
+        (ReadAudit, routes!(audit::verified)),
+        (ReadEvents, routes!(callers::list)),
+        (ReadEvents, routes!(callers::activity)),
+        (ReadConfig, routes!(config::get)),
         (Read, routes!(status::status)),
         (Configure, routes!(status::reload)),
         (ReadEvents, routes!(soc::alerts::list)),
@@ -127,6 +135,16 @@ fn table() -> Vec<Entry> {
         (Configure, routes!(soc::monitoring::on)),
         (Public, routes!(soc::ingest::ingest)),
         (ReadEvents, routes!(soc::live::live)),
+        (Read, routes!(exports::list)),
+        (Configure, routes!(exports::test)),
+        (ReadEvents, routes!(exports::dead_letters)),
+        (Configure, routes!(exports::retry)),
+        (Configure, routes!(exports::forget)),
+        (Read, routes!(rules::list)),
+        (ReadEvents, routes!(rule_hits::hits)),
+        (Read, routes!(rules::get)),
+        (ReadEvents, routes!(scan::scan)),
+        (Read, routes!(coverage::coverage)),
         (Read, routes!(learn::proposals::status)),
         (ReadEvents, routes!(learn::reports::list)),
         (WorkOnEvents, routes!(learn::reports::report)),
@@ -147,6 +165,19 @@ fn table() -> Vec<Entry> {
         (WorkOnEvents, routes!(learn::harmless::list)),
         (Decide, routes!(learn::harmless::add)),
         (Decide, routes!(learn::harmless::remove)),
+        (WorkOnEvents, routes!(trying::chat::models)),
+        (WorkOnEvents, routes!(trying::chat::ask)),
+        (ReadEvents, routes!(trying::lab::scenarios)),
+        (ReadEvents, routes!(trying::lab::list)),
+        (ReadEvents, routes!(trying::lab::get)),
+        (WorkOnEvents, routes!(trying::lab::begin)),
+        (WorkOnEvents, routes!(trying::lab::cancel)),
+        (ReadEvents, routes!(trying::lab::report)),
+        (ReadEvents, routes!(reports::list)),
+        (ReadEvents, routes!(reports::make)),
+        (ReadEvents, routes!(reports::frameworks)),
+        (ReadEvents, routes!(reports::get)),
+        (Configure, routes!(reports::remove)),
     ]
 }
 

@@ -69,7 +69,7 @@ named! {
         Erasure = "erasure",
         /// Old data were archived or removed.
         Retention = "retention",
-        /// Audit records were exported or proven.
+        /// Audit records were exported or proven, or a report was made or removed.
         Export = "export",
         /// A key that signs checkpoints was introduced.
         SigningKey = "signing_key",

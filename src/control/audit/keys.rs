@@ -214,6 +214,11 @@ impl KeyRing {
         }
     }
 
+    /// The ids of all of them.
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(PublicKey::id).collect()
+    }
+
     /// The key with that id.
     pub fn find(&self, id: &str) -> Option<&PublicKey> {
         self.0.iter().find(|key| key.id() == id)

@@ -8,6 +8,7 @@
 mod batch;
 pub mod canonical;
 pub mod chain;
+pub mod check;
 pub mod checkpoint;
 mod counts;
 pub mod entry;
@@ -30,6 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use check::{Checks, Verified, VerifiedState};
 pub use counts::{Health, State};
 pub use entry::{Entry, Kind, Outcome, entry_for_block};
 pub use keys::{KeyRing, PublicKey, SigningKey};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::AuditError;
 use super::batch::read_checkpoint;
@@ -72,7 +73,60 @@ fn outcome(done: Result<Summary, Stop>) -> Result<Result<Summary, Finding>, Audi
 /// # Errors
 /// When something cannot be read that has nothing to do with the chain.
 pub async fn store(database: &Database, against: &Against) -> Result<Result<Summary, Finding>, AuditError> {
-    outcome(walk_store(database, against).await)
+    watched(database, against, &AtomicI64::new(0)).await
+}
+
+/// The same, saying how far it is: `reached` is the last record verified so far.
+///
+/// # Errors
+/// As of `store`.
+pub async fn watched(
+    database: &Database,
+    against: &Against,
+    reached: &AtomicI64,
+) -> Result<Result<Summary, Finding>, AuditError> {
+    outcome(walk_store(database, against, reached).await)
+}
+
+/// Verifies the records from `first` to `last` as the store has them: their chain and the checkpoints within. What stands
+/// before is taken as it is, and what stands outside the store is not looked at.
+///
+/// # Errors
+/// As of `store`.
+pub async fn range(
+    database: &Database,
+    keys: KeyRing,
+    (first, last): (i64, i64),
+    reached: &AtomicI64,
+) -> Result<Result<Summary, Finding>, AuditError> {
+    outcome(walk_range(database, keys, (first, last), reached).await)
+}
+
+async fn walk_range(
+    database: &Database,
+    keys: KeyRing,
+    (first, last): (i64, i64),
+    reached: &AtomicI64,
+) -> Result<Summary, Stop> {
+    let head = database.audit_head().await?;
+    let (first, last) = (first.max(head.archived.saturating_add(1)), last.min(head.seq));
+    let before = if first == 1 {
+        GENESIS
+    } else if first == head.archived.saturating_add(1) {
+        head.archived_hash
+    } else {
+        let page = database.audit_page(first.saturating_sub(2), 1).await?;
+        let row = page.first().filter(|row| row.seq == first.saturating_sub(1));
+        let gone = || finding(first.saturating_sub(1), Fault::Removed, "the record is missing");
+        row.and_then(|row| row.hash.as_slice().try_into().ok()).ok_or_else(gone)?
+    };
+    let mut verifier = Verifier::new(keys, first, before, Some(head.store.clone()));
+    walk_rows(database, (last, head.checkpoint), &mut verifier, &mut Outside::open(None)?, reached).await?;
+    let missing = last.saturating_sub(verifier.next().saturating_sub(1));
+    if missing > 0 {
+        return Err(finding(verifier.next(), Fault::Removed, format!("{missing} records are missing")).into());
+    }
+    Ok(verifier.finish())
 }
 
 /// Verifies an export or a segment. Checkpoints outside it that go beyond its end are not held against it: it may be
@@ -95,7 +149,7 @@ async fn walk_file(path: &Path, against: &Against) -> Result<Summary, Stop> {
     Ok(verifier.finish())
 }
 
-async fn walk_store(database: &Database, against: &Against) -> Result<Summary, Stop> {
+async fn walk_store(database: &Database, against: &Against, reached: &AtomicI64) -> Result<Summary, Stop> {
     // In this order: what is in a file was in the store before.
     let mut outside = Outside::open(against.checkpoints.as_deref())?;
     let head = database.audit_head().await?;
@@ -120,8 +174,9 @@ async fn walk_store(database: &Database, against: &Against) -> Result<Summary, S
     let first = verifier.next();
     for (_, path) in &files {
         walk_segment(database, path, &mut verifier, &mut outside).await?;
+        reached.store(verifier.next().saturating_sub(1), Ordering::Relaxed);
     }
-    walk_rows(database, &head, &mut verifier, &mut outside).await?;
+    walk_rows(database, (i64::MAX, head.checkpoint), &mut verifier, &mut outside, reached).await?;
     let next = verifier.next();
     outside.show(&mut verifier, next)?;
     // What is left goes beyond the last record.
@@ -162,24 +217,27 @@ async fn walk_segment(
     Ok(())
 }
 
+/// Shows the verifier the rows up to number `until`, and the checkpoints in the store that end there or before.
 async fn walk_rows(
     database: &Database,
-    head: &AuditHead,
+    (until, checkpoint): (i64, i64),
     verifier: &mut Verifier,
     outside: &mut Outside,
+    reached: &AtomicI64,
 ) -> Result<(), Stop> {
     let fetch = |after: i64| {
         let database = database.clone();
         tokio::spawn(async move { database.audit_bulk(after, PAGE).await })
     };
-    let mut inside =
-        Inside { database, after: verifier.next().saturating_sub(1), last: head.checkpoint, page: VecDeque::new() };
+    let after = verifier.next().saturating_sub(1);
+    let mut inside = Inside { database, after, last: checkpoint.min(until), page: VecDeque::new() };
     let mut page = fetch(inside.after).await.map_err(|_| AuditError::Closed)??;
     loop {
-        let rows = page.rows()?;
+        let mut rows = page.rows()?;
+        rows.retain(|row| row.seq <= until);
         let last = rows.last().map(|row| row.seq);
         // The next page is on its way while this one is verified.
-        let following = last.map(fetch);
+        let following = last.filter(|last| *last < until).map(fetch);
         inside.fill(last.unwrap_or(i64::MAX)).await?;
         let found: Vec<Found<'_>> = rows.iter().map(found).collect();
         let prepared = prepare_all(&found, *verifier.head());
@@ -189,6 +247,7 @@ async fn walk_rows(
             outside.show(verifier, next)?;
             verifier.prepared(found, prepared)?;
         }
+        reached.store(verifier.next().saturating_sub(1), Ordering::Relaxed);
         let Some(following) = following else { break };
         page = following.await.map_err(|_| AuditError::Closed)??;
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
@@ -121,6 +122,8 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 #[derive(Debug)]
 pub struct TlsState {
     config: ArcSwap<ServerConfig>,
+    /// When the leaf ends: Unix time in seconds.
+    expires: AtomicI64,
 }
 
 impl TlsState {
@@ -129,7 +132,8 @@ impl TlsState {
     /// # Errors
     /// It cannot be used: unreadable, mismatched, expired.
     pub fn new(material: TlsMaterial) -> Result<Self, TlsError> {
-        Ok(Self { config: ArcSwap::from(server_config(material)?) })
+        let expires = check_validity(&material.chain)?;
+        Ok(Self { config: ArcSwap::from(server_config(material)?), expires: AtomicI64::new(expires) })
     }
 
     /// Puts new material in force for connections from now on.
@@ -137,8 +141,15 @@ impl TlsState {
     /// # Errors
     /// As [`TlsState::new`]; the old material stays in force.
     pub fn replace(&self, material: TlsMaterial) -> Result<(), TlsError> {
+        let expires = check_validity(&material.chain)?;
         self.config.store(server_config(material)?);
+        self.expires.store(expires, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// When the certificate in force ends: Unix time in seconds.
+    pub fn expires(&self) -> i64 {
+        self.expires.load(Ordering::Relaxed)
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -152,7 +163,6 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn server_config(material: TlsMaterial) -> Result<Arc<ServerConfig>, TlsError> {
     let TlsMaterial { chain, key, client_ca, client_auth } = material;
-    check_validity(&chain)?;
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match client_auth {
         ClientAuth::None => builder.with_no_client_auth(),
@@ -183,8 +193,9 @@ fn roots(certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, ru
     Ok(roots)
 }
 
-/// Refuses a leaf that is expired or not yet valid; who issued it is the clients' affair.
-fn check_validity(chain: &[CertificateDer<'static>]) -> Result<(), TlsError> {
+/// When the leaf ends (Unix time in seconds). Refuses one that is expired or not yet valid; who issued it is the
+/// clients' affair.
+fn check_validity(chain: &[CertificateDer<'static>]) -> Result<i64, TlsError> {
     let Some((_, leaf)) = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok()) else {
         return Err(TlsError::Material(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)));
     };
@@ -195,7 +206,7 @@ fn check_validity(chain: &[CertificateDer<'static>]) -> Result<(), TlsError> {
     if now < validity.not_before {
         return Err(TlsError::Validity("not valid yet"));
     }
-    Ok(())
+    Ok(validity.not_after.timestamp())
 }
 
 /// Whether `leaf` is good for `name` at `time`, with `trusted` as the only CAs.

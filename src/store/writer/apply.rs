@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{EventRow, Item, RequestRow};
 use crate::store::insert::Insert;
-use crate::store::{Database, Session, StoreError, contents, issued, ledger, now};
+use crate::store::{Database, Session, StoreError, contents, export, issued, ledger, now};
 use crate::values;
 
 /// Items that are written together.
@@ -122,8 +122,9 @@ async fn write(tx: &mut Session, sinks: &[Arc<dyn Sink>], items: &[&Item]) -> Re
         let sink = sink.ok_or_else(|| StoreError::Refused(format!("nobody writes items of kind `{kind}`")))?;
         sink.write(tx, bodies).await?;
     }
-    // Last, because its rows are the ones that replicas share and wait for.
-    ledger::add(tx, &requests).await
+    // Last, because their rows are the ones that replicas share and wait for.
+    ledger::add(tx, &requests).await?;
+    export::note(tx, &requests).await
 }
 
 fn request_values(row: &RequestRow) -> Vec<crate::store::Value> {

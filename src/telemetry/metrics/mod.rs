@@ -19,6 +19,7 @@ use opentelemetry_sdk::metrics::{
 use prometheus::{Registry, TextEncoder};
 
 use super::Error;
+use super::export::Export;
 use super::grid::Grid;
 use super::labels::{ConnectionRefused, Handshake, ListenerKind, ModelCall, Part, SCOPES};
 use super::learn::Learn;
@@ -27,6 +28,7 @@ use super::models::Models;
 use super::names::{self, Kind, Metric};
 use super::recorded::Recorded;
 use super::soc::Soc;
+use super::standing::Standing;
 use crate::types::{AlarmKind, Record, ReloadOutcome};
 
 /// The handle to all metrics; clones share them.
@@ -42,6 +44,8 @@ struct Inner {
     models: Models,
     soc: Soc,
     learn: Learn,
+    standing: Standing,
+    export: Export,
     limited: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     fail_open: Grid<opentelemetry::metrics::Counter<u64>, 1>,
     refused: Grid<opentelemetry::metrics::Counter<u64>, 1>,
@@ -97,6 +101,8 @@ impl Metrics {
             models: Models::new(&meter),
             soc: Soc::new(&meter),
             learn: Learn::new(&meter),
+            standing: Standing::new(&meter),
+            export: Export::new(&meter),
             limited: one(&names::LIMITED, SCOPES),
             fail_open: one(&names::FAIL_OPEN, Part::NAMES),
             refused: one(&names::CONNECTIONS_REFUSED, ConnectionRefused::NAMES),
@@ -141,9 +147,19 @@ impl Metrics {
         &self.0.soc
     }
 
+    /// Those of exports.
+    pub fn export(&self) -> &Export {
+        &self.0.export
+    }
+
     /// Those of learning.
     pub fn learn(&self) -> &Learn {
         &self.0.learn
+    }
+
+    /// Where the store, the audit trail, budgets and approvals stand.
+    pub fn standing(&self) -> &Standing {
+        &self.0.standing
     }
 
     /// A reload was tried.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Metrics, QueueDepth};
+use crate::telemetry::ExportGauges;
 use crate::telemetry::labels::{
-    BreakerState, ConnectionRefused, Handshake, ListenerKind, ModelCall, ModelPurpose, NoticeResult, Part, SearchBy,
+    BreakerState, ConnectionRefused, ExportFailure, ExportResult, Handshake, ListenerKind, ModelCall, ModelPurpose,
+    NoticeResult, Part, SearchBy,
 };
 use crate::telemetry::names::{self, Kind};
 use crate::types::{
@@ -55,6 +57,8 @@ fn record() -> Record {
     record.response_bytes = Accounted { inspected: 5000, exempt: 0, uninspected: 0 };
     record.uninspected = vec![(Uninspected::Media, 100)];
     record.held_max = 24;
+    record.cost = Some(1_250_000_000);
+    record.priced = Some(Arc::from("gpt-4o*"));
     record.usage = Some(Usage { input: 300, cached: 0, output: 40, reasoning: 0 });
     record.micros.total = 1_000_300;
     record.micros.upstream = 900_000;
@@ -81,11 +85,22 @@ fn everything() -> Metrics {
     metrics.watch_monitoring(|| true);
     metrics.model(&Arc::from("guard"), ModelCall::Ok, 0.125);
     metrics.soc().notice(&Arc::from("pager"), NoticeResult::Sent);
+    let siem = Arc::from("siem");
+    metrics.export().items(&siem, ExportResult::Sent, 2);
+    metrics.export().failed(&siem, ExportFailure::Timeout);
+    let gauges = ExportGauges { backlog: 3, oldest: 1.5, dead: 1, breaker: BreakerState::Closed };
+    metrics.export().stands(&siem, Some(gauges));
     metrics.soc().breaker(&Arc::from("pager"), BreakerState::Open);
     metrics.soc().model(ModelPurpose::Analyst, ModelCall::Ok, 0.25);
     metrics.soc().searched(SearchBy::Fallback);
     metrics.soc().subscribed();
     metrics.soc().lagged();
+    for metric in names::ALL {
+        metrics.standing().tell_each(metric, [("one", 1.5)]);
+        if metric.labels.is_empty() {
+            metrics.standing().tell(metric, 2.0);
+        }
+    }
     metrics
 }
 
@@ -115,6 +130,10 @@ fn one_record_is_counted_everywhere_it_should_be() {
         r#"portcullis_decisions_total{decision="block",direction="output"} 1"#,
         r#"portcullis_rule_hits_total{action="block",family="secrets",rule="PC-SEC-0001"} 1"#,
         r#"portcullis_refusals_total{code="content_filter"} 1"#,
+        r#"portcullis_cost_usd_total{model="gpt-4o*"} 1.25"#,
+        r#"portcullis_budget_used_ratio{budget="one"} 1.5"#,
+        r#"portcullis_store_items_total{result="one"} 1.5"#,
+        "portcullis_audit_diverged 2",
         r#"portcullis_upstream_attempts_total{result="failed",upstream="openai"} 2"#,
         r#"portcullis_upstream_attempts_total{result="ok",upstream="openai"} 1"#,
         r#"gen_ai_client_token_usage_sum{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_token_type="input"} 300"#,

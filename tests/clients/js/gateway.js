@@ -11,7 +11,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 const binary = process.env.PORTCULLIS_BIN ?? join(root, "target", "debug", "portcullis");
 const foreign = /^(PORTCULLIS|OPENAI|ANTHROPIC|OTEL_|RUST_LOG)/;
 
-export async function start() {
+// `more` is added to its configuration.
+export async function start(more = "") {
   const directory = mkdtempSync(join(tmpdir(), "portcullis-"));
   const at = (name) => join(directory, name);
   writeFileSync(
@@ -24,13 +25,13 @@ path = ${JSON.stringify(at("records.jsonl"))}
 flush_every = "5ms"
 [reload]
 watch = false
-`,
+${more}`,
   );
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
   env.PORTCULLIS_ADDRESSES_FILE = at("addresses.json");
   const log = openSync(at("log"), "w");
   const child = spawn(binary, ["serve", "--config", at("gateway.toml")], { cwd: directory, env, stdio: ["ignore", log, log] });
-  let listener;
+  let listener, ops;
   for (let tries = 0; !listener; tries += 1) {
     if (child.exitCode !== null || tries > 4500) {
       child.kill("SIGKILL");
@@ -39,6 +40,7 @@ watch = false
     try {
       const addresses = JSON.parse(readFileSync(at("addresses.json"), "utf8"));
       listener = addresses.listeners.find((one) => one.protocol === "http");
+      ops = addresses.ops;
     } catch {
       await sleep(20);
     }
@@ -49,6 +51,10 @@ watch = false
       : [];
   return {
     url: `http://${listener.address}`,
+    // The ops listener: admin API and console.
+    ops: `http://${ops}`,
+    // What it printed.
+    log: () => readFileSync(at("log"), "utf8"),
     // How many records there are, once those of earlier requests are written.
     async settled() {
       let count = -1;

@@ -370,8 +370,7 @@ class Fleet:
         first = self.replicas[0]
 
         def printed():
-            _, _, rest = first.log().partition('"token": "')
-            return rest.partition('"')[0] if '"' in rest else None
+            return next((word for word in first.log().split() if word.startswith("pcs_")), None)
 
         account = {"token": until("the setup token", printed), "name": "root", "password": "a long pass phrase"}
         status, headers, text = send(first.ops, "POST", "/api/v1/setup", account)

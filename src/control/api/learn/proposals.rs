@@ -19,6 +19,7 @@ use super::super::soc::words::{page, word};
 use super::super::words::{Limit, LongText, Page, Reason, Word};
 use super::words::{HitsShown, ProposalShown, VariationShown};
 use crate::control::learn::desk::Verb;
+use crate::learn::Gates;
 use crate::store::learn::ProposalFilter;
 use crate::types::learn::{Proposal, ProposalState};
 
@@ -86,7 +87,11 @@ pub async fn get(State(app): State<App>, Named(id): Named<String>) -> Result<Jso
     };
     let of = |id: &str| {
         let hits = sums.get(id).cloned().unwrap_or_default();
-        Ok((id.to_owned(), HitsShown::without(&hits, &["callers", "seen"])?))
+        let mut shown = HitsShown::without(&hits, &["callers", "seen"])?;
+        if let Some(fields) = shown.0.as_object_mut() {
+            fields.insert("callers".to_owned(), json!(hits.callers.len()));
+        }
+        Ok((id.to_owned(), shown))
     };
     let hits: Result<_, ApiError> = proposal.ids.iter().map(|id| of(&id.0)).collect();
     Ok(Json(ProposalDetail {
@@ -311,6 +316,23 @@ pub struct LearnStatus {
     pub enabled: bool,
     /// Proposals by state.
     pub proposals: BTreeMap<String, u64>,
+    /// What a proposal has to pass, as it is configured.
+    pub gates: GatesShown,
+}
+
+/// What a proposal has to pass.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
+pub struct GatesShown {
+    /// The share of the variations it was not built from that it has to catch, 0 to 1.
+    pub held_back: f64,
+    /// Harmless texts it may hit.
+    pub harmless_hits: u64,
+    /// The share of recent prompts it may newly hit, 0 to 1.
+    pub traffic_rate: f64,
+    /// Bytes that its rules may compile to.
+    pub max_bytes: u64,
+    /// The share of harmless texts that may have a literal its patterns are looked for by, 0 to 1.
+    pub literal_rate: f64,
 }
 
 /// Whether learning is on, and how many proposals stand where.
@@ -319,5 +341,16 @@ pub struct LearnStatus {
 pub async fn status(State(app): State<App>) -> Result<Json<LearnStatus>, ApiError> {
     let enabled = app.doors.learn.is_some();
     let counts = if enabled { app.database.proposal_counts().await? } else { Vec::new() };
-    Ok(Json(LearnStatus { enabled, proposals: counts.into_iter().collect() }))
+    let snapshot = app.doors.gateway.snapshot();
+    let gates = &snapshot.settings.learn.gates;
+    // Four digits, so that a 32-bit fraction does not look more exact than it is.
+    let digits = |share: f32| (f64::from(share) * 10_000.0).round() / 10_000.0;
+    let gates = GatesShown {
+        held_back: digits(gates.held_back),
+        harmless_hits: gates.harmless_hits,
+        traffic_rate: digits(gates.traffic_rate),
+        max_bytes: gates.max_bytes.get(),
+        literal_rate: Gates::default().max_literal_rate,
+    };
+    Ok(Json(LearnStatus { enabled, proposals: counts.into_iter().collect(), gates }))
 }

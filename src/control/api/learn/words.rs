@@ -22,6 +22,7 @@ shown!(
     VariationShown
 );
 shown!(
-    /// What a rule found so far: `seen`, `hits`, `alone` (nothing else found anything), since the proposal came where it stands.
+    /// What a rule found so far: `hits`, `alone` (nothing else found anything), `decided` (it decided), `callers` (different ones of
+    /// these, 16 at most), since the proposal came where it stands.
     HitsShown
 );

@@ -46,9 +46,36 @@ pub struct PlaybookView {
     /// The section that fits best what was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
+    /// The beginning of that section's text, from where it has a word that was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<String>,
     /// How well it fits: the sum of reciprocal ranks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
+}
+
+/// Characters of a snippet.
+const SNIPPET: usize = 240;
+/// Characters of it before the word that was looked for.
+const BEFORE: usize = 60;
+
+/// A piece of `text` around the first word of `words` in it; its beginning where it has none of them.
+fn snippet(text: &str, words: &str) -> String {
+    let lower = text.to_lowercase();
+    let found = words
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| word.chars().count() > 2)
+        .filter_map(|word| lower.find(&word.to_lowercase()))
+        .min();
+    // Letters that are longer in lower case shift the place a little: it is no more than where to begin.
+    let letters = found.and_then(|at| lower.get(..at)).map_or(0, |before| before.chars().count());
+    // From the beginning of a word.
+    let skipped = text.chars().take(letters.saturating_sub(BEFORE)).collect::<Vec<_>>();
+    let skipped = skipped.iter().rposition(|letter| letter.is_whitespace()).unwrap_or(0);
+    let mut rest = text.chars().skip(skipped);
+    let piece: String = rest.by_ref().take(SNIPPET).collect();
+    let (before, after) = (if skipped > 0 { "… " } else { "" }, if rest.next().is_some() { " …" } else { "" });
+    format!("{before}{}{after}", piece.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// One section of a playbook.
@@ -83,8 +110,14 @@ fn shelf(app: &App) -> Result<BTreeMap<String, PlaybookView>, ApiError> {
     let mut all: BTreeMap<String, (u32, PlaybookView)> = BTreeMap::new();
     for passage in app.station()?.library.under(SHELF) {
         let Some((name, number)) = parts(&passage.id) else { continue };
-        let fresh =
-            || PlaybookView { id: name.to_owned(), title: String::new(), sections: 0, section: None, score: None };
+        let fresh = || PlaybookView {
+            id: name.to_owned(),
+            title: String::new(),
+            sections: 0,
+            section: None,
+            snippet: None,
+            score: None,
+        };
         let (first, view) = all.entry(name.to_owned()).or_insert_with(|| (u32::MAX, fresh()));
         view.sections = view.sections.saturating_add(1);
         if number <= *first {
@@ -110,11 +143,16 @@ pub async fn list(
         let items = shelf.into_values().filter(|view| view.id > after).take(most).collect();
         return Ok(Json(Page::new(items, limit, |view: &PlaybookView| view.id.clone())));
     };
-    let hits = app.station()?.library.search(words.text(), usize::MAX).await;
+    let library = &app.station()?.library;
+    let hits = library.search(words.text(), usize::MAX).await;
+    let texts: BTreeMap<_, _> =
+        library.under(SHELF).into_iter().map(|passage| (passage.id.to_string(), passage)).collect();
     // The first hit of each playbook is its best; past incidents are found too, and are no playbooks.
     let items = hits.into_iter().filter_map(|hit| {
         let view = shelf.remove(parts(&hit.id)?.0)?;
-        Some(PlaybookView { section: Some(hit.id.to_string()), score: Some(hit.score), ..view })
+        let id = hit.id.to_string();
+        let snippet = texts.get(&id).map(|passage| snippet(&passage.text, words.text()));
+        Some(PlaybookView { section: Some(id), snippet, score: Some(hit.score), ..view })
     });
     Ok(Json(Page { items: items.take(most).collect(), next: None }))
 }
@@ -136,4 +174,18 @@ pub async fn get(State(app): State<App>, Named(name): Named<String>) -> Result<J
         text: passage.text.clone(),
     };
     Ok(Json(PlaybookDetail { id: name, sections: found.iter().map(|passage| section(passage)).collect() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snippet_begins_near_the_word_and_is_cut_at_letters() {
+        let text = format!("{}Lift the limit: it ends at once. {}", "ä ".repeat(100), "ö".repeat(300));
+        let cut = snippet(&text, "how to LIFT a limit");
+        assert!(cut.starts_with("… ä") && cut.contains("Lift the limit") && cut.ends_with(" …"), "{cut}");
+        assert_eq!(snippet("short\n\ntext", "nothing"), "short text");
+        assert_eq!(snippet("", "x"), "");
+    }
 }

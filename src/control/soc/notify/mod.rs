@@ -237,7 +237,7 @@ fn judge(status: u16, after: Option<Duration>) -> Result<(), NotifyError> {
 }
 
 /// How long the target wishes to be left alone, if it says so in seconds.
-fn after<B>(answer: &Response<B>) -> Option<Duration> {
+pub(in crate::control) fn after<B>(answer: &Response<B>) -> Option<Duration> {
     let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }

@@ -10,7 +10,7 @@ use crate::control::http::Http;
 use crate::types::{Secret, Severity};
 
 /// Where events go unless the configuration says otherwise (a service region of its own).
-const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
+pub(in crate::control) const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Bytes of a summary (PagerDuty takes 1,024 characters) and of a text.
 const MOST_SUMMARY: usize = 1024;
 const MOST_TEXT: usize = 16 << 10;
@@ -39,7 +39,7 @@ impl PagerDuty {
 }
 
 /// What is sent.
-pub(super) fn body(notice: &Notice, key: &Secret) -> Value {
+pub(in crate::control) fn body(notice: &Notice, key: &Secret) -> Value {
     let mut body = json!({
         "routing_key": key.expose(),
         "event_action": if notice.resolved { "resolve" } else { "trigger" },

@@ -40,7 +40,7 @@ impl Slack {
 }
 
 /// What is sent.
-pub(super) fn body(notice: &Notice) -> Value {
+pub(in crate::control) fn body(notice: &Notice) -> Value {
     let plain = |text: &str, most| json!({ "type": "plain_text", "text": clip(text, most), "emoji": false });
     let sign = match (notice.resolved, notice.severity) {
         (true, _) => "\u{2705}",

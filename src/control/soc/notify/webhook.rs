@@ -38,25 +38,38 @@ impl Webhook {
     /// A secret that is none, none at all or more than four, or an address that is none. Says nothing of either.
     pub fn new(http: Http, url: &str, secrets: &[Secret]) -> Result<Self, &'static str> {
         let url = url.parse().map_err(|_| "not an address")?;
-        if !(1..=MOST_SECRETS).contains(&secrets.len()) {
-            return Err("needs one to four secrets");
-        }
-        let keys: Option<Vec<Key>> = secrets.iter().map(key).collect();
-        Ok(Self { http, url, keys: keys.ok_or("a secret is whsec_ and the base64 of 24 to 64 bytes")? })
+        Ok(Self { http, url, keys: keys(secrets)? })
     }
 
     pub(super) async fn send(&self, notice: &Notice) -> Result<(), NotifyError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let body = body(notice);
-        let mut headers = HeaderMap::new();
-        let signatures = signatures(&self.keys, &notice.id, now, body.as_bytes());
-        for (name, value) in [(&ID, &*notice.id), (&TIMESTAMP, &now.to_string()), (&SIGNATURE, &signatures)] {
-            let value =
-                HeaderValue::from_str(value).map_err(|_| NotifyError::final_("an id that cannot be a header"))?;
-            headers.insert(name, value);
-        }
+        let headers = headers(&self.keys, &notice.id, now, body.as_bytes());
+        let headers = headers.ok_or_else(|| NotifyError::final_("an id that cannot be a header"))?;
         post(&self.http, &self.url, headers, Bytes::from(body)).await
     }
+}
+
+/// The keys of secrets.
+///
+/// # Errors
+/// One that is none, none at all or more than four.
+pub(in crate::control) fn keys(secrets: &[Secret]) -> Result<Vec<Key>, &'static str> {
+    if !(1..=MOST_SECRETS).contains(&secrets.len()) {
+        return Err("needs one to four secrets");
+    }
+    let keys: Option<Vec<Key>> = secrets.iter().map(key).collect();
+    keys.ok_or("a secret is whsec_ and the base64 of 24 to 64 bytes")
+}
+
+/// The three headers of a message, sent at `seconds` (Unix time); `None`: its id cannot stand in one.
+pub(in crate::control) fn headers(keys: &[Key], id: &str, seconds: u64, body: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let signatures = signatures(keys, id, seconds, body);
+    for (name, value) in [(&ID, id), (&TIMESTAMP, &seconds.to_string()), (&SIGNATURE, &signatures)] {
+        headers.insert(name, HeaderValue::from_str(value).ok()?);
+    }
+    Some(headers)
 }
 
 /// The key of a secret.
