@@ -34,7 +34,7 @@ fn redact(value: &mut Value, is_soc: bool) {
         Value::Array(items) => items.iter_mut().for_each(|item| redact(item, is_soc)),
         Value::Table(fields) => {
             for (name, field) in fields.iter_mut() {
-                redact(field, is_soc || name == "soc");
+                redact(field, is_soc || matches!(name.as_str(), "soc" | "export"));
             }
         }
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {}
@@ -45,6 +45,8 @@ fn redact(value: &mut Value, is_soc: bool) {
 fn address(text: &str, is_webhook: bool) -> Option<String> {
     let (scheme, rest) =
         text.split_once("://").filter(|(scheme, _)| scheme.chars().all(|c| c.is_ascii_alphanumeric()))?;
+    // What stands behind a question mark may be a key or a password.
+    let (rest, asks) = rest.split_once('?').map_or((rest, false), |(rest, _)| (rest, true));
     let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
     let (host, hides) = match host.rsplit_once('@') {
         Some((user, host)) => {
@@ -60,7 +62,8 @@ fn address(text: &str, is_webhook: bool) -> Option<String> {
     };
     let changed = hides || path.is_some_and(|(_, hidden)| hidden);
     let path = path.map_or_else(String::new, |(path, _)| format!("/{path}"));
-    changed.then(|| format!("{scheme}://{host}{path}"))
+    let query = if asks { format!("?{HIDDEN}") } else { String::new() };
+    (changed || asks).then(|| format!("{scheme}://{host}{path}{query}"))
 }
 
 #[cfg(test)]
@@ -73,6 +76,7 @@ mod tests {
         assert_eq!(shown("postgres://ann:s3cr@t@db:5432/x", false), "postgres://ann:[redacted]@db:5432/x");
         assert_eq!(shown("https://hooks.example/T0/B1/key", true), "https://hooks.example/[redacted]");
         assert_eq!(shown("https://api.example/v1", false), "https://api.example/v1");
+        assert_eq!(shown("postgres://db/x?user=a&password=b", false), "postgres://db/x?[redacted]");
         assert_eq!(shown("sqlite://data/portcullis.db", false), "sqlite://data/portcullis.db");
         assert_eq!(shown("a text about http://x@y", false), "a text about http://x@y");
         let mut value: Value =

@@ -45,7 +45,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
     /// Rows of a table of names, those counted most first [default: reports.rows]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(50..=5_000))]
     rows: Option<u32>,
     /// Where to [default: standard output]
     #[arg(long, short, value_name = "FILE")]

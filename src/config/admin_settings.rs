@@ -150,7 +150,7 @@ impl Default for Admin {
             allowed_hosts: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
             trusted_proxies: Vec::new(),
             insecure_loopback_cookie: false,
-            max_body: Size::bytes(64 << 10),
+            max_body: Size::bytes(512 << 10),
             request_timeout: Time::from_secs(30),
             max_page: 500,
             verify_timeout: Time::from_secs(600),

@@ -203,7 +203,7 @@ impl Reports {
         need((1..=64).contains(&self.at_once), "at_once".to_owned(), "must be 1 to 64");
         need(!self.timeout.is_zero(), "timeout".to_owned(), "must be longer than 0");
         need(!self.every.is_zero(), "every".to_owned(), "must be longer than 0");
-        need((10..=5_000).contains(&self.rows), "rows".to_owned(), "must be 10 to 5000");
+        need((50..=5_000).contains(&self.rows), "rows".to_owned(), "must be 50 to 5000");
         let mut names = std::collections::BTreeSet::new();
         for (number, one) in self.schedules.iter().enumerate() {
             let key = |key: &str| format!("schedules.{number}.{key}");

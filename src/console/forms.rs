@@ -21,7 +21,7 @@ use super::trouble::Trouble;
 use super::visit;
 
 /// Bytes of a form.
-const MOST: usize = 256 << 10;
+const MOST: usize = 2 << 20;
 /// Fields of a form: a page of a list may be marked whole.
 const MOST_FIELDS: usize = 1200;
 
@@ -146,12 +146,25 @@ async fn done(console: &Console, sender: &Sender, form: &Form) -> Result<Respons
     let body = form.body()?;
     let told = console.0.api.send(sender, method, path, body.as_ref(), Some(csrf)).await?;
     let said = told.json()?;
+    if let Some(unchanged) = unchanged(&said) {
+        return Err(Trouble { status: StatusCode::CONFLICT, code: "unchanged".to_owned(), message: unchanged });
+    }
     // What is shown once, such as a fresh key, is shown now.
     let answer = match form.get("_once") {
         "" => Redirect::to(&form.back()).into_response(),
         what => layout::outside(StatusCode::OK, what, &secret::once(what, &said, &form.back())),
     };
     Ok(visit::with_cookies(answer, &told))
+}
+
+/// What a change of many things could not change, and why.
+fn unchanged(said: &Value) -> Option<String> {
+    let items = said.get("items").and_then(Value::as_array)?;
+    let left: Vec<&Value> = items.iter().filter(|one| one.get("changed") == Some(&Value::Bool(false))).collect();
+    let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let told: Vec<String> =
+        left.iter().take(5).map(|one| format!("{}: {}", text(one, "id"), text(one, "message"))).collect();
+    (!left.is_empty()).then(|| format!("{} of {} were not changed. {}", left.len(), items.len(), told.join(" ")))
 }
 
 fn failed(trouble: &Trouble, back: &str) -> Response {

@@ -54,8 +54,9 @@ impl Trouble {
         self.status == StatusCode::UNAUTHORIZED
     }
 
-    /// Whether something is switched off, or not for this role: a part of a page does without.
+    /// Whether something is switched off, not for this role, or does not answer: a part of a page does without.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT)
+        use StatusCode as S;
+        matches!(self.status, S::FORBIDDEN | S::NOT_FOUND | S::CONFLICT | S::SERVICE_UNAVAILABLE)
     }
 }

@@ -70,7 +70,7 @@ macro_rules! of_spend {
             "SELECT ",
             $columns,
             ", CAST(SUM(cost) AS BIGINT), CAST(SUM(requests) AS BIGINT), CAST(SUM(input_tokens + output_tokens) AS BIGINT) \
-             FROM spend_hourly WHERE bucket >= $1 AND bucket < $2 AND ($3 = '' OR tenant = $3) ",
+             FROM spend_hourly WHERE bucket >= $1 - $1 % 3600000000 AND bucket < $2 AND ($3 = '' OR tenant = $3) ",
             $tail,
             " LIMIT $4"
         )

@@ -118,8 +118,10 @@ async fn hits_are_counted_over_bounded_periods_and_for_those_who_read_events() {
     assert_eq!(hits["rules"], json!([{ "rule": "PC-INJ-0001", "requests": 2, "series": [0, 1, 0, 1] }]), "{hits}");
     assert_eq!((&hits["step"], &hits["since"]), (&json!(hour), &Value::Null));
     let one = format!("/api/v1/rules/PC-INJ-0001?from={}&to={}&pieces=2", now - 4 * hour, now);
-    let one = home.ask(&vera, "GET", &one, None).await.json();
-    assert_eq!(one["hits"]["rules"][0]["series"], json!([1, 1]), "{one}");
+    let told = home.ask(&ana, "GET", &one, None).await.json();
+    assert_eq!(told["hits"]["rules"][0]["series"], json!([1, 1]), "{told}");
+    let told = home.ask(&vera, "GET", &one, None).await.json();
+    assert_eq!(told["hits"]["rules"], json!([]), "not for who reads no events: {told}");
     for wrong in ["from=5&to=5", "from=9&to=5", "from=0", "pieces=0", "pieces=201", "x=1", "from=-9223372036854775808"]
     {
         assert_eq!(home.ask(&ana, "GET", &format!("/api/v1/rules/hits?{wrong}"), None).await.status, 400, "{wrong}");
@@ -129,13 +131,13 @@ async fn hits_are_counted_over_bounded_periods_and_for_those_who_read_events() {
 #[tokio::test]
 async fn coverage_counts_rules_and_hits_of_every_catalogue() {
     let home = Home::start().await;
-    let (vera, _) = people(&home).await;
+    let (vera, ana) = people(&home).await;
     let rules = home.ask(&vera, "GET", "/api/v1/rules?threat=LLM01:2026", None).await.json();
     let rules = rules["items"].as_array().unwrap();
     let now = portcullis::store::now();
     found(&home, "req_1", rules[0]["id"].as_str().unwrap(), now - 1_000_000).await;
     let path = format!("/api/v1/coverage?from={}&to={}", now - 3_600_000_000, now);
-    let coverage = home.ask(&vera, "GET", &path, None).await.json();
+    let coverage = home.ask(&ana, "GET", &path, None).await.json();
     let names: Vec<(&str, &str)> = coverage["catalogues"]
         .as_array()
         .unwrap()
@@ -224,7 +226,7 @@ async fn the_bench_says_what_the_command_line_says_and_keeps_nothing() {
         assert_eq!((answer.status, answer.code()), (400, "invalid_body".to_owned()));
         assert!(!String::from_utf8_lossy(&answer.body).contains("xxx"));
     }
-    let long = json!({ "text": "é".repeat(50_000), "direction": "input" });
+    let long = json!({ "text": "é".repeat(300_000), "direction": "input" });
     assert_eq!(home.ask(&ana, "POST", "/api/v1/scan", Some(long)).await.status, 413);
     let notes = home.rest.notes.lock().unwrap();
     assert!(notes.iter().all(|note| !format!("{note:?}").contains("previous instructions")), "nothing is kept");

@@ -184,7 +184,7 @@ async fn whole(answer: Response<Incoming>, to: &mpsc::Sender<ChatPiece>) -> Resu
 
 /// An error of either API.
 fn refused(status: u16, said: &Value) -> Option<ChatPiece> {
-    let error = said.get("error")?;
+    let error = said.get("error").filter(|error| !error.is_null())?;
     let text = |name: &str| error.get(name).and_then(Value::as_str);
     let code = text("code").or_else(|| text("type")).unwrap_or_default().to_owned();
     Some(ChatPiece::Refused { status, code, message: text("message").unwrap_or_default().to_owned() })

@@ -181,6 +181,7 @@ let pause = 1500;
 let stale = false;
 async function update() {
   timer = undefined;
+  if (!document.querySelector("[data-part]")) return;
   if (document.hidden) {
     stale = true;
     return;

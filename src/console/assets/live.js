@@ -21,6 +21,7 @@ export function watch(kinds, tell, poll) {
   let since = -1;
   let wait = 1000;
   let missed = 0;
+  let refused = 0;
   const open = () => {
     const address = new URL("/api/v1/live", location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -29,6 +30,7 @@ export function watch(kinds, tell, poll) {
     const socket = new WebSocket(address);
     socket.onopen = () => {
       wait = 1000;
+      refused = -1;
       if (missed > 0) poll();
       missed = 0;
       show("live", "live");
@@ -42,6 +44,8 @@ export function watch(kinds, tell, poll) {
     };
     socket.onclose = () => {
       missed += 1;
+      // Nobody is let in who never was: switched off, or not for this role.
+      if (refused >= 0 && (refused += 1) > 5) return;
       show("away", "not live");
       setTimeout(open, wait * (0.75 + Math.random() / 2));
       wait = Math.min(wait * 2, 30_000);

@@ -45,6 +45,8 @@ function play(form, log) {
   let said = ready;
   /** @type {AbortController | undefined} */
   let going;
+  // How often it was cleared.
+  let cleared = 0;
   const stop = button("stop");
   const again = button("again");
   const clear = button("clear");
@@ -101,6 +103,7 @@ function play(form, log) {
     /** @type {Message} */
     const message = { role: "assistant", content: "", model: body.model, compared };
     const shown = draw(message);
+    const began = cleared;
     log.append(shown.box);
     const mine = new AbortController();
     going = mine;
@@ -119,6 +122,8 @@ function play(form, log) {
       else message.broken = error instanceof ApiError || error instanceof Error ? error.message : "The gateway does not answer.";
     }
     going = undefined;
+    // Cleared meanwhile: it is not kept either.
+    if (began !== cleared) return;
     shown.fill();
     shown.box.scrollIntoView({ block: "nearest" });
     said.push(message);
@@ -175,6 +180,7 @@ function play(form, log) {
     void ask();
   });
   clear.addEventListener("click", () => {
+    cleared += 1;
     going?.abort();
     said = [];
     keep();

@@ -49,7 +49,7 @@ pub(super) async fn page(visit: Visit) -> Answer {
                 (traffic(overview))
                 div.columns { (names(&visit, overview)) }
             } @else {
-                p.notice { "Your role does not read events: only how the gateway does is shown." }
+                p.notice { "What happened cannot be shown: your role does not read events, or the store does not answer in time." }
             }
             (health(&status))
         }

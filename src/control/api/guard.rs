@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, ORIGIN};
+use axum::http::header::{AUTHORIZATION, COOKIE, ORIGIN, SEC_WEBSOCKET_KEY};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
@@ -81,6 +81,11 @@ impl Principal {
         }
     }
 
+    /// Whether whoever calls may read what was found in requests.
+    pub fn reads_events(&self) -> bool {
+        self.roles.any_of(&Permission::ReadEvents.roles(&[]))
+    }
+
     /// Refuses to give roles that whoever calls has not.
     pub fn may_grant(&self, roles: &Roles) -> Result<(), ApiError> {
         if self.roles.cover(roles) {
@@ -145,7 +150,8 @@ async fn admit(
         }
         return Ok(None);
     }
-    let watches = safe && headers.contains_key(WATCHING);
+    // A browser can say nothing with a handshake; whoever watches does nothing.
+    let watches = safe && (headers.contains_key(WATCHING) || headers.contains_key(SEC_WEBSOCKET_KEY));
     let principal = if watches { again(app, headers, peer).await? } else { identify(app, headers, peer).await? };
     if let Credential::Session { csrf, .. } = &principal.credential
         && !safe
@@ -176,7 +182,7 @@ pub async fn identify(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Pri
     who(app, headers, peer, Use::Noted).await
 }
 
-/// Who called, asked again while what they opened is open. Keeps no session alive.
+/// Who called, asked again while what they opened is open. Keeps no session alive; a token is in use either way.
 pub async fn again(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Principal, ApiError> {
     who(app, headers, peer, Use::Unnoted).await
 }
@@ -184,13 +190,13 @@ pub async fn again(app: &App, headers: &HeaderMap, peer: &Peer) -> Result<Princi
 async fn who(app: &App, headers: &HeaderMap, peer: &Peer, noted: Use) -> Result<Principal, ApiError> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     match (given.next(), given.next()) {
-        (Some(value), None) => by_token(app, value.to_str().unwrap_or_default(), peer, noted).await,
+        (Some(value), None) => by_token(app, value.to_str().unwrap_or_default(), peer).await,
         (Some(_), Some(_)) => Err(ApiError::bad("two_credentials", "A request has at most one Authorization header.")),
         (None, _) => by_session(app, headers, peer, noted).await,
     }
 }
 
-async fn by_token(app: &App, value: &str, peer: &Peer, noted: Use) -> Result<Principal, ApiError> {
+async fn by_token(app: &App, value: &str, peer: &Peer) -> Result<Principal, ApiError> {
     let invalid = || ApiError::unauthenticated("invalid_token", "This API token is not valid.");
     let (scheme, text) = value.split_once(' ').ok_or_else(invalid)?;
     if !scheme.eq_ignore_ascii_case("bearer") || !secrets::well_formed(TOKEN_PREFIX, text) {
@@ -205,8 +211,7 @@ async fn by_token(app: &App, value: &str, peer: &Peer, noted: Use) -> Result<Pri
     if token.expires <= now {
         return Err(ApiError::unauthenticated("expired_token", "This API token has expired."));
     }
-    if noted == Use::Noted
-        && token.last_used.is_none_or(|last| now.saturating_sub(last) >= NOTE_EVERY)
+    if token.last_used.is_none_or(|last| now.saturating_sub(last) >= NOTE_EVERY)
         && let Err(problem) = app.accounts.token_used(&token.id, now).await
     {
         warn!(%problem, "cannot note that an API token was used");

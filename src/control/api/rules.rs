@@ -13,6 +13,7 @@ use super::catalogue::Pair;
 use super::coverage::whole;
 use super::error::ApiError;
 use super::extract::{Asked, Named};
+use super::guard::Principal;
 use super::rule_hits::{HitsQuery, RuleHits};
 use super::words::Word;
 use crate::config::Snapshot;
@@ -301,6 +302,7 @@ pub async fn list(State(app): State<App>, Asked(asked): Asked<RuleQuery>) -> Res
     responses((status = 200, description = "The rule.", body = RuleDetail)))]
 pub async fn get(
     State(app): State<App>,
+    who: Principal,
     Named(id): Named<String>,
     Asked(asked): Asked<HitsQuery>,
 ) -> Result<Json<RuleDetail>, ApiError> {
@@ -308,7 +310,7 @@ pub async fn get(
     let catalogue = app.catalogue.of(&snapshot).await?;
     let found = catalogue.rules(&snapshot).find(|(anatomy, _)| *anatomy.rule.id.0 == *id);
     let pair = found.ok_or_else(|| ApiError::not_found("rule"))?;
-    let hits = asked.count(&app, Some(id)).await?;
+    let hits = if who.reads_events() { asked.count(&app, Some(id)).await? } else { RuleHits::default() };
     let has_cost = !pair.0.patterns.is_empty() && !pair.0.written.iter().any(|(key, _)| key == "events");
     let cost = match has_cost {
         true => {

@@ -283,11 +283,18 @@ fn severity(word: &Value) -> Option<Severity> {
     serde_json::from_value(word.clone()).ok()
 }
 
+/// Whether what an entry tells of has only just begun: what is written together with its beginning is part of it.
+fn is_fresh(entry: &FeedEntry, began: i64) -> bool {
+    entry.time.saturating_sub(began) <= 5_000_000
+}
+
 fn of_alert(store: &str, entry: &FeedEntry) -> Option<Item> {
     let alert: Alert = serde_json::from_value(entry.body.clone()).ok()?;
     let change = match alert.state {
         AlertState::Closed => Change::Ended,
-        AlertState::Open if alert.count == 1 && alert.incident.is_none() => Change::Created,
+        AlertState::Open if alert.incident.is_none() && (alert.count == 1 || is_fresh(entry, alert.first)) => {
+            Change::Created
+        }
         AlertState::Open | AlertState::Acknowledged | AlertState::InProgress => Change::Changed,
     };
     Some(Item {
@@ -314,7 +321,9 @@ fn of_incident(store: &str, entry: &FeedEntry) -> Option<Item> {
     let incident: Incident = serde_json::from_value(entry.body.clone()).ok()?;
     let change = match incident.state {
         IncidentState::Closed => Change::Ended,
-        IncidentState::Open if incident.updated <= incident.opened => Change::Created,
+        IncidentState::Open if incident.updated <= incident.opened || is_fresh(entry, incident.opened) => {
+            Change::Created
+        }
         IncidentState::Open | IncidentState::Acknowledged | IncidentState::InProgress => Change::Changed,
     };
     Some(Item {

@@ -11,8 +11,9 @@ const DAY: i64 = 86_400_000_000;
 const LOOKED_AT: i64 = 7;
 
 pub(super) fn sections(ask: &Ask, data: &Spend) -> Vec<Section> {
-    let cost = sum(&data.models);
-    let rest = |of: fn(&Row) -> u64| data.models.iter().fold(0_u64, |sum, row| sum.saturating_add(of(row)));
+    // Of all days: a table of names is cut.
+    let cost = sum(&data.days);
+    let rest = |of: fn(&Row) -> u64| data.days.iter().fold(0_u64, |sum, row| sum.saturating_add(of(row)));
     let (requests, tokens) = (rest(|row| row.more), rest(|row| row.rest));
     let figures = vec![
         Figure::new("Cost", Cell::Nano(cost), "US dollars, as far as models have a price"),

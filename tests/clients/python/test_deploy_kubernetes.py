@@ -136,7 +136,7 @@ def test_probes_and_mounts_fit_and_there_is_time_to_drain():
         assert ports["ops"] == 9090, origin
         for probe, path in [("startupProbe", "/startupz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")]:
             assert gateway[probe]["httpGet"] == {"path": path, "port": "ops"}, origin
-        assert gateway["startupProbe"]["failureThreshold"] * gateway["startupProbe"]["periodSeconds"] >= 60, origin
+        assert gateway["startupProbe"]["failureThreshold"] * gateway["startupProbe"]["periodSeconds"] >= 150, origin
         # drain_delay and drain_deadline of the gateway's defaults.
         assert pod["terminationGracePeriodSeconds"] > 125, origin
         volumes = {volume["name"] for volume in pod["volumes"]}

@@ -144,7 +144,7 @@ ports:
 startupProbe:
   httpGet: { path: /startupz, port: ops }
   periodSeconds: 2
-  failureThreshold: 30
+  failureThreshold: 90
 readinessProbe:
   httpGet: { path: /readyz, port: ops }
   periodSeconds: 5

@@ -38,6 +38,8 @@ pub(super) async fn page(visit: Visit) -> Answer {
 /// A box for each role; whoever looks can give only what they have, and the API says so.
 pub(super) fn roles(marked: &[AccessRole]) -> Markup {
     html! { fieldset { legend { "Roles" }
+        // No box ticked is no role, not no change.
+        input type="hidden" name="roles:json" value="[]";
         @for role in AccessRole::ALL {
             label.check { input type="checkbox" name="roles[]" value=(role.name()) checked[marked.contains(&role)]; (role.name()) } " "
         }

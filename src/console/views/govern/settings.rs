@@ -33,7 +33,7 @@ pub(super) fn ways(visit: &Visit) -> Markup {
 pub(super) async fn page(visit: Visit) -> Answer {
     let status: Value = visit.get("/api/v1/status").await?;
     let soc: Option<Value> = visit.maybe("/api/v1/soc/status").await?;
-    let learn: Option<Value> = visit.maybe("/api/v1/learn/status").await?;
+    let learn: Option<Value> = visit.maybe("/api/v1/learn").await?;
     let exports: Option<Value> = visit.maybe("/api/v1/exports").await?;
     let now: MonitoringView = visit.get("/api/v1/monitoring").await?;
     let body = html! {
