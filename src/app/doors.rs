@@ -1,8 +1,5 @@
 //! What the admin API asks of the running gateway.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +10,7 @@ use super::effective;
 use super::fleet::Word;
 use super::scan;
 use crate::config::issued::generate_key;
-use crate::config::{Asking, Environment, Handle, Policy, Reloader, Snapshot, Source};
+use crate::config::{Asking, Environment, Handle, Policy, Reloader, Snapshot};
 use crate::control::Follower;
 use crate::control::api::door::{
     AuditLog, AuditNote, AuditPage, AuditQuery, AuditSink, DoorError, Doors, Effective, ExplainQuery, FreshKey,
@@ -171,7 +168,7 @@ impl Gateway for Running {
     fn validate(&self, text: String) -> Reply<'_, Validation> {
         let environment = self.environment.clone();
         Box::pin(async move {
-            let checked = tokio::task::spawn_blocking(move || validate(&text, environment)).await;
+            let checked = tokio::task::spawn_blocking(move || effective::validate(&text, environment)).await;
             checked.map_err(|error| away(&error))?.map_err(|error| away(&error))
         })
     }
@@ -269,26 +266,6 @@ fn told(policy: &Policy) -> Value {
         fields.insert("extends".to_owned(), json!(policy.bases));
     }
     said
-}
-
-/// Checks a configuration as if it stood in a file; the file is gone afterwards.
-fn validate(text: &str, environment: Environment) -> std::io::Result<Validation> {
-    let path = std::env::temp_dir().join(format!("portcullis-{}.toml", uuid::Uuid::new_v4().simple()));
-    // It may hold keys: nobody else reads it.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(text.as_bytes())?;
-    let loaded = Source::new(Some(&path), environment).load();
-    std::fs::remove_file(&path)?;
-    let named = path.display().to_string();
-    let words = |problem: &crate::config::Problem| problem.to_string().replace(&named, "gateway.toml");
-    Ok(match loaded {
-        Ok(loaded) => {
-            Validation { valid: true, problems: Vec::new(), warnings: loaded.warnings.iter().map(words).collect() }
-        }
-        Err(problems) => {
-            Validation { valid: false, problems: problems.iter().map(words).collect(), warnings: Vec::new() }
-        }
-    })
 }
 
 impl AuditSink for Log {

@@ -1,9 +1,13 @@
-//! The configuration in force as the admin API shows it: every setting, no secret.
+//! The configuration in force as the admin API shows it (every setting, no secret), and one that is only checked.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use toml::Value;
 
-use crate::config::Snapshot;
-use crate::control::api::door::Effective;
+use crate::config::{Environment, Problem, Snapshot, Source};
+use crate::control::api::door::{Effective, Validation};
 
 /// In place of what is secret in an address.
 const HIDDEN: &str = "[redacted]";
@@ -64,6 +68,26 @@ fn address(text: &str, is_webhook: bool) -> Option<String> {
     let path = path.map_or_else(String::new, |(path, _)| format!("/{path}"));
     let query = if asks { format!("?{HIDDEN}") } else { String::new() };
     (changed || asks).then(|| format!("{scheme}://{host}{path}{query}"))
+}
+
+/// Checks a configuration as if it stood in a file; the file is gone afterwards.
+pub(super) fn validate(text: &str, environment: Environment) -> std::io::Result<Validation> {
+    let path = std::env::temp_dir().join(format!("portcullis-{}.toml", uuid::Uuid::new_v4().simple()));
+    // It may hold keys: nobody else reads it.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(text.as_bytes())?;
+    let loaded = Source::new(Some(&path), environment).load();
+    std::fs::remove_file(&path)?;
+    let named = path.display().to_string();
+    let words = |problem: &Problem| problem.to_string().replace(&named, "gateway.toml");
+    Ok(match loaded {
+        Ok(loaded) => {
+            Validation { valid: true, problems: Vec::new(), warnings: loaded.warnings.iter().map(words).collect() }
+        }
+        Err(problems) => {
+            Validation { valid: false, problems: problems.iter().map(words).collect(), warnings: Vec::new() }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -190,9 +190,9 @@ async fn watched(database: &Database) {
         ..IncidentChange::default()
     };
     database.change_incident("inc_2", &close, None, MONDAY, &[at(30)]).await.unwrap();
-    let plan = plan("pln_1", Some("inc_1"), 1);
+    let plan = plan("pln_1", Some("inc_1"), 0);
     database.insert_plan(&plan, &[]).await.unwrap();
-    database.insert_remedies("pln_1", &[remedy("rem_1", &plan)]).await.unwrap();
+    database.use_approvals("pln_1", MONDAY, &[remedy("rem_1", &plan)], &[]).await.unwrap();
 }
 
 async fn learned(database: &Database) {
