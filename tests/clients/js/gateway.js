@@ -50,6 +50,8 @@ ${more}`,
       ? readFileSync(at("records.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line))
       : [];
   return {
+    // Where its files are.
+    directory,
     url: `http://${listener.address}`,
     // The ops listener: admin API and console.
     ops: `http://${ops}`,
