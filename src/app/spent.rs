@@ -2,7 +2,7 @@
 
 use crate::config::Snapshot;
 use crate::quota::{Kind, Meter, Plan, ScopeKind, Unit};
-use crate::store::{self, Bucket, Database, Dimension, SpendQuery, StoreError};
+use crate::store::{self, Bucket, Database, SpendQuery, StoreError};
 
 /// Spenders looked at per budget.
 const MOST: u32 = 100_000;
@@ -23,7 +23,7 @@ async fn of_plan(database: &Database, plan: &Plan, meter: &Meter) -> Result<(), 
     let now = store::now();
     for (scope, rule) in plan.rules() {
         let Kind::Budget { calendar, .. } = &rule.kind else { continue };
-        let Some(by) = dimensions(scope) else { continue };
+        let Some(by) = scope.dimensions() else { continue };
         let from = calendar.start(now / 1_000_000).saturating_mul(1_000_000);
         let query = SpendQuery { by, bucket: Bucket::Total, from, to: now, filters: Vec::new(), limit: MOST };
         for row in database.spend(&query).await?.rows {
@@ -48,18 +48,4 @@ async fn of_plan(database: &Database, plan: &Plan, meter: &Meter) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// What the ledger is asked by; `None` where it does not know.
-fn dimensions(scope: ScopeKind) -> Option<Vec<Dimension>> {
-    Some(match scope {
-        ScopeKind::All => Vec::new(),
-        ScopeKind::Tenant => vec![Dimension::Tenant],
-        ScopeKind::Team => vec![Dimension::Tenant, Dimension::Team],
-        ScopeKind::User => vec![Dimension::Tenant, Dimension::User],
-        ScopeKind::Agent => vec![Dimension::Tenant, Dimension::Agent],
-        ScopeKind::Key => vec![Dimension::Key],
-        ScopeKind::Model => vec![Dimension::Model],
-        ScopeKind::Address => return None,
-    })
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::bucket::{Bucket, Charge, Kind, Rule, Scope, Unit};
 use super::calendar::{Calendar, Period};
 use super::prices::{Price, Usd};
+use super::scope_kind::ScopeKind;
 use crate::types::Caller;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -58,29 +59,6 @@ pub struct LimitSpec {
     pub per_tenant: Allowance,
     /// Per model, all callers together.
     pub per_model: Allowance,
-}
-
-/// Whom a limit or a budget is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ScopeKind {
-    /// Everyone together.
-    #[default]
-    All,
-    /// A client address; of IPv6 the /64.
-    Address,
-    /// A user of a tenant.
-    User,
-    /// A gateway key.
-    Key,
-    /// A team of a tenant.
-    Team,
-    /// A tenant.
-    Tenant,
-    /// A model.
-    Model,
-    /// An agent or application of a tenant.
-    Agent,
 }
 
 /// One budget: so much per calendar period, then 429 until the next.
@@ -321,25 +299,6 @@ impl LimitSpec {
             (ScopeKind::Tenant, "per_tenant", &self.per_tenant),
             (ScopeKind::Model, "per_model", &self.per_model),
         ]
-    }
-}
-
-impl ScopeKind {
-    const ALL: [Self; 8] =
-        [Self::All, Self::Address, Self::User, Self::Key, Self::Team, Self::Tenant, Self::Model, Self::Agent];
-
-    /// The word in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Address => "address",
-            Self::User => "user",
-            Self::Key => "key",
-            Self::Team => "team",
-            Self::Tenant => "tenant",
-            Self::Model => "model",
-            Self::Agent => "agent",
-        }
     }
 }
 

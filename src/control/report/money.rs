@@ -58,7 +58,7 @@ async fn of_plan(database: &Database, plan: &Plan, ask: &Ask, all: &mut Vec<Budg
             used,
             tokens,
         };
-        let Some(by) = dimensions(scope) else { continue };
+        let Some(by) = scope.dimensions() else { continue };
         let from = calendar.start(ask.made / 1_000_000).saturating_mul(1_000_000);
         let filters = ask.tenant.iter().map(|tenant| (Dimension::Tenant, tenant.clone())).collect();
         let to = ask.made.saturating_add(1);
@@ -82,18 +82,4 @@ async fn of_plan(database: &Database, plan: &Plan, ask: &Ask, all: &mut Vec<Budg
         }
     }
     Ok(())
-}
-
-/// What the ledger is asked by; `None` where it does not know.
-fn dimensions(scope: ScopeKind) -> Option<Vec<Dimension>> {
-    Some(match scope {
-        ScopeKind::All => Vec::new(),
-        ScopeKind::Tenant => vec![Dimension::Tenant],
-        ScopeKind::Team => vec![Dimension::Tenant, Dimension::Team],
-        ScopeKind::User => vec![Dimension::Tenant, Dimension::User],
-        ScopeKind::Agent => vec![Dimension::Tenant, Dimension::Agent],
-        ScopeKind::Key => vec![Dimension::Key],
-        ScopeKind::Model => vec![Dimension::Model],
-        ScopeKind::Address => return None,
-    })
 }
