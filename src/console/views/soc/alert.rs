@@ -39,7 +39,7 @@ pub(super) async fn one(visit: Visit) -> Answer {
                 (others(&related))
             }
             div {
-                @if visit.may_work() { (alert_work::work(&visit, &alert)) }
+                @if visit.may_work() { (alert_work::panel(&visit, &alert)) }
                 section.panel { h2 { "Who" } (facts(&caller(&alert.caller))) }
                 div data-part="belongs" { (belongs(&alert, &detail.incidents, &remedies)) }
                 section.panel {

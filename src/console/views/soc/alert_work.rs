@@ -2,68 +2,32 @@
 
 use maud::{Markup, html};
 
-use super::words::closing;
+use super::work::Work;
 use crate::console::parts::form::{Act, select};
 use crate::console::visit::Visit;
-use crate::types::soc::{Alert, AlertState};
+use crate::types::soc::Alert;
 
 /// The panel.
-pub(super) fn work(visit: &Visit, alert: &Alert) -> Markup {
+pub(super) fn panel(visit: &Visit, alert: &Alert) -> Markup {
     let path = format!("/api/v1/alerts/{}", crate::console::query::part(&alert.id));
-    let is_closed = alert.state == AlertState::Closed;
-    html! {
-        section.panel.work { h2 { "Work on it" }
-            @if is_closed {
-                (Act::patch(&path).button(visit, "Open again", &[("state", "open"), ("expected", "closed")]))
-            } @else {
-                div.row {
-                    @for (state, label, key) in [("acknowledged", "Acknowledge", "a"), ("in_progress", "Work on it", "w")] {
-                        @if alert.state.name() != state {
-                            (Act::patch(&path).form(visit, "inline", &html! {
-                                input type="hidden" name="state" value=(state);
-                                input type="hidden" name="expected" value=(alert.state.name());
-                                button type="submit" data-key=(key) title={ (label) " (" (key) ")" } { (label) }
-                            }))
-                        }
-                    }
-                    @if alert.assignee.as_deref() != Some(&visit.me().name) {
-                        (Act::patch(&path).form(visit, "inline", &html! {
-                            input type="hidden" name="assignee" value=(visit.me().name);
-                            button type="submit" data-key="m" title="Assign to me (m)" { "Assign to me" }
-                        }))
-                    }
-                    @if alert.assignee.is_some() { (Act::patch(&path).button(visit, "Give back", &[("assignee:json", "null")])) }
-                }
-                (Act::patch(&path).form(visit, "inline", &html! {
-                    label { "Assign to" input name="assignee" maxlength="64" required pattern="[A-Za-z0-9._@\\-]{1,64}" autocomplete="off"; }
-                    button type="submit" { "Assign" }
-                }))
-                details.fold {
-                    summary data-key="e" title="Close (e)" { "Close with a reason" }
-                    (Act::patch(&path).form(visit, "stack", &closing(alert.state.name())))
-                }
-                details.fold {
-                    summary { "Merge other alerts into this one" }
-                    (Act::post(&format!("{path}/merge")).sure("The other alert is closed as a duplicate of this one.").form(visit, "stack", &html! {
-                        label { "Its id" input name="ids[]" maxlength="64" required pattern="alt_.*" autocomplete="off" placeholder="alt_…"; }
-                        label { "Why" input name="note" maxlength="1000"; }
-                        button type="submit" { "Merge" }
-                    }))
-                }
-                details.fold {
-                    summary { "Put into an incident" }
-                    (Act::patch(&path).form(visit, "stack", &html! {
-                        label { "The incident’s id" input name="incident" maxlength="64" required pattern="inc_.*" autocomplete="off" placeholder="inc_…"; }
-                        button type="submit" { "Put there" }
-                    }))
-                }
-            }
-            details.fold {
-                summary { "Judged wrongly? Report it to learning" }
-                (learning(visit, alert))
-            }
+    let work = Work { path: &path, state: alert.state.name(), assignee: alert.assignee.as_deref() };
+    let more = html! {
+        (work.merge(visit, "Merge other alerts into this one", "The other alert is closed as a duplicate of this one.", "alt_"))
+        details.fold {
+            summary { "Put into an incident" }
+            (Act::patch(&path).form(visit, "stack", &html! {
+                label { "The incident’s id" input name="incident" maxlength="64" required pattern="inc_.*" autocomplete="off" placeholder="inc_…"; }
+                button type="submit" { "Put there" }
+            }))
         }
-    }
+    };
+    let always = html! {
+        details.fold {
+            summary { "Judged wrongly? Report it to learning" }
+            (learning(visit, alert))
+        }
+    };
+    work.panel(visit, &more, &always)
 }
 
 /// A report for learning: it needs the words, which the reader has to have.

@@ -55,7 +55,7 @@ pub(super) async fn one(visit: Visit) -> Answer {
                 div data-part="evidence" { (evidence(incident, &detail.alerts)) }
             }
             div {
-                @if visit.may_work() { (incident_work::work(&visit, incident)) }
+                @if visit.may_work() { (incident_work::panel(&visit, incident)) }
                 section.panel { h2 { "Who" } p.quiet { "Of the newest alert." } (facts(&caller(&incident.caller))) }
                 div data-part="remedies" { section.panel { h2 { "Remedies" }
                     @if detail.remedies.is_empty() { p.quiet { "Nothing was done to anybody." } } @else { (super::remedies::short(&detail.remedies)) } } }

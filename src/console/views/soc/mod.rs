@@ -21,6 +21,7 @@ mod steps;
 mod talk;
 mod texts;
 mod words;
+mod work;
 
 use std::future::Future;
 
