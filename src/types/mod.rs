@@ -34,4 +34,4 @@ pub use secret::Secret;
 pub use verdict::{
     Action, Decision, Direction, Doubt, Evidence, Factors, Family, Finding, Recommendation, Severity, Step, Verdict,
 };
-pub use visible::{is_unseen, visible};
+pub use visible::{escaped, is_formula, is_unseen, visible};

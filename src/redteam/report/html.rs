@@ -2,8 +2,8 @@
 
 use super::super::judge::Outcome;
 use super::super::score::{Judged, Run, Tally};
-use super::{SHOWN, escaped, line, percent, put};
-use crate::types::visible;
+use super::{SHOWN, line, percent, put};
+use crate::types::{escaped, visible};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2330;\
 background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.35rem .6rem;\

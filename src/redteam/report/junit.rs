@@ -2,8 +2,8 @@
 
 use super::super::judge::Outcome;
 use super::super::score::{Judged, Run, Tally};
-use super::{SHOWN, escaped, line, put};
-use crate::types::visible;
+use super::{SHOWN, line, put};
+use crate::types::{escaped, visible};
 
 /// Failed trials are failures, those without an answer errors, inconclusive ones skipped.
 pub fn junit(run: &Run) -> String {

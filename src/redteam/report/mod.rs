@@ -17,22 +17,6 @@ use super::score::Tally;
 /// Characters of an attack that are shown.
 pub(super) const SHOWN: usize = 240;
 
-/// A text for XML and HTML, inside elements and attributes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            letter => out.push(letter),
-        }
-    }
-    out
-}
-
 /// Adds to a report.
 fn put(out: &mut String, text: fmt::Arguments<'_>) {
     out.push_str(&text.to_string());

@@ -4,7 +4,6 @@ mod layout;
 mod svg;
 
 pub use layout::{Anchor, Ink, Mark, Measure, height, layout};
-pub(in crate::report) use svg::escaped;
 pub use svg::svg;
 
 use super::document::{Chart, ChartKind, Unit};

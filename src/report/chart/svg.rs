@@ -9,6 +9,7 @@ use plotters::style::{ShapeStyle, TextStyle};
 use super::layout::{Anchor, Mark, height, layout};
 use super::{alternative, layout::Ink};
 use crate::report::document::Chart;
+use crate::types::{escaped, visible};
 
 /// How wide a chart is drawn; a page may show it smaller or larger.
 const WIDTH: u32 = 560;
@@ -39,7 +40,7 @@ pub fn svg(chart: &Chart) -> String {
     let inner = drawn.split_once('>').map_or("", |(_, rest)| rest);
     let inner = inner.rsplit_once("</svg>").map_or(inner, |(inner, _)| inner);
     let (wide, tall) = size;
-    let title = escaped(&crate::types::visible(&chart.title, 200));
+    let title = escaped(&visible(&chart.title, 200));
     let told = escaped(&alternative(chart));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {wide} {tall}\" width=\"{wide}\" height=\"{tall}\" \
@@ -88,22 +89,6 @@ fn rgb(ink: Ink) -> RGBColor {
     let part =
         |at: usize| ink.get(at..at.saturating_add(2)).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0);
     RGBColor(part(1), part(3), part(5))
-}
-
-/// For between tags and in attributes.
-pub(in crate::report) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            letter => out.push(letter),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::RenderError;
 use crate::report::document::{Cell, Report, Table};
 use crate::report::say::raw;
-use crate::types::visible;
+use crate::types::{is_formula, visible};
 
 /// One table, or all of them with their names before them and an empty line between.
 pub(super) fn write(report: &Report, table: Option<&str>) -> Result<Vec<u8>, RenderError> {
@@ -43,21 +43,10 @@ fn value(cell: &Cell) -> String {
     if matches!(cell, Cell::Text(_)) { guarded(&text) } else { text }
 }
 
-/// A text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe, unless it is a number.
+/// A text that no spreadsheet takes for a formula.
 fn guarded(text: &str) -> String {
-    let text = visible(text, usize::MAX);
-    let acts = |letter: char| matches!(letter, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
-    let starts = text.trim_start().chars().next().is_some_and(acts);
-    // What was a tab or a line's end is written as an escape by now.
-    let hidden = ["\\t", "\\r", "\\n"].iter().any(|escape| text.starts_with(escape));
-    if (starts || hidden) && !is_number(&text) { format!("'{text}") } else { text }
-}
-
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
-    let are = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    are(whole) && are(part)
+    let shown = visible(text, usize::MAX);
+    if is_formula(text) || is_formula(&shown) { format!("'{shown}") } else { shown }
 }
 
 #[cfg(test)]

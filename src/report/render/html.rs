@@ -1,9 +1,9 @@
 //! A report as one HTML page: no script, nothing loaded from elsewhere, which its own policy says too.
 
-use crate::report::chart::{escaped, svg};
+use crate::report::chart::svg;
 use crate::report::document::{Block, Cell, Report, Table};
 use crate::report::say::cell;
-use crate::types::visible;
+use crate::types::{escaped, visible};
 
 const STYLE: &str = "\
 :root{color-scheme:light;--ink:#1f2937;--faint:#6b7280;--line:#e5e7eb;--ground:#f9fafb}\
