@@ -10,6 +10,7 @@ use crate::console::query::Query;
 use crate::console::trouble::Trouble;
 use crate::console::visit::Visit;
 use crate::control::api::words::Page;
+use crate::types::is_formula;
 
 /// Rows of one file; a list that is longer is exported by period.
 const MOST: usize = 10_000;
@@ -65,9 +66,35 @@ pub(in crate::console) async fn file(
     }
     rows.truncate(MOST);
     Ok(match format {
-        Format::Csv => attached(csv(&rows, columns), name, "csv", "text/csv; charset=utf-8"),
+        Format::Csv => {
+            let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+            attached_csv(
+                csv(&heads, rows.iter().map(|row| columns.iter().map(|(_, place)| value(row.pointer(place))))),
+                name,
+            )
+        }
         Format::Json => attached(Value::Array(rows).to_string(), name, "json", "application/json"),
     })
+}
+
+/// A table that is there already, as a file: `json` is the same for programs.
+pub(in crate::console) fn table(
+    name: &str,
+    format: Format,
+    heads: &[&str],
+    rows: &[Vec<String>],
+    json: &Value,
+) -> Response {
+    match format {
+        Format::Csv => attached_csv(csv(heads, rows.iter().map(|row| row.iter().map(|text| cell(text)))), name),
+        Format::Json => {
+            attached(serde_json::to_string_pretty(json).unwrap_or_default(), name, "json", "application/json")
+        }
+    }
+}
+
+fn attached_csv(text: String, name: &str) -> Response {
+    attached(text, name, "csv", "text/csv; charset=utf-8")
 }
 
 /// A text as a file.
@@ -82,30 +109,35 @@ pub(in crate::console) fn attached(text: String, name: &str, ending: &str, kind:
     answer
 }
 
-fn csv(rows: &[Value], columns: &Columns) -> String {
-    let heads: Vec<String> = columns.iter().map(|(name, _)| cell(name)).collect();
-    let mut out = heads.join(",");
+/// Rows of cells that are written already.
+fn csv(heads: &[&str], rows: impl Iterator<Item = impl Iterator<Item = String>>) -> String {
+    let mut out = heads.iter().map(|head| cell(head)).collect::<Vec<_>>().join(",");
     out.push_str("\r\n");
     for row in rows {
-        let cells: Vec<String> = columns
-            .iter()
-            .map(|(_, place)| match row.pointer(place) {
-                None | Some(Value::Null) => String::new(),
-                Some(Value::String(text)) => cell(text),
-                Some(other) => cell(&other.to_string()),
-            })
-            .collect();
-        out.push_str(&cells.join(","));
+        out.push_str(&row.collect::<Vec<_>>().join(","));
         out.push_str("\r\n");
     }
     out
 }
 
-/// A cell that no spreadsheet takes for a formula.
-fn cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+/// What stands in a row, as a cell.
+fn value(of: Option<&Value>) -> String {
+    match of {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => cell(text),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(other) => cell(&other.to_string()),
+    }
+}
+
+/// A cell: quoted, and nothing that a spreadsheet takes for a formula.
+pub(in crate::console) fn cell(text: &str) -> String {
+    let guard = if is_formula(text) { "'" } else { "" };
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    } else {
+        format!("{guard}{text}")
+    }
 }
 
 #[cfg(test)]
@@ -117,11 +149,11 @@ mod tests {
     fn cells_are_quoted_and_none_is_a_formula() {
         let rows =
             [json!({ "a": "=1+1", "b": { "c": -5 } }), json!({ "a": "x,\"y\"\nz", "b": { "c": [1] } }), json!({})];
-        let text = csv(&rows, &[("a", "/a"), ("c", "/b/c")]);
+        let places = ["/a", "/b/c"];
+        let text = csv(&["a", "c"], rows.iter().map(|row| places.iter().map(|place| value(row.pointer(place)))));
         assert_eq!(text, "a,c\r\n'=1+1,-5\r\n\"x,\"\"y\"\"\nz\",[1]\r\n,\r\n");
-        for bad in ["+x", "-x", "@x", "\tx", "\rx"] {
-            assert!(cell(bad).trim_start_matches('"').starts_with('\''), "{bad:?}");
-        }
-        assert_eq!(cell("-1.5"), "-1.5");
+        let row = ["=1+1", "-5", "-x", "@a", "a\"b,c", "two\nlines", "+1.5", "\tx", "\rx"].map(cell).join("|");
+        assert_eq!(row, "'=1+1|-5|'-x|'@a|\"a\"\"b,c\"|\"two\nlines\"|+1.5|'\tx|\"'\rx\"");
+        assert_eq!(value(Some(&json!(-1e-9))), "-1e-9", "a number stays one");
     }
 }

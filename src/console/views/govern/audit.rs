@@ -4,7 +4,6 @@ use axum::http::Method;
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
-use super::export;
 use super::open::Shown;
 use super::words::{number, shown, tabs, text};
 use crate::console::Answer;
@@ -12,6 +11,7 @@ use crate::console::forms::Form;
 use crate::console::layout::{self, Page};
 use crate::console::parts;
 use crate::console::parts::badge;
+use crate::console::parts::export::{self, Format};
 use crate::console::parts::filter::{Filter, filters};
 use crate::console::parts::form::{Act, csrf};
 use crate::console::parts::number::count;
@@ -41,11 +41,11 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
             filter.push_str(&format!("&{name}={}", part(value)));
         }
     }
-    if let Some(format) = export::asked(&visit) {
+    if let Some(format) = Format::asked(&visit) {
         let all = exported(&visit, &filter).await?;
         let rows: Vec<Vec<String>> = all.iter().map(cells).collect();
         let heads = ["number", "time", "kind", "actor", "name", "object", "outcome", "action", "hash"];
-        return Ok(Shown::Other(export::file("audit", format, &heads, &rows, &Value::Array(all))));
+        return Ok(Shown::Other(export::table("audit", format, &heads, &rows, &Value::Array(all))));
     }
     let before = visit.query().get("before").and_then(|before| before.parse().ok()).unwrap_or(NEWEST);
     let found: AuditPage = visit.get(&format!("/api/v1/audit?limit=50&before={before}{filter}")).await?;
@@ -344,7 +344,7 @@ mod tests {
         }
         let cells = cells(&hostile());
         assert_eq!((cells[0].as_str(), cells[4].as_str(), cells[7].as_str()), ("7", "<i>eve</i>", "=cmd"));
-        assert!(export::csv(&["x"], &[cells]).contains("'=cmd"));
+        assert!(cells.iter().any(|text| export::cell(text) == "'=cmd"));
         assert!(!row(&Value::Null).into_string().is_empty());
     }
 

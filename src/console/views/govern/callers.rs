@@ -4,12 +4,12 @@ use axum::response::{IntoResponse as _, Redirect};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::export;
 use super::open::Shown;
 use super::words::{caller_path, tabs};
 use crate::console::layout::Page;
 use crate::console::parts;
 use crate::console::parts::badge;
+use crate::console::parts::export::{self, Format};
 use crate::console::parts::filter::{Filter, filters};
 use crate::console::parts::number::{count, dollars, share};
 use crate::console::parts::table::List;
@@ -78,11 +78,11 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
         }
     }
     let found: CallersView = visit.get(&path).await?;
-    if let Some(format) = export::asked(&visit) {
+    if let Some(format) = Format::asked(&visit) {
         let rows: Vec<Vec<String>> = found.items.iter().map(cells).collect();
         let heads =
             ["kind", "name", "tenant", "requests", "blocked", "alerts", "cost_nano_usd", "risk_most", "z", "last"];
-        return Ok(Shown::Other(export::file("callers", format, &heads, &rows, &json!(found))));
+        return Ok(Shown::Other(export::table("callers", format, &heads, &rows, &json!(found))));
     }
     let body = html! {
         (ways(&visit))
@@ -200,7 +200,7 @@ mod tests {
         assert!(!shown.contains("<img") && !shown.contains("alert(1)>\u{202e}"), "{shown}");
         assert!(shown.contains("far above usual (+9.0)") && shown.contains("10.0 %"), "{shown}");
         assert!(shown.contains("/console/callers/user/%3Cimg"), "{shown}");
-        assert!(export::csv(&["x"], &[cells(&one)]).contains("'=cmd()"));
+        assert!(cells(&one).iter().any(|text| export::cell(text) == "'=cmd()"));
         assert_eq!(chosen(Some("nonsense"), &KINDS), "user");
     }
 }

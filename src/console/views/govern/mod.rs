@@ -8,7 +8,6 @@ mod callers;
 mod compliance;
 mod configuration;
 mod document;
-mod export;
 mod figures;
 mod keys;
 mod open;

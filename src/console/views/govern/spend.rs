@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::export;
 use super::open::Shown;
 use super::spend_parts::{anomalies, budgets, forecast, line_cells, lines, prices};
 use crate::console::layout::Page;
 use crate::console::parts;
 use crate::console::parts::chart::{OverTime, Series};
+use crate::console::parts::export::{self, Format};
 use crate::console::parts::filter::{Filter, filters};
 use crate::console::parts::number::{count, dollars};
 use crate::console::parts::time::{self, Range};
@@ -39,7 +39,7 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
     let days = visit.query().is("per", "day");
     let bucket = if days { "day" } else { "total" };
     let table: SpendView = visit.get(&path(by, bucket, &range, "", 500)).await?;
-    if let Some(format) = export::asked(&visit) {
+    if let Some(format) = Format::asked(&visit) {
         let rows: Vec<Vec<String>> = table.items.iter().map(|line| line_cells(by, line)).collect();
         let heads = [
             "from",
@@ -51,7 +51,7 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
             "reasoning_tokens",
             "cost_nano_usd",
         ];
-        return Ok(Shown::Other(export::file("spend", format, &heads, &rows, &json!(table))));
+        return Ok(Shown::Other(export::table("spend", format, &heads, &rows, &json!(table))));
     }
     let totals: SpendView = if days {
         visit.get(&path(by, "total", &range, "", 500)).await?
