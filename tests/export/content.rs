@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis::control::audit::{Entry, Kind};
 use portcullis::store::audit::AuditFilter;
-use portcullis::store::{ContentMode, Item};
+use portcullis::store::{ContentMode, Item, Retention};
 use portcullis::types::{Decision, Direction};
 use serde_json::Value;
 
@@ -13,7 +13,11 @@ use crate::delivery::hec;
 use crate::home::{Home, MONDAY, Site, record, settings, until};
 use crate::receiver::{Receiver, Seen, splunk};
 
-both!(requests_that_were_not_let_through_and_the_audit_trail_are_sent, words_leave_only_where_the_settings_say_so,);
+both!(
+    requests_that_were_not_let_through_and_the_audit_trail_are_sent,
+    words_leave_only_where_the_settings_say_so,
+    requests_that_are_not_kept_any_more_are_counted,
+);
 
 fn events(seen: &[Seen]) -> Vec<Value> {
     seen.iter().flat_map(Seen::values).map(|event| event["event"].clone()).collect()
@@ -91,4 +95,42 @@ async fn words_leave_only_where_the_settings_say_so(home: Home) {
     assert_eq!(of("req_3")["unmapped"]["portcullis"].get("content"), None, "a hash is no content");
     assert_eq!(reveals(&site).await, 1);
     running.end().await;
+}
+
+async fn requests_that_are_not_kept_any_more_are_counted(home: Home) {
+    let site = home.site().await;
+    let receiver = Receiver::start(splunk).await;
+    write(&home, &site, ["req_1", "req_2"].map(|id| record(id, Decision::Block)).into()).await;
+    let retention = Retention { requests: Some(Duration::ZERO), ..Retention::default() };
+    site.database.sweep(MONDAY + 1, &retention, 1000).await.unwrap();
+    write(&home, &site, vec![record("req_3", Decision::Block)]).await;
+    let running = site.run(settings("kind = \"splunk\"\nkinds = [\"record\"]"), hec(&receiver));
+    let state = site.until("it is there", |state| state.delivered == 1 && state.dropped > 0).await;
+    assert_eq!((state.dropped, events(&receiver.seen()).len()), (2, 1));
+    let metrics = site.metrics.render().unwrap();
+    assert!(metrics.contains(r#"portcullis_export_items_total{result="lost",sink="siem"} 2"#), "{metrics}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn every_request_whose_words_leave_is_named_however_many_they_are() {
+    let home = Home::sqlite();
+    let site = home.site().await;
+    let items = (0..450).flat_map(|number| {
+        let id = format!("req_0000000000000000000000000000{number:04}");
+        let place = (id.as_str(), Direction::Input);
+        let content = site.vault.seal(place, MONDAY, None, ContentMode::Full, "WORDS").unwrap();
+        [Item::Content(Box::new(content)), record(&id, Decision::Block)]
+    });
+    write(&home, &site, items.collect()).await;
+    let receiver = Receiver::start(splunk).await;
+    let text = "kind = \"splunk\"\nkinds = [\"record\"]\ncontent = true\nbatch = 1000\nbatch_bytes = \"64MiB\"";
+    let running = site.run(settings(text), hec(&receiver));
+    site.until("they are there", |state| state.delivered == 450).await;
+    running.end().await;
+    let filter = AuditFilter { kind: Some("content_reveal".to_owned()), ..AuditFilter::default() };
+    let entries = site.database.audit_query(&filter, 100).await.unwrap();
+    let body = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+    let named: usize = entries.iter().map(|row| body(&row.body)["details"]["requests"].as_array().unwrap().len()).sum();
+    assert_eq!(named, 450, "{} entries", entries.len());
 }

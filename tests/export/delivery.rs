@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::control::export::sinks::{Elastic, Hec, Sink, Webhook};
+use portcullis::control::export::sinks::{Elastic, Hec, Pager, Sink, Webhook};
 use portcullis::store::Retention;
 use portcullis::store::export::DeadPage;
 use portcullis::types::Secret;
@@ -211,6 +211,52 @@ async fn a_wrong_key_and_a_redirect_bury_nothing_and_are_not_followed() {
     site.until_dead(0).await;
     receiver.play(splunk);
     site.until("they are there", |state| state.delivered == 3).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_set_up_otherwise_buries_nothing_whatever_the_status() {
+    let home = Home::sqlite();
+    let site = home.site().await;
+    let receiver =
+        Receiver::start(|_| (400, r#"{"text":"Incorrect index","code":7,"invalid-event-number":0}"#.to_owned())).await;
+    let running = site.run(settings(HEC), hec(&receiver));
+    site.alerts(numbered(0, 3).into_iter()).await;
+    let what = "status 400: there is no such index for this token (code 7)";
+    site.until("it is told", |state| state.problem.as_deref() == Some(what)).await;
+    receiver.play(splunk);
+    site.until("they are there", |state| state.delivered == 3).await;
+    site.until_dead(0).await;
+    running.end().await;
+    // The same of a key of PagerDuty's.
+    let wrong =
+        r#"{"status":"invalid event","message":"Event object is invalid","errors":["'routing_key' is invalid"]}"#;
+    let receiver = Receiver::start(|_| (400, wrong.to_owned())).await;
+    let key = Secret::new("0123456789abcdef0123456789abcdef");
+    let pager = Pager::new(http(SECOND), key, Some(&receiver.url())).unwrap();
+    let running = site.run(settings("kind = \"pagerduty\""), Sink::Pager(pager));
+    site.alert("alt_003").await;
+    site.until("it is told", |state| state.problem.as_deref() == Some("status 400: the routing key is none")).await;
+    receiver.play(|_| (202, String::new()));
+    site.until("it is there", |state| state.delivered == 4).await;
+    site.until_dead(0).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_sink_is_not_said_to_fail_when_nothing_is_in_its_way_any_more() {
+    let home = Home::sqlite();
+    let site = home.site().await;
+    let mut receiver = Receiver::down(splunk).await;
+    let running = site.run(settings(HEC), hec(&receiver));
+    site.alert("alt_one").await;
+    site.until("it fails", |state| state.problem.is_some()).await;
+    running.end().await;
+    // What could not be sent is not wanted any more: there is no success that would tell.
+    receiver.up().await;
+    let running = site.run(settings("kind = \"splunk\"\nmin_severity = \"critical\""), hec(&receiver));
+    let state = site.until("it does not fail", |state| state.problem.is_none()).await;
+    assert_eq!((state.delivered, state.problem_at), (0, None));
     running.end().await;
 }
 

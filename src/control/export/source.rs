@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) seq: i64,
     pub(super) time: i64,
     pub(super) item: Option<Item>,
-    /// Entries before it that should be there and are not kept any more.
+    /// Entries up to it that should be there and are not kept any more.
     pub(super) lost: u64,
 }
 
@@ -82,6 +82,9 @@ pub(super) async fn read(
     if wants(settings, Source::Records) && records.behind() {
         for noted in database.export_records(cursors.records, limit).await? {
             records.push(noted.seq, noted.time, Item::of_record(store, &noted));
+            if noted.record.is_none() {
+                records.lose_last();
+            }
         }
         records.end();
     }
@@ -114,6 +117,13 @@ impl Read {
         let lost = u64::try_from(seq.saturating_sub(self.last).saturating_sub(1)).unwrap_or(0);
         self.last = seq;
         self.entries.push_back(Entry { source: self.source, seq, time, item, lost });
+    }
+
+    /// What the last entry is about is not kept any more.
+    fn lose_last(&mut self) {
+        if let Some(entry) = self.entries.back_mut() {
+            entry.lost = entry.lost.saturating_add(1);
+        }
     }
 
     /// Where nothing is left of what there was, that is passed over.

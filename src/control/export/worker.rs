@@ -43,6 +43,8 @@ pub(super) struct Worker {
     backoff: Option<ExponentialBackoff>,
     /// Where it is, and until when it is ours.
     held: Option<(Cursors, i64)>,
+    /// Whether the store may say that nothing gets through, which may have been written before this start.
+    failing: bool,
 }
 
 impl Worker {
@@ -50,7 +52,7 @@ impl Worker {
         let pause = PAUSE.min(target.settings.retry_longest.get());
         let breaker = Breaker::new(Limits { failures: FAILURES, pause });
         let id = format!("export-{}", uuid::Uuid::now_v7().simple());
-        Self { parts, target, id, breaker, backoff: None, held: None }
+        Self { parts, target, id, breaker, backoff: None, held: None, failing: true }
     }
 
     /// Works until `stop`.
@@ -231,6 +233,10 @@ impl Worker {
                 // Also when there was nothing to send: then there is nothing to hold back either.
                 self.backoff = None;
                 self.breaker.succeeded();
+                if self.failing && !self.parts.database.export_settled(&self.target.name, &self.id).await? {
+                    return Ok(Round::Lost);
+                }
+                self.failing = false;
                 return Ok(if more { Round::More } else { Round::Idle });
             }
             Some(Halt::Lost) => return Ok(Round::Lost),
@@ -247,6 +253,7 @@ impl Worker {
         if self.breaker.failed(Instant::now()) {
             tracing::warn!(sink = %name, error = %trouble, "a sink of exports is left alone for a while: nothing is lost");
         }
+        self.failing = true;
         if !self.parts.database.export_problem(name, &self.id, &trouble.what, now()).await? {
             return Ok(Round::Lost);
         }

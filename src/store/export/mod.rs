@@ -206,6 +206,12 @@ impl Database {
         Ok(self.write().await?.execute(sql, values).await? > 0)
     }
 
+    /// Nothing is in its way any more; says whether its worker still is the one who may.
+    pub async fn export_settled(&self, name: &str, worker: &str) -> Result<bool, StoreError> {
+        let sql = "UPDATE export_sinks SET problem = NULL, problem_at = NULL WHERE name = $1 AND worker = $2";
+        Ok(self.write().await?.execute(sql, values![name.to_owned(), worker.to_owned()]).await? > 0)
+    }
+
     /// How every sink stands that ever was.
     pub async fn export_states(&self) -> Result<Vec<SinkState>, StoreError> {
         self.read().await?.rows(STATE, Vec::new()).await?.iter().map(state_of).collect()

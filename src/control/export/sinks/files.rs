@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -47,6 +47,14 @@ struct Open {
     since: SystemTime,
 }
 
+impl Open {
+    /// Whether this is the file of that name, as long as it was written.
+    fn is_at(&self, path: &Path) -> bool {
+        let (Ok(ours), Ok(there)) = (self.file.metadata(), std::fs::metadata(path)) else { return false };
+        (ours.dev(), ours.ino(), self.bytes) == (there.dev(), there.ino(), there.len())
+    }
+}
+
 impl Files {
     /// Files there; nothing is opened yet.
     pub fn new(options: FilesOptions) -> Self {
@@ -75,7 +83,8 @@ impl Inner {
     /// Appends whole lines, or nothing.
     fn append(&self, lines: &[u8]) -> io::Result<()> {
         let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open = match slot.take() {
+        // Somebody else may have moved, removed or emptied it.
+        let mut open = match slot.take().filter(|open| open.is_at(&self.current())) {
             Some(open) => open,
             None => self.open()?,
         };
@@ -192,6 +201,24 @@ mod tests {
         OpenOptions::new().append(true).open(&current).unwrap().write_all(b"hal").unwrap();
         files(&path, 1000, 0).append(b"three\n").unwrap();
         assert_eq!(std::fs::read_to_string(current).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_or_emptied_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path(), 1000, 0);
+        let moved = folder.path().join("lake.jsonl.1");
+        files.append(b"one\n").unwrap();
+        std::fs::rename(files.current(), &moved).unwrap();
+        files.append(b"two\n").unwrap();
+        let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((text(&moved).as_str(), text(&files.current()).as_str()), ("one\n", "two\n"));
+        OpenOptions::new().write(true).truncate(true).open(files.current()).unwrap();
+        files.append(b"three\n").unwrap();
+        assert_eq!(text(&files.current()), "three\n");
+        std::fs::remove_file(files.current()).unwrap();
+        files.append(b"four\n").unwrap();
+        assert_eq!(text(&files.current()), "four\n");
     }
 
     #[test]

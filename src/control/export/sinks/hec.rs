@@ -7,7 +7,7 @@ use hyper::Uri;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{Fate, Trouble, all, below, post, secret_header};
+use super::{Fate, Trouble, all, below, post, post_unless, secret_header};
 use crate::control::export::item::Item;
 use crate::control::http::Http;
 use crate::telemetry::ExportFailure;
@@ -55,7 +55,8 @@ impl Hec {
     pub(super) async fn send(&self, items: &[Item]) -> Result<Vec<Fate>, Trouble> {
         let body: String = items.iter().map(|item| self.event(item).to_string()).collect();
         let headers = self.headers.clone();
-        let answer = post(&self.http, &self.events, headers, "application/json", Bytes::from(body)).await?;
+        let body = Bytes::from(body);
+        let answer = post_unless(&self.http, &self.events, headers, "application/json", body, misset).await?;
         if let Some(limit) = self.ack {
             let said: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
             let id = said.get("ackId").and_then(Value::as_u64);
@@ -97,4 +98,19 @@ impl Hec {
         }
         event
     }
+}
+
+/// What a code says of the sink's settings or the collector's; `None` where it is about the events. Splunk's documentation of the
+/// collector lists the codes.
+fn misset(said: &Value) -> Option<String> {
+    let code = said.get("code")?.as_u64()?;
+    let what = match code {
+        7 => "there is no such index for this token",
+        10 => "a channel is asked for: acknowledgement is on there and off here",
+        11 => "the channel is none",
+        14 => "acknowledgement is off there and on here",
+        16 => "the token is not taken from where it stands",
+        _ => return None,
+    };
+    Some(format!("{what} (code {code})"))
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Uri};
+use serde_json::Value;
 
 pub use self::elastic::Elastic;
 pub use self::files::{Files, FilesOptions};
@@ -116,6 +117,18 @@ async fn post(
     content_type: &'static str,
     body: Bytes,
 ) -> Result<Response<Bytes>, Trouble> {
+    post_unless(http, url, headers, content_type, body, |_| None).await
+}
+
+/// The same where a receiver says 400 of its settings too, which is no item's fault: `misset` reads what it said.
+async fn post_unless(
+    http: &Http,
+    url: &Uri,
+    headers: HeaderMap,
+    content_type: &'static str,
+    body: Bytes,
+    misset: impl Fn(&Value) -> Option<String>,
+) -> Result<Response<Bytes>, Trouble> {
     let wrong = || Trouble::new(ExportFailure::Denied, "the address is none");
     let mut request = Request::post(url.clone()).body(Full::new(body)).map_err(|_| wrong())?;
     *request.headers_mut() = headers;
@@ -132,7 +145,13 @@ async fn post(
         }
         Err(error) => return Err(failed(&error)),
     };
-    judge(answer.status().as_u16(), after(&answer))?;
+    let status = answer.status().as_u16();
+    if status == 400
+        && let Some(what) = serde_json::from_slice(answer.body()).ok().and_then(|said| misset(&said))
+    {
+        return Err(Trouble::new(ExportFailure::Denied, format!("status 400: {what}")));
+    }
+    judge(status, after(&answer))?;
     Ok(answer)
 }
 

@@ -7,9 +7,9 @@ use aws_lc_rs::hmac::Key;
 use bytes::Bytes;
 use hyper::Uri;
 use hyper::header::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Fate, Trouble, all, post};
+use super::{Fate, Trouble, all, post, post_unless};
 use crate::control::export::item::{Change, Item, Kind};
 use crate::control::http::Http;
 use crate::control::soc::notify::{Notice, pagerduty, slack, webhook};
@@ -131,15 +131,32 @@ impl Pager {
             // Nobody is woken for a test, and nothing stays open after it.
             let notice = Notice { resolved: item.kind == Kind::Test || item.change == Change::Ended, ..notice(item) };
             let body = pagerduty::body(&notice, &self.key).to_string();
-            post(&self.http, &self.url, HeaderMap::new(), JSON, Bytes::from(body)).await?;
+            post_unless(&self.http, &self.url, HeaderMap::new(), JSON, Bytes::from(body), misset).await?;
         }
         Ok(all(items))
     }
 }
 
+/// PagerDuty says 400 of a wrong key as well as of an event that it cannot read, and names what is wrong.
+fn misset(said: &Value) -> Option<String> {
+    let errors = said.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let mut told = errors.chain(said.get("message")).filter_map(Value::as_str);
+    told.any(|told| told.contains("routing_key")).then(|| "the routing key is none".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_key_is_told_from_an_event_that_is_none() {
+        let said = |error: &str| {
+            misset(&json!({ "status": "invalid event", "message": "Event object is invalid", "errors": [error] }))
+        };
+        assert!(said("Length of 'routing_key' is incorrect (should be 32 characters)").is_some());
+        assert_eq!(said("'payload.severity' is invalid"), None);
+        assert_eq!(misset(&Value::Null), None);
+    }
 
     #[test]
     fn a_webhook_says_what_happened_to_what() {
