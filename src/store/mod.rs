@@ -59,7 +59,7 @@ pub use issued::Issued;
 pub use keys::{KeyFilter, KeyRow};
 pub use ledger::{Bucket, Dimension, Spend, SpendQuery, SpendRow, Sums};
 pub use options::{Options, Overflow};
-pub use orders::StoredOrder;
+pub use orders::{OrderFilter, StoredOrder};
 pub use reports::{KeptReport, ReportRun};
 pub use requests::{EventFilter, RecordRow, RequestFilter};
 pub use retention::{Retention, Swept};

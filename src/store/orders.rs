@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::changes::{Changed, touch};
 use super::{Database, Row, Session, StoreError};
-use crate::types::Order;
+use crate::types::{Order, Subject};
 use crate::values;
 
 /// An order with its end, for lists.
@@ -19,6 +19,17 @@ pub struct StoredOrder {
     pub lifted: Option<i64>,
     /// By whom.
     pub lifted_by: Option<String>,
+}
+
+/// Which orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// About exactly this one.
+    pub subject: Option<Subject>,
+    /// In force then: Unix time in microseconds.
+    pub in_force: Option<i64>,
+    /// The id that the last page ended with.
+    pub before: Option<String>,
 }
 
 macro_rules! columns {
@@ -102,11 +113,17 @@ impl Database {
         self.read().await?.row(sql, values![id.to_owned()]).await?.as_ref().map(order_of).transpose()
     }
 
-    /// A page of orders, in force or not, newest first; `before` is the id the last page ended with.
-    pub async fn orders(&self, before: Option<&str>, limit: u32) -> Result<Vec<StoredOrder>, StoreError> {
-        let sql =
-            concat!("SELECT ", columns!(), " FROM orders WHERE ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT $2");
-        let values = values![before.map(str::to_owned), limit];
+    /// A page of orders, newest first.
+    pub async fn orders(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<StoredOrder>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE ($1 IS NULL OR id < $1) AND ($2 IS NULL OR subject = $2) \
+             AND ($3 IS NULL OR (lifted IS NULL AND (expires IS NULL OR expires > $3))) ORDER BY id DESC LIMIT $4"
+        );
+        // A subject is always written alike.
+        let subject = filter.subject.as_ref().map(json).transpose()?;
+        let values = values![filter.before.clone(), subject, filter.in_force, limit];
         self.read().await?.rows(sql, values).await?.iter().map(order_of).collect()
     }
 }

@@ -64,10 +64,20 @@ async fn an_order_is_given_seen_and_lifted_once() {
     assert_eq!(home.rest.refreshed.lock().unwrap().as_slice(), [Refresh::Orders]);
     let path = format!("/api/v1/orders/{}", order["id"].as_str().unwrap());
     assert_eq!(home.ask(&rea, "GET", &path, None).await.json()["subject"]["network"], "192.0.2.0/24");
+    let other = json!({ "subject": { "kind": "user", "name": "o&b" }, "measure": { "kind": "block" }, "reason": "x" });
+    assert_eq!(home.ask(&rea, "POST", "/api/v1/orders", Some(other)).await.status, 201);
+    let count = async |query: &str| {
+        let found = home.ask(&rea, "GET", &format!("/api/v1/orders?{query}"), None).await;
+        if found.status == 200 { found.json()["items"].as_array().unwrap().len() } else { usize::from(found.status) }
+    };
+    assert_eq!((count("kind=user&name=o%26b").await, count("kind=user&name=o").await), (1, 0));
+    assert_eq!(count("kind=network&name=192.0.2.0/24&in_force=true").await, 1);
+    assert_eq!((count("kind=user").await, count("kind=nobody&name=x").await), (400, 400));
     assert_eq!(home.ask(&rea, "DELETE", &path, None).await.status, 204);
     assert_eq!(home.ask(&rea, "DELETE", &path, None).await.code(), "order_ended");
+    assert_eq!((count("kind=network&name=192.0.2.0/24&in_force=true").await, count("in_force=true").await), (0, 1));
     let listed = home.ask(&rea, "GET", "/api/v1/orders", None).await.json();
-    assert_eq!((&listed["items"][0]["lifted_by"], &listed["items"][0]["in_force"]), (&json!("rea"), &json!(false)));
+    assert_eq!((&listed["items"][1]["lifted_by"], &listed["items"][1]["in_force"]), (&json!("rea"), &json!(false)));
     for wrong in [
         json!({ "subject": { "kind": "network", "network": "0.0.0.0/0" }, "measure": { "kind": "block" }, "reason": "x" }),
         json!({ "subject": { "kind": "everyone" }, "measure": { "kind": "block" }, "reason": "x" }),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use portcullis::store::soc::{AlertFilter, IncidentFilter, PlanFilter, RemedyFilter};
-use portcullis::store::{self, Database};
+use portcullis::store::{self, Database, OrderFilter};
 use portcullis::types::soc::{Plan, PlanState, RemedyState};
 use portcullis::types::{Secret, Severity};
 
@@ -136,7 +136,7 @@ async fn killed_at_any_moment_it_acts_exactly_once() {
     once.sort();
     once.dedup();
     assert_eq!(once.len(), remedies.len(), "no step twice");
-    let orders = database.orders(None, 100).await.unwrap();
+    let orders = database.orders(&OrderFilter::default(), 100).await.unwrap();
     assert_eq!(orders.len(), limits.len(), "one order for each remedy that is one");
 }
 

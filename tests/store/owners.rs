@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::store::{Changed, Issued, Item, KeyFilter, KeyRow, Retention, StoreError};
+use portcullis::store::{Changed, Issued, Item, KeyFilter, KeyRow, OrderFilter, Retention, StoreError};
 use portcullis::types::{Measure, Order, Subject};
 
 use crate::both;
@@ -124,9 +124,24 @@ async fn an_order_is_kept_once_and_lifted_once(home: Home) {
     assert!(!database.insert_order(&order("ord_1", None)).await.unwrap());
     assert!(database.live_orders(MONDAY).await.unwrap().is_empty());
     assert!(database.insert_order(&order("ord_2", None)).await.unwrap());
-    let listed = database.orders(None, 10).await.unwrap();
+    let listed = database.orders(&OrderFilter::default(), 10).await.unwrap();
     assert_eq!(listed.iter().map(|one| &*one.order.id).collect::<Vec<_>>(), ["ord_2", "ord_1"]);
-    assert_eq!(database.orders(Some("ord_2"), 10).await.unwrap().len(), 1);
+    let found = async |filter: OrderFilter| {
+        let found = database.orders(&filter, 10).await.unwrap();
+        found.iter().map(|one| one.order.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(OrderFilter { before: Some("ord_2".to_owned()), ..OrderFilter::default() }).await, ["ord_1"]);
+    // By whom they are about, and whether they hold.
+    let about = |name: &str| Subject::User { name: name.into() };
+    let other = Order { subject: about("o'hara"), ..order("ord_3", Some(MONDAY + 10)) };
+    assert!(database.insert_order(&other).await.unwrap());
+    let of = |name: &str, in_force| OrderFilter { subject: Some(about(name)), in_force, before: None };
+    assert_eq!(found(of("o'hara", None)).await, ["ord_3"]);
+    assert_eq!(found(of("o'hara", Some(MONDAY + 9))).await, ["ord_3"]);
+    assert!(found(of("o'hara", Some(MONDAY + 10))).await.is_empty(), "it is over");
+    assert!(found(of("o", None)).await.is_empty());
+    let holding = OrderFilter { in_force: Some(MONDAY + 20), ..OrderFilter::default() };
+    assert_eq!(found(holding).await, ["ord_2"], "ord_1 was lifted, ord_3 is over");
 }
 
 async fn orders_that_are_over_are_forgotten_in_their_time(home: Home) {
@@ -141,7 +156,7 @@ async fn orders_that_are_over_are_forgotten_in_their_time(home: Home) {
     assert_eq!(swept(MONDAY + 90 * DAY + 1).await, 1);
     assert!(database.order("ord_1").await.unwrap().is_none());
     assert_eq!(swept(MONDAY + 90 * DAY + 11).await, 1);
-    let left = database.orders(None, 10).await.unwrap();
+    let left = database.orders(&OrderFilter::default(), 10).await.unwrap();
     assert_eq!(left.iter().map(|one| &*one.order.id).collect::<Vec<_>>(), ["ord_3"], "it is still in force");
 }
 

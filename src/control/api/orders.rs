@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::extract::{Asked, Body, Named};
 use super::guard::Principal;
 use super::words::{Limit, Page, Reason, Seconds, Whole, Word, new_id, object};
-use crate::store::{StoreError, StoredOrder};
+use crate::store::{OrderFilter, StoreError, StoredOrder};
 use crate::types::{Measure, Order, Subject};
 
 /// Whom an order is about.
@@ -163,6 +163,17 @@ pub struct OrderQuery {
     #[serde(default)]
     #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
     before: Option<Word>,
+    /// About one of this kind: `network`, `tenant`, `team`, `user`, `key`, `session`, `agent`; with `name`.
+    #[serde(default)]
+    #[param(value_type = String, pattern = "^(network|tenant|team|user|key|session|agent)$")]
+    kind: Option<Word>,
+    /// About the one of this name; of an address only what is about that address alone.
+    #[serde(default)]
+    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
+    name: Option<Word>,
+    /// `true`: only those that are in force.
+    #[serde(default)]
+    in_force: bool,
 }
 
 /// The widest ranges that one order may be about: a slip of the pen must not block the world.
@@ -179,6 +190,29 @@ pub(super) fn subject(view: SubjectView) -> Result<Subject, ApiError> {
         SubjectView::Session { name } => Subject::Session { name: text(name) },
         SubjectView::Agent { name } => Subject::Agent { name: text(name) },
     })
+}
+
+/// Whom orders are asked about.
+fn asked_about(kind: Option<Word>, name: Option<Word>) -> Result<Option<Subject>, ApiError> {
+    let (kind, name) = match (kind, name) {
+        (None, None) => return Ok(None),
+        (Some(kind), Some(name)) => (kind, name),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(ApiError::bad("invalid_subject", "`kind` and `name` are asked for together."));
+        }
+    };
+    let view = match kind.text() {
+        "network" => SubjectView::Network { network: name },
+        "tenant" => SubjectView::Tenant { name },
+        "team" => SubjectView::Team { name },
+        "user" => SubjectView::User { name },
+        "key" => SubjectView::Key { name },
+        "session" => SubjectView::Session { name },
+        "agent" => SubjectView::Agent { name },
+        _ => return Err(ApiError::bad("invalid_subject", "Orders are about nobody of this kind.")),
+    };
+    let wrong = |_| ApiError::bad("invalid_subject", "A network is an address, or an address/prefix.");
+    subject(view).map(Some).map_err(wrong)
 }
 
 /// An order about a key is about its whole line: the keys it replaced, and those that replace it.
@@ -268,7 +302,13 @@ fn noted(order: &Order) -> Value {
     responses((status = 200, description = "A page of orders.", body = Page<OrderView>)))]
 pub async fn list(State(app): State<App>, Asked(asked): Asked<OrderQuery>) -> Result<Json<Page<OrderView>>, ApiError> {
     let (limit, now) = (asked.limit.get(&app), app.now());
-    let found = app.database.orders(asked.before.as_ref().map(Word::text), limit).await?;
+    let subject = match asked_about(asked.kind, asked.name)? {
+        Some(subject) => Some(of_family(&app, subject).await?),
+        None => None,
+    };
+    let in_force = asked.in_force.then_some(now);
+    let filter = OrderFilter { subject, in_force, before: asked.before.map(String::from) };
+    let found = app.database.orders(&filter, limit).await?;
     let items = found.into_iter().map(|order| view(order, now)).collect();
     Ok(Json(Page::new(items, limit, |order: &OrderView| order.id.clone())))
 }

@@ -1,10 +1,12 @@
 //! One caller: what it does, what is usual for it, what holds for it.
 
+use std::net::IpAddr;
+
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::callers::{KINDS, against, ways};
-use super::orders::{about, give, list};
+use super::orders::{give, list};
 use super::words::{entries, number, text};
 use crate::console::Answer;
 use crate::console::layout::Page;
@@ -30,8 +32,7 @@ pub(super) async fn page(visit: Visit) -> Answer {
     let range = Range::of(visit.query(), "24h");
     let path = format!("/api/v1/callers/activity?kind={kind}&name={}&from={}&to={}", part(&name), range.from, range.to);
     let activity: Option<ActivityView> = visit.maybe(&path).await?;
-    let orders: words::Page<OrderView> = visit.get("/api/v1/orders?limit=500").await?;
-    let own: Vec<OrderView> = orders.items.into_iter().filter(|order| is_about(order, &kind, &name)).collect();
+    let orders = orders(&visit, &kind, &name).await?;
     let body = html! {
         (ways(&visit))
         p { "One of the " (plural.to_lowercase()) ": " b { (parts::name(&name)) } " · "
@@ -47,7 +48,7 @@ pub(super) async fn page(visit: Visit) -> Answer {
             section.panel { h2 { "Limits and budgets" } (limits(&visit, &kind, &name).await?) }
         }
         h2 { "Standing orders" }
-        (list(&visit, &own, None))
+        (list(&visit, &orders, None))
         @if visit.may_decide() { section.panel { h2 { "Give an order about this caller" } (give(&visit, Some((&kind, &name)))) } }
     };
     Ok(Page::new("/callers", format!("Caller {}", crate::types::visible(&name, 80)), body).live(&["alert"]))
@@ -58,10 +59,15 @@ fn at(path: &str, kind: &str, name: &str) -> String {
     Query::default().with(kind, name).on(path)
 }
 
-fn is_about(order: &OrderView, kind: &str, name: &str) -> bool {
-    let (about, whom) = about(&order.subject);
-    let whom = whom.strip_suffix("/32").or_else(|| whom.strip_suffix("/128")).unwrap_or(whom);
-    about == kind && whom == name
+/// Orders about this caller, newest first.
+async fn orders(visit: &Visit, kind: &str, name: &str) -> Result<Vec<OrderView>, Trouble> {
+    let about = match kind {
+        "address" if name.parse::<IpAddr>().is_err() => return Ok(Vec::new()),
+        "address" => "network",
+        kind => kind,
+    };
+    let path = format!("/api/v1/orders?kind={about}&name={}&limit=100", part(name));
+    visit.get::<words::Page<OrderView>>(&path).await.map(|page| page.items)
 }
 
 fn seen(activity: &ActivityView) -> Markup {

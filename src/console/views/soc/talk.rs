@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use super::reading::Seen;
-use super::requests::and;
 use super::reveal;
 use super::words::{caller, decided, filtered, rule, thing};
 use crate::console::Answer;
@@ -15,7 +14,7 @@ use crate::console::parts::{badge, empty, facts, name, name_or_dash, tile};
 use crate::console::query::{Query, part};
 use crate::console::visit::Visit;
 use crate::control::api::events::EventView;
-use crate::control::api::orders::{OrderView, SubjectView};
+use crate::control::api::orders::OrderView;
 use crate::control::api::words::Page as Listed;
 use crate::types::soc::ToolHold;
 
@@ -37,14 +36,9 @@ pub(super) async fn one(visit: Visit) -> Answer {
     turns.reverse();
     let holds: Option<Listed<ToolHold>> = visit.maybe("/api/v1/tool-holds?limit=200").await?;
     let holds = holds.map_or_else(Vec::new, |holds| holds.items);
-    let orders: Listed<OrderView> = visit.get(&and("/api/v1/orders", "limit=200")).await?;
-    let over: Vec<&OrderView> = orders
-        .items
-        .iter()
-        .filter(|order| {
-            order.in_force && matches!(&order.subject, SubjectView::Session { name } if name.text() == session)
-        })
-        .collect();
+    let about = Query::default().with("kind", "session").with("name", &session).with("in_force", "true");
+    let over: Listed<OrderView> = visit.get(&about.on("/api/v1/orders")).await?;
+    let over = over.items;
     let body = html! {
         @if turns.is_empty() { (empty("Nothing is known of this session.", "Its requests may be past their time.")) }
         (ended(&visit, &over))
@@ -77,7 +71,7 @@ pub(super) async fn one(visit: Visit) -> Answer {
     Ok(Page::new("/sessions", title, body).live(&["alert", "tool_hold"]).script("reveal.js"))
 }
 
-fn ended(visit: &Visit, orders: &[&OrderView]) -> Markup {
+fn ended(visit: &Visit, orders: &[OrderView]) -> Markup {
     html! { @for order in orders { div.notice.bad {
         p { "A standing order is in force for this session: " (name(&order.reason)) " (" (name(&order.made_by)) ", " (ago(order.made)) ")"
             @if let Some(expires) = order.expires { ", ends " (ago(expires)) } "." }
