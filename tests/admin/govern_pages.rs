@@ -77,9 +77,14 @@ async fn each_page_is_made_for_whoever_may_see_it_and_nobody_else() {
         assert_eq!(page.matches("<h1").count(), 1, "{path}");
     }
     assert_eq!(visit(&home, &root, "/console/accounts", None).await.0, 200);
-    for path in
-        ["/console/keys", "/console/spend", "/console/audit", "/console/settings/configuration", "/console/accounts"]
-    {
+    for path in [
+        "/console/keys",
+        "/console/spend",
+        "/console/audit",
+        "/console/settings/configuration",
+        "/console/accounts",
+        "/console/tokens",
+    ] {
         assert_eq!(visit(&home, &ana, path, None).await.0, 403, "{path}");
     }
     assert_eq!(visit(&home, &ana, "/console/callers", None).await.0, 200);
@@ -151,4 +156,25 @@ async fn every_page_says_at_once_that_monitoring_is_off() {
     let off = json!({ "minutes": 5, "reason": "test" });
     assert_eq!(home.ask(&root, "POST", "/api/v1/monitoring/off", Some(off)).await.status, 200);
     assert!(visit(&home, &root, "/console/account", None).await.1.contains("Monitoring is off"));
+}
+
+#[tokio::test]
+async fn tokens_of_service_accounts_are_listed_and_revoked() {
+    let home = Home::start().await;
+    let root = home.admin().await;
+    let made = home.ask(&root, "POST", "/api/v1/accounts", Some(json!({ "name": "robot", "roles": ["viewer"] }))).await;
+    let account = made.json()["id"].as_str().unwrap().to_owned();
+    let asked = json!({ "name": "nightly run", "roles": ["viewer"], "account": account });
+    let token = home.ask(&root, "POST", "/api/v1/tokens", Some(asked)).await.json();
+    let id = token["details"]["id"].as_str().unwrap();
+    for path in ["/console/tokens".to_owned(), format!("/console/tokens?account={account}")] {
+        let (status, page, _) = visit(&home, &root, &path, None).await;
+        assert!(status == 200 && page.contains("nightly run") && page.contains("robot"), "{path}: {page}");
+        assert!(page.contains(&format!("/api/v1/tokens/{id}")), "it can be revoked: {page}");
+    }
+    let path = format!("/api/v1/tokens/{id}");
+    let fields =
+        [("_csrf", csrf(&root)), ("_method", "DELETE"), ("_path", path.as_str()), ("_back", "/console/tokens")];
+    assert_eq!(visit(&home, &root, "/console/do", Some(&fields)).await.0, 303);
+    assert!(visit(&home, &root, "/console/tokens", None).await.1.contains("revoked"));
 }

@@ -163,3 +163,13 @@ test("a report is made and taken along", async () => {
   const bytes = readFileSync(await download.path());
   assert.equal(bytes.subarray(0, 5).toString(), "%PDF-");
 });
+
+test("whoever signs out leaves no conversation in the browser", async () => {
+  const kept = () => ada.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("portcullis.playground.")).length);
+  await go(ada, "/console/playground");
+  assert.equal(await kept(), 1);
+  await ada.locator("details.who summary").click();
+  await ada.getByRole("button", { name: "Sign out", exact: true }).click();
+  await ada.waitForURL(/console\/login/);
+  assert.equal(await kept(), 0);
+});

@@ -119,7 +119,7 @@ impl Lab for Range {
                 self.inner.done();
                 return Err(DoorError::Unavailable(error.to_string()));
             }
-            drop(tokio::spawn(Arc::clone(&self.inner).work(order, row, body, stop)));
+            drop(tokio::spawn(Arc::clone(&self.inner).whole(order, row, body, stop)));
             Ok(())
         })
     }
@@ -210,7 +210,16 @@ impl Callers {
     fn take_back(&self) {
         let keys = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));
         let ids: Vec<Arc<str>> = keys.into_values().map(|(_, id)| id).collect();
-        self.follower.take_back(&ids);
+        if !ids.is_empty() {
+            self.follower.take_back(&ids);
+        }
+    }
+}
+
+/// However the run ends.
+impl Drop for Callers {
+    fn drop(&mut self) {
+        self.take_back();
     }
 }
 
@@ -230,6 +239,22 @@ impl Carry for Callers {
 impl Inner {
     fn done(&self) {
         *self.going.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The work, whatever becomes of it: the next run can begin afterwards.
+    async fn whole(self: Arc<Self>, order: LabOrder, row: LabRow, body: LabBody, stop: Arc<AtomicBool>) {
+        let mut broken = row.clone();
+        if let Err(error) = tokio::spawn(Arc::clone(&self).work(order, row, body, stop)).await {
+            tracing::error!(run = %broken.id, %error, "a run of the attack lab broke off");
+            let now = store::now();
+            let known = self.database.lab_run(&broken.id).await.ok().flatten();
+            let body = known.map_or_else(|| broken.body.clone(), |known| known.body);
+            let mut body: LabBody = serde_json::from_str(&body).unwrap_or_default();
+            body.problem = Some("It broke off: a fault of the gateway, which its log tells of.".to_owned());
+            (broken.state, broken.ended) = ("failed".to_owned(), Some(now));
+            self.close(&mut broken, &body).await;
+        }
+        self.done();
     }
 
     async fn work(self: Arc<Self>, order: LabOrder, mut row: LabRow, mut body: LabBody, stop: Arc<AtomicBool>) {
@@ -276,7 +301,6 @@ impl Inner {
         row.ended = Some(store::now());
         self.seen(&row, &mut body).await;
         self.close(&mut row, &body).await;
-        self.done();
     }
 
     async fn run(&self, order: &LabOrder, onlooker: &Arc<Onlooker>, callers: &Arc<Callers>) -> Result<Run, String> {

@@ -42,11 +42,14 @@ if (form instanceof HTMLFormElement) {
       event.preventDefault();
     }
   }, true);
+  const assignee = form.elements.namedItem("change.assignee");
   form.addEventListener("submit", (event) => {
-    if (boxes().some((one) => one.checked)) return;
+    // Enter in a field presses the button that assigns, whatever the field is for.
+    const nobody = event.submitter?.matches("[data-assign]") && assignee instanceof HTMLInputElement && assignee.value.trim() === "";
+    if (boxes().some((one) => one.checked) && !nobody) return;
     event.preventDefault();
     event.stopPropagation();
     const said = document.querySelector("[data-marked]");
-    if (said) said.textContent = "Mark some alerts first (x marks the row you stand on).";
+    if (said) said.textContent = nobody ? "Write to whom, or press what is to be done." : "Mark some alerts first (x marks the row you stand on).";
   });
 }

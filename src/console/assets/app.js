@@ -1,5 +1,6 @@
 // What every page has: the way around, the theme, forms that ask first, times that go on, what is live, the keyboard.
 import { watch } from "./live.js";
+import { forget } from "./forget.js";
 import { page, refresh } from "./part.js";
 
 /** @param {string} words */
@@ -45,6 +46,9 @@ if (theme instanceof HTMLButtonElement) {
     name();
   });
 }
+
+// Whoever signs out leaves no conversation behind.
+document.querySelector('form[action="/console/logout"]')?.addEventListener("submit", forget);
 
 // Forms that ask first, and none that is sent twice.
 document.addEventListener("submit", (event) => {

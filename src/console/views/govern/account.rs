@@ -97,7 +97,8 @@ fn token_state(one: &TokenView, now: i64) -> &'static str {
     }
 }
 
-fn token(one: &TokenView, now: i64) -> Markup {
+/// A token, without the cell of what can be done with it.
+pub(super) fn token(one: &TokenView, now: i64) -> Markup {
     html! {
         td { (parts::name(&one.name)) div.quiet { code { (parts::name(&one.shown)) "…" } } }
         td { (badge::state(token_state(one, now))) }
@@ -108,7 +109,8 @@ fn token(one: &TokenView, now: i64) -> Markup {
     }
 }
 
-fn revoke(visit: &Visit, one: &TokenView) -> Markup {
+/// The way to revoke it, where it is good.
+pub(super) fn revoke(visit: &Visit, one: &TokenView) -> Markup {
     html! { @if token_state(one, time::now()) == "good" {
         (Act::delete(&format!("/api/v1/tokens/{}", part(&one.id))).sure("Revoke this token? The next request with it fails.").button(visit, "Revoke", &[]))
     } }

@@ -93,7 +93,10 @@ fn changes(visit: &Visit, one: &AccountView) -> Markup {
                 button type="submit" { "Set password" }
             }))
         }
-        @if one.kind == AccountKindWord::Service { (token(visit, &one.id, &marked)) }
+        @if one.kind == AccountKindWord::Service {
+            p { a href={ "/console/tokens?account=" (part(&one.id)) } { "Its tokens" } }
+            (token(visit, &one.id, &marked))
+        }
         (Act::delete(&path).sure("Remove this account with its sessions and tokens?").form(visit, "inline", &html! {
             button.danger type="submit" { "Remove" }
         }))

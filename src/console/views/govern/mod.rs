@@ -17,6 +17,7 @@ mod reports;
 mod settings;
 mod spend;
 mod spend_parts;
+mod tokens;
 mod words;
 
 use axum::routing::MethodRouter;
@@ -42,6 +43,7 @@ pub(super) fn pages() -> Vec<(&'static str, MethodRouter<Console>)> {
         ("/console/settings/configuration", acting(configuration::page)),
         ("/console/settings/policies", view(policies::page)),
         ("/console/accounts", view(accounts::page)),
+        ("/console/tokens", view(tokens::page)),
         ("/console/account", view(account::page)),
     ]
 }

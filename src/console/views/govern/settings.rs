@@ -24,6 +24,7 @@ pub(super) fn ways(visit: &Visit) -> Markup {
     all.push(("/console/settings/policies", "Policies"));
     if visit.may_audit() {
         all.push(("/console/accounts", "Accounts"));
+        all.push(("/console/tokens", "API tokens"));
     }
     all.push(("/console/account", "Your account"));
     tabs(visit, "Settings", &all)

@@ -210,6 +210,9 @@ fn bulk(visit: &Visit) -> Markup {
         div.bar role="group" aria-label="With those marked" {
             span.marked data-marked="" aria-live="polite" { "With those marked:" }
             button type="button" data-mark-all="" hidden { "Mark all" }
+            // First of the buttons that send: the one that Enter in a field presses.
+            label { "Assign to" input name="change.assignee" maxlength="64" pattern="[A-Za-z0-9._@\\-]{1,64}" autocomplete="off"; }
+            button type="submit" data-assign="" { "Assign" }
             button type="submit" name="change:json" value=r#"{"state":"acknowledged"}"# data-key="a" title="Acknowledge (a)" { "Acknowledge" }
             button type="submit" name="change:json" value=(assign(&visit.me().name)) data-key="m" title="Assign to me (m)" { "Assign to me" }
             details.closing {
@@ -222,8 +225,6 @@ fn bulk(visit: &Visit) -> Markup {
             }
             button type="submit" name="change:json" value=r#"{"state":"open"}"# { "Open again" }
             label { "Note" input name="change.note" maxlength="1000"; }
-            label { "Assign to" input name="change.assignee" maxlength="64" pattern="[A-Za-z0-9._@\\-]{1,64}" autocomplete="off"; }
-            button type="submit" { "Assign" }
         }
     }
 }

@@ -102,7 +102,7 @@ async fn show(visit: &Visit, written: &Written, said: &Markup) -> Answer {
         (form_of(visit, written, &models, &policies))
         div.chat id="chat" role="log" aria-label="Conversation" aria-live="polite" { (said) }
         p.quiet id="kept" {
-            "The conversation is kept in this browser only, until you clear it. The requests are in the records, as any others."
+            "The conversation is kept in this browser only, until you clear it or sign out. The requests are in the records, as any others."
         }
     };
     Ok(Page::new("/playground", "Playground", body).script("playground.js"))
