@@ -173,6 +173,8 @@ impl Gateway {
     pub(super) fn serve_ops(&mut self, admin: Option<Router>, stop: &CancellationToken) {
         let Some(listener) = self.ops.take() else { return };
         let reloader = self.reloader.clone();
+        let snapshot = self.handle.load_full();
+        let (max, files) = (snapshot.settings.ops.max_connections, snapshot.settings.admin.files_at_once as usize);
         let ops = Ops {
             metrics: self.metrics.clone(),
             health: Arc::clone(&self.health),
@@ -180,12 +182,11 @@ impl Gateway {
                 let reloader = reloader.clone();
                 Box::pin(async move { reloader.request().await })
             }),
-            header_timeout: self.handle.load().settings.http.header_timeout.get(),
+            header_timeout: snapshot.settings.http.header_timeout.get(),
             store: self.store_counts(),
-            console: admin.clone().map(|api| Console::new(api).router()),
+            console: admin.clone().map(|api| Console::new(api, files).router()),
             admin,
         };
-        let max = self.handle.load().settings.ops.max_connections;
         tokio::spawn(ops.serve(listener, max, stop.clone()));
     }
 }

@@ -33,6 +33,8 @@ pub struct Admin {
     pub verify_timeout: Time,
     /// Texts that the test bench judges at once; further ones are told to come back.
     pub scans_at_once: u32,
+    /// Lists that the console makes into files at once; further ones are told to come back.
+    pub files_at_once: u32,
     /// Without a request for so long, a session ends.
     pub session_idle: Time,
     /// So long after signing in, a session ends.
@@ -155,6 +157,7 @@ impl Default for Admin {
             max_page: 500,
             verify_timeout: Time::from_secs(600),
             scans_at_once: 2,
+            files_at_once: 2,
             session_idle: Time::from_secs(30 * 60),
             session_lifetime: Time::from_secs(12 * 3600),
             max_sessions: 20,
@@ -203,6 +206,7 @@ impl Admin {
         need(!self.allowed_hosts.is_empty(), "allowed_hosts", "nobody could ask: name at least one host");
         need(self.max_page > 0, "max_page", "must be at least 1");
         need((1..=64).contains(&self.scans_at_once), "scans_at_once", "must be 1 to 64");
+        need((1..=64).contains(&self.files_at_once), "files_at_once", "must be 1 to 64");
         need(!self.session_idle.is_zero(), "session_idle", "must be longer than zero");
         need(!self.session_lifetime.is_zero(), "session_lifetime", "must be longer than zero");
         need(self.passwords.min_length >= 12, "passwords.min_length", "must be at least 12");

@@ -42,6 +42,12 @@ impl Trouble {
         Self { status: StatusCode::NOT_FOUND, code: "not_found".to_owned(), message }
     }
 
+    /// 429.
+    pub(super) fn busy() -> Self {
+        let message = "Other lists are being made into files: try again in a moment.".to_owned();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: "busy".to_owned(), message }
+    }
+
     /// 500: what the API answered is not what this console reads.
     pub(super) fn unreadable(why: &dyn Display) -> Self {
         error!(problem = %why, "the console cannot read an answer of the admin API");

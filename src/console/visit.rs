@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::api::{Sender, Told};
 use super::layout::{self, Page};
@@ -145,6 +146,11 @@ impl Visit {
     /// What the API answers, whatever that is.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Told, Trouble> {
         self.0.console.0.api.send(&self.0.sender, method, path, body, self.0.me.csrf.as_deref()).await
+    }
+
+    /// The right to make a list into a file, as long as it is held.
+    pub(super) fn file_slot(&self) -> Result<OwnedSemaphorePermit, Trouble> {
+        Arc::clone(&self.0.console.0.files).try_acquire_owned().map_err(|_| Trouble::busy())
     }
 
     /// A page in its frame.

@@ -30,6 +30,10 @@ const PAGES: [&str; 16] = [
     "/console/account",
 ];
 
+fn console(home: &Home, files_at_once: usize) -> axum::Router {
+    Console::new(home.api.router(), files_at_once).router()
+}
+
 /// A page, or what a form leads to: status, body, where it leads, and its type.
 async fn visit(home: &Home, who: &Client, path: &str, form: Option<&[(&str, &str)]>) -> (u16, String, String) {
     let mut request = Request::builder().uri(path).header("host", home.address.to_string());
@@ -46,7 +50,7 @@ async fn visit(home: &Home, who: &Client, path: &str, form: Option<&[(&str, &str
     };
     let mut request = request.unwrap();
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:5".parse().unwrap()));
-    let answer = Console::new(home.api.router()).router().oneshot(request).await.unwrap();
+    let answer = console(home, 2).oneshot(request).await.unwrap();
     let status = answer.status().as_u16();
     let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
     let body = to_bytes(answer.into_body(), 8 << 20).await.unwrap();
@@ -108,6 +112,14 @@ async fn a_name_alone_leads_to_its_page_and_a_list_is_a_file_too() {
         let (status, _, found) = visit(&home, &root, &format!("/console/{path}?format={kind}"), None).await;
         assert!(status == 200 && found.contains(kind), "{path}: {status} {found}");
     }
+    let mut request = Request::builder().uri("/console/audit?format=csv").header("host", home.address.to_string());
+    for (name, value) in root.headers.iter().filter(|(name, _)| name == "cookie") {
+        request = request.header(name, value);
+    }
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:5".parse().unwrap()));
+    let answer = console(&home, 0).oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 429, "others are being made");
 }
 
 #[tokio::test]

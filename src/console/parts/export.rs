@@ -54,26 +54,35 @@ pub(in crate::console) async fn file(
     (path, filters): (&str, &Query),
     columns: &Columns,
 ) -> Result<Response, Trouble> {
-    let mut rows: Vec<Value> = Vec::new();
+    let slot = visit.file_slot()?;
+    let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let (mut rows, mut text) =
+        (0_usize, if format == Format::Csv { line(heads.iter().map(|head| cell(head))) } else { String::new() });
     let mut asked = filters.with("limit", "500");
     loop {
         let page: Page<Value> = visit.get(&asked.on(path)).await?;
-        rows.extend(page.items);
+        for row in page.items.iter().take(MOST.saturating_sub(rows)) {
+            match format {
+                Format::Csv => text.push_str(&line(columns.iter().map(|(_, place)| value(row.pointer(place))))),
+                Format::Json => {
+                    text.push_str(if rows == 0 { "[" } else { "," });
+                    text.push_str(&row.to_string());
+                }
+            }
+            rows = rows.saturating_add(1);
+        }
         match page.next {
-            Some(next) if rows.len() < MOST => asked = asked.with("before", &next),
+            Some(next) if rows < MOST => asked = asked.with("before", &next),
             Some(_) | None => break,
         }
     }
-    rows.truncate(MOST);
+    drop(slot);
     Ok(match format {
-        Format::Csv => {
-            let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-            attached_csv(
-                csv(&heads, rows.iter().map(|row| columns.iter().map(|(_, place)| value(row.pointer(place))))),
-                name,
-            )
+        Format::Csv => attached_csv(text, name),
+        Format::Json => {
+            text.push_str(if rows == 0 { "[]" } else { "]" });
+            attached(text, name, "json", "application/json")
         }
-        Format::Json => attached(Value::Array(rows).to_string(), name, "json", "application/json"),
     })
 }
 
@@ -86,7 +95,11 @@ pub(in crate::console) fn table(
     json: &Value,
 ) -> Response {
     match format {
-        Format::Csv => attached_csv(csv(heads, rows.iter().map(|row| row.iter().map(|text| cell(text)))), name),
+        Format::Csv => {
+            let mut text = line(heads.iter().map(|head| cell(head)));
+            text.extend(rows.iter().map(|row| line(row.iter().map(|text| cell(text)))));
+            attached_csv(text, name)
+        }
         Format::Json => {
             attached(serde_json::to_string_pretty(json).unwrap_or_default(), name, "json", "application/json")
         }
@@ -109,15 +122,11 @@ pub(in crate::console) fn attached(text: String, name: &str, ending: &str, kind:
     answer
 }
 
-/// Rows of cells that are written already.
-fn csv(heads: &[&str], rows: impl Iterator<Item = impl Iterator<Item = String>>) -> String {
-    let mut out = heads.iter().map(|head| cell(head)).collect::<Vec<_>>().join(",");
-    out.push_str("\r\n");
-    for row in rows {
-        out.push_str(&row.collect::<Vec<_>>().join(","));
-        out.push_str("\r\n");
-    }
-    out
+/// A line of cells that are written already.
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let mut line = cells.collect::<Vec<_>>().join(",");
+    line.push_str("\r\n");
+    line
 }
 
 /// What stands in a row, as a cell.
@@ -150,8 +159,8 @@ mod tests {
         let rows =
             [json!({ "a": "=1+1", "b": { "c": -5 } }), json!({ "a": "x,\"y\"\nz", "b": { "c": [1] } }), json!({})];
         let places = ["/a", "/b/c"];
-        let text = csv(&["a", "c"], rows.iter().map(|row| places.iter().map(|place| value(row.pointer(place)))));
-        assert_eq!(text, "a,c\r\n'=1+1,-5\r\n\"x,\"\"y\"\"\nz\",[1]\r\n,\r\n");
+        let text: String = rows.iter().map(|row| line(places.iter().map(|place| value(row.pointer(place))))).collect();
+        assert_eq!(text, "'=1+1,-5\r\n\"x,\"\"y\"\"\nz\",[1]\r\n,\r\n");
         let row = ["=1+1", "-5", "-x", "@a", "a\"b,c", "two\nlines", "+1.5", "\tx", "\rx"].map(cell).join("|");
         assert_eq!(row, "'=1+1|-5|'-x|'@a|\"a\"\"b,c\"|\"two\nlines\"|+1.5|'\tx|\"'\rx\"");
         assert_eq!(value(Some(&json!(-1e-9))), "-1e-9", "a number stays one");

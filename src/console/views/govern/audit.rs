@@ -130,6 +130,7 @@ fn row(entry: &Value) -> Markup {
 }
 
 async fn exported(visit: &Visit, filter: &str) -> Result<Vec<Value>, Trouble> {
+    let slot = visit.file_slot()?;
     let (mut all, mut before) = (Vec::new(), NEWEST);
     while all.len() < MOST {
         let page: AuditPage = visit.get(&format!("/api/v1/audit?limit=500&before={before}{filter}")).await?;
@@ -137,6 +138,7 @@ async fn exported(visit: &Visit, filter: &str) -> Result<Vec<Value>, Trouble> {
         let Some(next) = page.next else { break };
         before = next;
     }
+    drop(slot);
     all.truncate(MOST);
     Ok(all)
 }
