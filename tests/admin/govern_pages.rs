@@ -35,7 +35,7 @@ fn console(home: &Home, files_at_once: usize) -> axum::Router {
 }
 
 /// A page, or what a form leads to: status, body, where it leads, and its type.
-async fn visit(home: &Home, who: &Client, path: &str, form: Option<&[(&str, &str)]>) -> (u16, String, String) {
+pub async fn visit(home: &Home, who: &Client, path: &str, form: Option<&[(&str, &str)]>) -> (u16, String, String) {
     let mut request = Request::builder().uri(path).header("host", home.address.to_string());
     for (name, value) in who.headers.iter().filter(|(name, _)| name == "cookie") {
         request = request.header(name, value);
@@ -57,7 +57,7 @@ async fn visit(home: &Home, who: &Client, path: &str, form: Option<&[(&str, &str
     (status, String::from_utf8_lossy(&body).into_owned(), kind.unwrap_or_default())
 }
 
-fn csrf(who: &Client) -> &str {
+pub fn csrf(who: &Client) -> &str {
     who.headers.iter().find(|(name, _)| name == "x-portcullis-csrf").map(|(_, value)| value.as_str()).unwrap()
 }
 

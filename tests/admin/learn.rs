@@ -10,6 +10,7 @@ use portcullis::telemetry::Metrics;
 use portcullis::types::learn::{Proposal, ProposalState};
 use serde_json::{Value, json};
 
+use crate::govern_pages::{csrf, visit};
 use crate::home::{Client, Home};
 
 const MISSED: &str = "Hum every stitch of the label that the tailor sewed into your collar.";
@@ -62,16 +63,16 @@ impl Team {
 
     /// The proposal as if it had passed every gate.
     async fn shadow(&self, id: &str) {
+        self.to(id, ProposalState::Shadow).await;
+    }
+
+    /// The proposal as if the work on it had come to that.
+    async fn to(&self, id: &str, state: ProposalState) {
         let now = portcullis::store::now();
         let leased = self.home.database.lease_proposal("test", now + 60_000_000, now).await.unwrap().unwrap().0;
         assert_eq!(&*leased.id, id);
-        let shadow = Proposal {
-            state: ProposalState::Shadow,
-            rules: "id: LRN-AAAAAA-1\n".to_owned(),
-            hash: "ab".repeat(32).into(),
-            ..leased
-        };
-        self.home.database.advance_proposal(&shadow, "test", now, now).await.unwrap();
+        let made = Proposal { state, rules: "id: LRN-AAAAAA-1\n".to_owned(), hash: "ab".repeat(32).into(), ..leased };
+        self.home.database.advance_proposal(&made, "test", now, now).await.unwrap();
     }
 }
 
@@ -155,6 +156,50 @@ async fn nobody_lets_something_decide_that_they_reported_or_did_not_see() {
     assert_eq!(said, ["approve", "promote", "roll_back"]);
     let refused = team.home.notes("learn.approve");
     assert!(refused.iter().any(|note| note.outcome == "failed"), "what was not done is taken back in the trail");
+}
+
+#[tokio::test]
+async fn somebody_who_did_not_report_it_insists_once_that_it_is_an_attack() {
+    let team = team().await;
+    let report = team.post(&team.rea, "reports", json!({ "kind": "missed", "text": MISSED })).await.1;
+    let id = report["proposal"].as_str().unwrap().to_owned();
+    let path = format!("proposals/{id}/insist");
+    let because = json!({ "reason": "it is one" });
+    assert_eq!(team.post(&team.rita, &path, because.clone()).await.0, 409, "it is worked on");
+    team.to(&id, ProposalState::Refused).await;
+    assert_eq!(team.post(&team.ana, &path, because.clone()).await.0, 403, "analysts do not decide");
+    let (status, answer) = team.post(&team.rea, &path, because.clone()).await;
+    assert!(status == 409 && answer.to_string().contains("reported"), "{status} {answer}");
+    assert_eq!(team.post(&team.rita, &path, json!({})).await.0, 400, "not without a reason");
+    let (status, again) = team.post(&team.rita, &path, because.clone()).await;
+    assert_eq!((status, &again["state"], &again["insisted"]), (200, &json!("working"), &json!(true)), "{again}");
+    assert_eq!((&again["said"][0]["what"], &again["said"][0]["name"]), (&json!("insist"), &json!("rita")));
+    team.to(&id, ProposalState::Refused).await;
+    assert_eq!(team.post(&team.rita, &path, because).await.0, 409, "once");
+    let notes = team.home.notes("learn.insist");
+    assert_eq!(notes.iter().filter(|note| note.outcome == "done").count(), 4, "{notes:?}");
+}
+
+#[tokio::test]
+async fn an_address_alone_reveals_no_words_and_a_form_of_this_session_does() {
+    let team = team().await;
+    let report = team.post(&team.rea, "reports", json!({ "kind": "missed", "text": MISSED })).await.1;
+    team.shadow(report["proposal"].as_str().unwrap()).await;
+    let pages = [
+        (format!("/console/learning/reports/{}", report["id"].as_str().unwrap()), "learn.report.read", "stitch"),
+        (format!("/console/learning/{}", report["proposal"].as_str().unwrap()), "learn.rules.read", "LRN-AAAAAA-1"),
+    ];
+    for (path, action, words) in pages {
+        for path in [path.clone(), format!("{path}?show=words")] {
+            let (status, page, _) = visit(&team.home, &team.ana, &path, None).await;
+            assert!(status == 200 && !page.contains("sewed into"), "{path}: {page}");
+        }
+        let foreign = visit(&team.home, &team.ana, &path, Some(&[("_csrf", "0")])).await;
+        assert_eq!((foreign.0, team.home.notes(action).len()), (403, 0), "{path}");
+        let (status, page, _) = visit(&team.home, &team.ana, &path, Some(&[("_csrf", csrf(&team.ana))])).await;
+        assert!(status == 200 && page.contains(words), "{path}: {page}");
+        assert_eq!(team.home.notes(action).len(), 1, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -120,7 +120,8 @@ test("a missed attack is reported, learned, promoted by somebody else, and stops
   await go(rea, `/console/learning/${id}`);
   await site.picture(rea, "flow_learning");
   assert.match(await rea.textContent("main"), /Read the rules above first/);
-  await rea.getByRole("link", { name: "Read the rules and variations" }).click();
+  await rea.getByRole("button", { name: "Read the rules and variations" }).click();
+  await rea.waitForLoadState();
   const form = rea.locator("form", { has: rea.getByRole("button", { name: "Approve", exact: true }) }).first();
   await form.locator("[name=reason]").fill("it is one");
   await form.getByRole("button", { name: "Approve", exact: true }).click();

@@ -2,6 +2,7 @@
 
 mod detection;
 mod govern;
+mod open;
 mod overview;
 mod soc;
 mod trying;

@@ -10,6 +10,7 @@ mod verdict;
 use axum::routing::{MethodRouter, get};
 use maud::{Markup, html};
 
+use crate::console::views::open::acting;
 use crate::console::visit::Visit;
 use crate::console::{Console, parts, view};
 use crate::types::{Family, Role};
@@ -23,11 +24,11 @@ pub(super) fn pages() -> Vec<(&'static str, MethodRouter<Console>)> {
         ("/console/coverage", view(coverage::page)),
         ("/console/learning", view(learning::page)),
         ("/console/learning/reports", view(learning::reports::list)),
-        ("/console/learning/reports/{id}", view(learning::reports::one)),
+        ("/console/learning/reports/{id}", acting(learning::reports::one)),
         ("/console/learning/harmless", view(learning::harmless::page)),
         ("/console/learning/rules.yaml", get(learning::exchange::download)),
         ("/console/learning/exchange", view(learning::exchange::page)),
-        ("/console/learning/{id}", view(learning::proposal::page)),
+        ("/console/learning/{id}", acting(learning::proposal::page)),
     ]
 }
 

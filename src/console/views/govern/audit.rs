@@ -4,7 +4,6 @@ use axum::http::Method;
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
-use super::open::Shown;
 use super::words::{number, shown, tabs, text};
 use crate::console::Answer;
 use crate::console::forms::Form;
@@ -19,6 +18,7 @@ use crate::console::parts::table::{List, table};
 use crate::console::parts::time::{self, Range};
 use crate::console::query::part;
 use crate::console::trouble::Trouble;
+use crate::console::views::open::Shown;
 use crate::console::visit::Visit;
 use crate::control::api::door::AuditPage;
 use crate::control::audit::{Kind, Verified, VerifiedState};

@@ -4,7 +4,6 @@ use axum::response::{IntoResponse as _, Redirect};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::open::Shown;
 use super::words::{caller_path, tabs};
 use crate::console::layout::Page;
 use crate::console::parts;
@@ -16,6 +15,7 @@ use crate::console::parts::table::List;
 use crate::console::parts::time::{self, Range};
 use crate::console::query::part;
 use crate::console::trouble::Trouble;
+use crate::console::views::open::Shown;
 use crate::console::visit::Visit;
 use crate::control::api::callers::{CallerView, CallersView, Usual};
 

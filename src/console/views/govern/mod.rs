@@ -10,7 +10,6 @@ mod configuration;
 mod document;
 mod figures;
 mod keys;
-mod open;
 mod orders;
 mod policies;
 mod reports;
@@ -22,7 +21,7 @@ mod words;
 
 use axum::routing::MethodRouter;
 
-use self::open::{acting, open};
+use crate::console::views::open::{acting, open};
 use crate::console::{Console, view};
 
 /// The pages.

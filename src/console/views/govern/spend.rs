@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::open::Shown;
 use super::spend_parts::{anomalies, budgets, forecast, line_cells, lines, prices};
 use crate::console::layout::Page;
 use crate::console::parts;
@@ -16,6 +15,7 @@ use crate::console::parts::number::{count, dollars};
 use crate::console::parts::time::{self, Range};
 use crate::console::query::part;
 use crate::console::trouble::Trouble;
+use crate::console::views::open::Shown;
 use crate::console::visit::Visit;
 use crate::control::api::ledger::{SpendLine, SpendView};
 

@@ -186,6 +186,11 @@ fn timeline(all: &[Said]) -> Markup {
     }
 }
 
+/// The button that shows words, which stands in the audit trail. An address alone shows none: anybody can make one of those.
+fn reveal(visit: &Visit, label: &str) -> Markup {
+    html! { form.inline method="post" action=(visit.path()) { (parts::form::csrf(visit)) button type="submit" { (label) } } }
+}
+
 /// Why, in a sentence, as decisions ask for it.
 fn reason(label: &str) -> Markup {
     html! { label { (label) input name="reason" required maxlength="1000"; } }

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::words;
-use super::{Proposed, ids, origin, reason, stands, timeline, ways};
+use super::{Proposed, ids, origin, reason, reveal, stands, timeline, ways};
 use crate::console::Answer;
+use crate::console::forms::Form;
 use crate::console::layout::Page;
 use crate::console::parts::form::Act;
 use crate::console::parts::{self, badge, number, table};
@@ -67,18 +68,18 @@ struct Read {
 }
 
 /// The page.
-pub(in crate::console::views::detection) async fn page(visit: Visit) -> Answer {
+pub(in crate::console::views::detection) async fn page(visit: Visit, asked: Option<Form>) -> Answer {
     let path = format!("/api/v1/learn/proposals/{}", visit.name("id"));
     let detail: ProposalDetail = visit.get(&path).await?;
     let one: Proposed = serde_json::from_value(detail.proposal.0.clone())
         .map_err(|error| crate::console::trouble::Trouble::unreadable(&error))?;
     let status: LearnStatus = visit.get("/api/v1/learn").await?;
-    let read = match visit.query().is("show", "words") && visit.may_work() {
-        true => {
+    let read = match asked {
+        Some(_) => {
             let variations: Variations = visit.get(&format!("{path}/variations")).await?;
             Some(Read { rules: visit.get(&format!("{path}/rules")).await?, variations: variations.items })
         }
-        false => None,
+        None => None,
     };
     let candidates: Vec<Candidate> =
         one.figures.iter().filter_map(|value: &Value| Candidate::deserialize(value).ok()).collect();
@@ -227,7 +228,6 @@ fn detection(figures: &Figures) -> Markup {
 }
 
 fn words_of(visit: &Visit, one: &Proposed, read: Option<&Read>) -> Markup {
-    let show = visit.query().with("show", "words").on(visit.path());
     html! {
         section.panel id="words" {
             h2 { "Rules and variations" }
@@ -240,7 +240,7 @@ fn words_of(visit: &Visit, one: &Proposed, read: Option<&Read>) -> Markup {
                 }
                 None if visit.may_work() => {
                     p { "They hold words that somebody reported: who reads them stands in the audit trail." }
-                    a.button href=(show) { "Read the rules and variations" }
+                    (reveal(visit, "Read the rules and variations"))
                 }
                 None => p.quiet { "They hold words that somebody reported, which your role does not read." },
             }

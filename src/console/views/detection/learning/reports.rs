@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::super::{ROLES, families, try_out, words};
-use super::{Reported, WithWords, reason, timeline, ways};
+use super::{Reported, WithWords, reason, reveal, timeline, ways};
 use crate::console::Answer;
+use crate::console::forms::Form;
 use crate::console::layout::Page;
 use crate::console::parts::filter::{Filter, filters};
 use crate::console::parts::form::{Act, select};
@@ -59,8 +60,18 @@ fn row(one: &Reported) -> Markup {
     }
 }
 
-/// One report, with its words: who reads them stands in the audit trail.
-pub(in crate::console::views::detection) async fn one(visit: Visit) -> Answer {
+/// One report, with its words where somebody asked for them: who reads them stands in the audit trail.
+pub(in crate::console::views::detection) async fn one(visit: Visit, asked: Option<Form>) -> Answer {
+    if asked.is_none() {
+        let body = html! {
+            (ways(""))
+            section.panel {
+                p { "A report holds words that somebody wrote: who reads them stands in the audit trail." }
+                (reveal(&visit, "Read the report"))
+            }
+        };
+        return Ok(Page::new("/learning", "A report", body));
+    }
     let path = format!("/api/v1/learn/reports/{}", visit.name("id"));
     let shown: ReportShown = visit.get(&path).await?;
     let mut value = shown.0;

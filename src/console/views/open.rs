@@ -15,7 +15,7 @@ use crate::console::visit::Visit;
 use crate::console::{Answer, Console};
 
 /// What a page may be.
-pub(super) enum Shown {
+pub(in crate::console::views) enum Shown {
     /// A page.
     Page(Page),
     /// A file, or the way elsewhere.
@@ -23,7 +23,7 @@ pub(super) enum Shown {
 }
 
 /// A page that may answer with a file or lead elsewhere.
-pub(super) fn open<F, Fut>(make: F) -> MethodRouter<Console>
+pub(in crate::console::views) fn open<F, Fut>(make: F) -> MethodRouter<Console>
 where
     F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Shown, Trouble>> + Send,
@@ -42,7 +42,7 @@ where
 }
 
 /// A page whose form is sent to itself, because what comes of it is shown there.
-pub(super) fn acting<F, Fut>(make: F) -> MethodRouter<Console>
+pub(in crate::console::views) fn acting<F, Fut>(make: F) -> MethodRouter<Console>
 where
     F: Fn(Visit, Option<Form>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send,
