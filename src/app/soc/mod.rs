@@ -39,7 +39,7 @@ use crate::control::soc::station::Station;
 use crate::soc::remedy::Retry;
 use crate::soc::search::Vectors;
 use crate::soc::{CorrelateOptions, FoldOptions};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, ModelPurpose};
 use crate::types::Role;
 
 /// How often the store is looked at for work of the analyst, for remedies, and for what other replicas wrote.
@@ -121,8 +121,8 @@ pub(super) fn build(from: &From<'_>) -> Result<Option<(Desk, Soc)>, Error> {
         library: Arc::new(library(settings, &files().playbooks, from.metrics)?),
         files,
         channels: Arc::clone(&channels),
-        model: model(settings, false)?,
-        reviewer: model(settings, true)?,
+        model: model(settings, false)?.map(|model| model.counted(from.metrics.clone(), ModelPurpose::Analyst)),
+        reviewer: model(settings, true)?.map(|model| model.counted(from.metrics.clone(), ModelPurpose::Reviewer)),
         guard: {
             let handle = Arc::clone(from.handle);
             Arc::new(move || handle.load().settings.soc.guardrails())

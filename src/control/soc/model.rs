@@ -2,7 +2,8 @@
 //!
 //! Nobody here believes the model: whoever asks it delimits and inspects what goes in, and reads what comes out against a schema.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::config::{self, Snapshot};
 use crate::control::http::{Http, HttpError, Options, Reach};
 use crate::detect::{self, RuleSet, Thresholds};
-use crate::telemetry::ModelCall;
+use crate::telemetry::{Metrics, ModelCall, ModelPurpose};
 use crate::types::{Decision, Role, Secret, SpanIndex};
 
 /// The longest text that is inspected. Longer ones count as blocked: nothing of a prompt this long belongs in a question.
@@ -123,12 +124,23 @@ impl Endpoint {
 }
 
 /// A model that writes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ChatModel {
     endpoint: Endpoint,
     model: String,
     max_tokens: u32,
     max_question: usize,
+    /// Where its calls are counted, and as what for.
+    counted: Option<(Metrics, ModelPurpose)>,
+}
+
+impl fmt::Debug for ChatModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatModel")
+            .field("endpoint", &self.endpoint)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ChatModel {
@@ -138,7 +150,13 @@ impl ChatModel {
     /// An address, key or certificate authorities that cannot be used.
     pub fn new(options: &EndpointOptions, max_tokens: u32, max_question: usize) -> Result<Self, String> {
         let endpoint = Endpoint::new(options, "chat/completions")?;
-        Ok(Self { endpoint, model: options.model.clone(), max_tokens, max_question })
+        Ok(Self { endpoint, model: options.model.clone(), max_tokens, max_question, counted: None })
+    }
+
+    /// The same, with every call counted as one for that.
+    #[must_use]
+    pub fn counted(self, metrics: Metrics, purpose: ModelPurpose) -> Self {
+        Self { counted: Some((metrics, purpose)), ..self }
     }
 
     /// Asks once: `system` is ours, `user` may quote others. The answer's text, which is meant to be a JSON object; nobody has
@@ -147,6 +165,16 @@ impl ChatModel {
     /// # Errors
     /// There is no whole answer.
     pub async fn ask(&self, system: &str, user: &str) -> Result<String, ModelError> {
+        let started = Instant::now();
+        let answer = self.answer(system, user).await;
+        if let Some((metrics, purpose)) = &self.counted {
+            let call = answer.as_ref().err().map_or(ModelCall::Ok, ModelError::call);
+            metrics.soc().model(*purpose, call, started.elapsed().as_secs_f64());
+        }
+        answer
+    }
+
+    async fn answer(&self, system: &str, user: &str) -> Result<String, ModelError> {
         let bytes = system.len().saturating_add(user.len());
         if bytes > self.max_question {
             return Err(ModelError::TooLong(bytes));
@@ -269,6 +297,23 @@ mod tests {
             })
         );
         assert!(seen.try_recv().is_err(), "asked once");
+    }
+
+    #[tokio::test]
+    async fn every_call_is_counted_by_what_for_and_how_it_went() {
+        let said = completion(json!({ "role": "assistant", "content": "{}" }), "stop");
+        let (url, _seen) = receiver(vec![said, Answer::new(503, "no")]).await;
+        let metrics = Metrics::new("portcullis").unwrap();
+        let model = ChatModel::new(&options(&url), 300, 1000).unwrap();
+        let model = model.counted(metrics.clone(), ModelPurpose::Reviewer);
+        model.ask("s", "u").await.unwrap();
+        model.ask("s", "u").await.unwrap_err();
+        model.ask("s", &"u".repeat(2000)).await.unwrap_err();
+        let shown = metrics.render().unwrap();
+        for result in ["ok", "status", "too_much"] {
+            let line = format!(r#"portcullis_soc_model_calls_total{{purpose="reviewer",result="{result}"}} 1"#);
+            assert!(shown.contains(&line), "{line}: {shown}");
+        }
     }
 
     #[tokio::test]
