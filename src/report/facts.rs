@@ -127,6 +127,8 @@ pub struct Entry {
     pub issuers: u64,
     /// How the store is reached: `file`, `tls`, `clear`.
     pub store: String,
+    /// What else is served or reached over a network: its name, and whether by TLS or within this machine.
+    pub others: Vec<(String, bool)>,
 }
 
 /// What is kept of prompts and answers.

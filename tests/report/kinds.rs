@@ -13,6 +13,7 @@ both!(
     a_security_report_counts_what_is_stored,
     a_threat_report_knows_catalogues_and_incidents,
     a_spend_report_adds_up,
+    sums_do_not_depend_on_how_many_rows_are_shown,
     a_learning_report_shows_what_was_learned_and_taken_back,
     a_compliance_report_shows_evidence_and_claims_nothing,
     an_empty_store_has_reports_too,
@@ -78,6 +79,19 @@ async fn a_threat_report_knows_catalogues_and_incidents(home: Home) {
     let chart = chart.unwrap();
     assert_eq!((chart.labels.len(), chart.series.len()), (21, 4));
     assert_eq!(chart.series.iter().flat_map(|series| &series.values).sum::<f64>(), 168.0);
+}
+
+/// However short its tables of names are.
+async fn sums_do_not_depend_on_how_many_rows_are_shown(home: Home) {
+    let database = fill(&home).await;
+    let short = async |kind| make(&database, &snapshot(), &frameworks().unwrap(), 1, &ask(kind, None)).await.unwrap();
+    let report = short(Kind::Security).await;
+    assert_eq!((figure(&report, "Alerts"), figure(&report, "Incidents")), (Cell::Count(6), Cell::Count(3)));
+    assert_eq!(figure(&report, "False alarms"), Cell::Share(0.25));
+    assert_eq!((table(&report, "outcomes").len(), table(&report, "models").len()), (2, 1));
+    let report = short(Kind::Threats).await;
+    assert_eq!(figure(&report, "Findings"), Cell::Count(168));
+    assert_eq!(table(&report, "rules").len(), 1);
 }
 
 async fn a_spend_report_adds_up(home: Home) {

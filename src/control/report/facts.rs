@@ -1,9 +1,14 @@
 //! What a compliance report is made of: settings in force, counts of the store, and the audit trail verified.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use hyper::Uri;
+use tokio_util::sync::CancellationToken;
 
 use super::gather::{self, Answers, scope};
 use crate::config::Snapshot;
+use crate::config::export_settings::{SinkKind, SyslogProtocol};
 use crate::config::settings::{ClientAuth, Mode, OnFailure, OnUninspected, Protocol, Settings, UpstreamKind};
 use crate::config::units::Time;
 use crate::control::audit::walk::{self, Against};
@@ -158,7 +163,46 @@ async fn entry(database: &Database, settings: &Settings) -> Result<Entry, StoreE
         upstreams,
         issuers: u64::try_from(settings.identity.tokens.len()).unwrap_or(u64::MAX),
         store: store.to_owned(),
+        others: others(settings),
     })
+}
+
+/// The ops listener, the fleet's counters and the receivers of exports: each with whether nobody on the way can read it.
+fn others(settings: &Settings) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    if let Some(address) = settings.ops.address {
+        found.push(("the ops listener".to_owned(), address.ip().is_loopback()));
+    }
+    if settings.fleet.is_on() {
+        let url = &settings.fleet.redis_url;
+        found.push(("Redis".to_owned(), url.starts_with("rediss://") || within(url)));
+    }
+    for sink in settings.export.sinks.iter().filter(|_| settings.export.enabled) {
+        let safe = match sink.kind {
+            SinkKind::Ocsf => continue,
+            SinkKind::Syslog if sink.protocol == SyslogProtocol::Tls => true,
+            SinkKind::Syslog => sink.address.as_deref().is_some_and(|address| within(&format!("syslog://{address}"))),
+            SinkKind::Webhook
+            | SinkKind::Slack
+            | SinkKind::Pagerduty
+            | SinkKind::Splunk
+            | SinkKind::Elasticsearch
+            | SinkKind::Otlp => match &sink.url {
+                Some(url) => !url.starts_with("http://") || within(url),
+                // One of the environment is https, unless that is not asked for.
+                None => !sink.insecure_http,
+            },
+        };
+        found.push((format!("the {} sink {}", sink.kind.name(), sink.name), safe));
+    }
+    found
+}
+
+/// Whether an address is on this machine.
+fn within(url: &str) -> bool {
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 async fn accounts(database: &Database, now: i64) -> Result<Accounts, StoreError> {
@@ -204,8 +248,19 @@ async fn verified(database: &Database, settings: &Settings) -> Result<Verified, 
     let against = Against { keys, checkpoints: Some(directory.clone()), segments };
     // Hashes and signatures of the whole trail: not on the thread that everything else of the control side runs on.
     let (runtime, database) = (tokio::runtime::Handle::current(), database.clone());
-    let walked = tokio::task::spawn_blocking(move || runtime.block_on(walk::store(&database, &against))).await;
-    let Ok(walked) = walked else { return Ok(Verified::Failed("verifying it failed".to_owned())) };
+    // Whoever waits for the report may give up: then nobody goes on reading.
+    let gone = CancellationToken::new();
+    let stop = gone.clone();
+    let waiting = gone.drop_guard();
+    let walking = async move {
+        tokio::select! {
+            walked = walk::store(&database, &against) => Some(walked),
+            () = stop.cancelled() => None,
+        }
+    };
+    let walked = tokio::task::spawn_blocking(move || runtime.block_on(walking)).await;
+    drop(waiting);
+    let Ok(Some(walked)) = walked else { return Ok(Verified::Failed("verifying it failed".to_owned())) };
     Ok(match walked {
         Ok(Ok(summary)) => Verified::Whole(summary.records, summary.checkpoints, summary.unsigned),
         // Replicas sign with keys of their own: that is no sign of damage.
@@ -216,4 +271,33 @@ async fn verified(database: &Database, settings: &Settings) -> Result<Verified, 
         Ok(Err(found)) => Verified::Broken(found.to_string()),
         Err(error) => Verified::Failed(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_reached_in_clear_over_a_network_is_named() {
+        let mut settings = Settings::default();
+        settings.ops.address = Some("127.0.0.1:9090".parse().unwrap());
+        settings.fleet.redis_url = "redis://[::1]:6379/0".to_owned();
+        settings.export.enabled = true;
+        for sink in [
+            "name = 'a'\nkind = 'syslog'\naddress = 'siem.example:6514'",
+            "name = 'b'\nkind = 'syslog'\naddress = 'localhost:514'\nprotocol = 'udp'",
+            "name = 'c'\nkind = 'splunk'\nurl = 'https://splunk.example'",
+            "name = 'd'\nkind = 'ocsf'\ndirectory = '/var/log'",
+        ] {
+            settings.export.sinks.push(toml::from_str(sink).unwrap());
+        }
+        let found = others(&settings);
+        assert_eq!((found.len(), found.iter().all(|(_, safe)| *safe)), (5, true), "{found:?}");
+        settings.ops.address = Some("0.0.0.0:9090".parse().unwrap());
+        settings.fleet.redis_url = "redis://redis.example:6379/0".to_owned();
+        let clear = "name = 'e'\nkind = 'syslog'\naddress = '10.0.0.7:514'\nprotocol = 'tcp'";
+        settings.export.sinks = vec![toml::from_str(clear).unwrap()];
+        let named = ["the ops listener", "Redis", "the syslog sink e"].map(|name| (name.to_owned(), false));
+        assert_eq!(others(&settings), named);
+    }
 }

@@ -10,7 +10,7 @@ use crate::store::{Database, StoreError, Tallied, Tally, TallyScope};
 use crate::types::learn::Proposal as Learned;
 use crate::types::soc::Incident;
 
-/// Rows of a question by day.
+/// Rows of a question whose answer is added up, or whose answers are few words of ours.
 const DAYS: u32 = 50_000;
 /// Incidents worth telling of.
 const NOTABLE: u32 = 25;
@@ -78,20 +78,21 @@ pub(super) async fn security(
     rows: u32,
     ask: &Ask,
 ) -> Result<Security, StoreError> {
-    let mut days = Answers::ask(database, &scope(ask, DAYS), &[Tally::Decisions]).await?;
-    let asked = [Tally::Outcomes, Tally::Models, Tally::Callers, Tally::Who, Tally::Families, Tally::Rules];
-    let all: Vec<Tally> = asked.into_iter().chain(SOC).collect();
-    let mut answers = Answers::ask(database, &scope(ask, rows), &all).await?;
+    let all: Vec<Tally> =
+        [Tally::Decisions, Tally::Outcomes, Tally::Who, Tally::Families].into_iter().chain(SOC).collect();
+    let mut sums = Answers::ask(database, &scope(ask, DAYS), &all).await?;
+    let asked = [Tally::Models, Tally::Callers, Tally::Rules];
+    let mut names = Answers::ask(database, &scope(ask, rows), &asked).await?;
     Ok(Security {
-        decisions: days.rows(),
-        outcomes: answers.rows(),
-        models: answers.rows(),
-        callers: answers.rows(),
-        who: answers.one(),
-        families: answers.rows(),
-        rules: answers.rows(),
+        decisions: sums.rows(),
+        outcomes: sums.rows(),
+        who: sums.one(),
+        families: sums.rows(),
+        models: names.rows(),
+        callers: names.rows(),
+        rules: names.rows(),
         titles: titles(snapshot),
-        soc: soc(&mut answers),
+        soc: soc(&mut sums),
     })
 }
 
@@ -101,18 +102,18 @@ pub(super) async fn threats(
     rows: u32,
     ask: &Ask,
 ) -> Result<Threats, StoreError> {
-    let mut days = Answers::ask(database, &scope(ask, DAYS), &[Tally::FamilyDays, Tally::Threats]).await?;
-    let asked = [Tally::Families, Tally::Severities, Tally::Actions, Tally::Rules];
-    let mut answers = Answers::ask(database, &scope(ask, rows), &asked).await?;
+    let asked = [Tally::FamilyDays, Tally::Threats, Tally::Families, Tally::Severities, Tally::Actions];
+    let mut sums = Answers::ask(database, &scope(ask, DAYS), &asked).await?;
+    let mut names = Answers::ask(database, &scope(ask, rows), &[Tally::Rules]).await?;
     let incidents = database.notable_incidents(&scope(ask, NOTABLE.min(rows))).await?;
     let catalogue = snapshot.rules.threats().iter();
     Ok(Threats {
-        days: days.rows(),
-        threats: days.rows(),
-        families: answers.rows(),
-        severities: answers.rows(),
-        actions: answers.rows(),
-        rules: answers.rows(),
+        days: sums.rows(),
+        threats: sums.rows(),
+        families: sums.rows(),
+        severities: sums.rows(),
+        actions: sums.rows(),
+        rules: names.rows(),
         titles: titles(snapshot),
         catalogue: catalogue.map(|(id, threat)| (id.to_string(), threat.title.to_string())).collect(),
         incidents: incidents.into_iter().map(notable).collect(),

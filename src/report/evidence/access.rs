@@ -125,7 +125,9 @@ pub(super) fn encryption_in_transit(facts: &Facts) -> Found {
         "clear" => "the store is reached WITHOUT verified TLS",
         _ => "the store is a file of this machine",
     };
-    let told = format!(
+    let open_too: Vec<&str> =
+        facts.entry.others.iter().filter(|(_, safe)| !safe).map(|(name, _)| name.as_str()).collect();
+    let mut told = format!(
         "{} with TLS, {} in clear on this machine only, {} in clear for others; {} over TLS, {} in clear; {store}",
         many(tls, "listener", "listeners"),
         count(local),
@@ -133,6 +135,14 @@ pub(super) fn encryption_in_transit(facts: &Facts) -> Found {
         many(secure, "upstream", "upstreams"),
         count(clear)
     );
-    let good = open == 0 && clear == 0 && facts.entry.store != "clear";
+    if !facts.entry.others.is_empty() {
+        let safe = facts.entry.others.len().saturating_sub(open_too.len());
+        told.push_str(&format!("; of {} beside these ", facts.entry.others.len()));
+        told.push_str(&format!("{safe} over TLS or within this machine"));
+    }
+    if !open_too.is_empty() {
+        told.push_str(&format!("; in clear too: {}", open_too.join(", ")));
+    }
+    let good = open == 0 && clear == 0 && facts.entry.store != "clear" && open_too.is_empty();
     (when(good, tls > 0 || secure > 0), told)
 }

@@ -91,8 +91,8 @@ fn days(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::access::audit_chain_verified;
-    use super::work::retention_in_force;
+    use super::access::{audit_chain_verified, encryption_in_transit};
+    use super::work::{remedies_recorded, retention_in_force};
     use super::*;
     use crate::report::facts::Verified;
 
@@ -106,6 +106,31 @@ mod tests {
             let (_, told) = look(&Facts::default());
             assert!(!told.is_empty() && !title.is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn remedies_that_wait_or_failed_were_not_carried_out() {
+        let mut facts = Facts::default();
+        let row = |state: &str, count| Row { other: state.to_owned(), count, ..Row::default() };
+        facts.soc.remedies =
+            [("pending", 8), ("failed", 4), ("applied", 2), ("undone", 1)].map(|(s, n)| row(s, n)).into();
+        assert!(
+            remedies_recorded(&facts).1.starts_with("3 remedies were carried out"),
+            "{:?}",
+            remedies_recorded(&facts)
+        );
+    }
+
+    #[test]
+    fn one_way_in_clear_is_enough_to_show_encryption_in_part_only() {
+        let mut facts = Facts::default();
+        facts.entry.listeners = (1, 0, 0);
+        facts.entry.others = vec![("Redis".to_owned(), true)];
+        assert_eq!(encryption_in_transit(&facts).0, Shown::Yes);
+        facts.entry.others.push(("the syslog sink siem".to_owned(), false));
+        let (shown, told) = encryption_in_transit(&facts);
+        assert_eq!(shown, Shown::Partly);
+        assert!(told.ends_with("in clear too: the syslog sink siem"), "{told}");
     }
 
     #[test]

@@ -196,7 +196,9 @@ pub(super) fn people_told(facts: &Facts) -> Found {
 }
 
 pub(super) fn remedies_recorded(facts: &Facts) -> Found {
-    let remedies = all(&facts.soc.remedies);
+    // What waits or failed was not carried out; what was undone or ended by itself was, before.
+    let carried = |row: &&Row| matches!(row.other.as_str(), "applied" | "done" | "undone" | "expired");
+    let remedies = facts.soc.remedies.iter().filter(carried).fold(0_u64, |sum, row| sum.saturating_add(row.count));
     let told = format!(
         "{} carried out in the period; {} and {} recorded",
         many(remedies, "remedy was", "remedies were"),
