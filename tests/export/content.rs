@@ -10,8 +10,10 @@ use serde_json::Value;
 
 use crate::both;
 use crate::delivery::hec;
-use crate::home::{Home, MONDAY, Site, record, settings, until};
+use crate::home::{Home, until};
 use crate::receiver::{Receiver, Seen, splunk};
+use crate::rows::MONDAY;
+use crate::site::{Site, record, settings};
 
 both!(
     requests_that_were_not_let_through_and_the_audit_trail_are_sent,

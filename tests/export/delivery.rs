@@ -9,8 +9,10 @@ use portcullis::types::Secret;
 use serde_json::{Value, json};
 
 use crate::both;
-use crate::home::{Home, MONDAY, http, settings, until};
+use crate::home::{Home, until};
 use crate::receiver::{Receiver, Reply, Seen, splunk};
+use crate::rows::MONDAY;
+use crate::site::{http, settings};
 
 both!(
     a_receiver_that_is_down_loses_nothing,

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::both;
 use crate::delivery::hec;
-use crate::home::{Home, http, settings};
+use crate::home::Home;
 use crate::receiver::{Receiver, Seen, splunk};
+use crate::site::{http, settings};
 
 both!(
     one_replica_sends_and_another_takes_over_when_it_ends,

@@ -17,7 +17,16 @@ mod content;
 mod databases;
 mod delivery;
 mod fleet;
+#[path = "../support/home.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
 mod home;
 mod receiver;
+#[path = "../support/rows.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod rows;
 mod shapes;
+mod site;
+#[path = "../support/soc_things.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod soc_things;
 mod syslog;

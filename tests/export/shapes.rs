@@ -7,8 +7,9 @@ use portcullis::types::Secret;
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use crate::home::{Home, http, settings, until};
+use crate::home::{Home, until};
 use crate::receiver::{Receiver, Seen, splunk};
+use crate::site::{http, settings};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -9,7 +9,8 @@ use portcullis::control::export::sinks::{Sink, Syslog};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::home::{Home, settings, until};
+use crate::home::{Home, until};
+use crate::site::settings;
 
 fn sink(port: u16, protocol: SyslogProtocol) -> Sink {
     let options = SyslogOptions {

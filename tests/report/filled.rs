@@ -18,10 +18,10 @@ use portcullis::types::{Role, RuleId, Severity};
 use serde_json::json;
 
 use crate::home::Home;
-use crate::rows::{HOUR, MONDAY};
+use crate::rows::{MONDAY, plain};
 use crate::soc_things::{alert, closed, ids, incident, line, plan, remedy};
 
-pub const DAY: i64 = 24 * HOUR;
+pub use crate::rows::DAY;
 pub const DAYS: i64 = 21;
 /// The middle of the last day.
 pub const NOW: i64 = MONDAY + DAYS * DAY - DAY / 2;
@@ -101,8 +101,6 @@ fn request(number: i64) -> RequestRow {
         threats: threats.to_owned(),
     };
     RequestRow {
-        id: format!("req_{number:08}"),
-        time: MONDAY + number * (DAYS * DAY / 840),
         tenant: Some(if number % 5 == 0 { "umbrella".into() } else { "acme".into() }),
         team: Some(["blue", "red", "@team"][usize::try_from(number % 3).unwrap()].into()),
         user: Some(user.into()),
@@ -118,10 +116,8 @@ fn request(number: i64) -> RequestRow {
         decision: decision.into(),
         risk: 0.5,
         tokens: Some(Tokens { input: 100, cached: 0, output: 50, reasoning: 0 }),
-        cost: Some(10_000_000),
         findings: if decision == "allow" { Vec::new() } else { vec![finding] },
-        record: "{}".to_owned(),
-        ..RequestRow::default()
+        ..plain(format!("req_{number:08}"), MONDAY + number * (DAYS * DAY / 840), 10_000_000)
     }
 }
 

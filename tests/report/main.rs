@@ -16,16 +16,13 @@ mod backends;
 #[path = "../support/databases.rs"]
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod databases;
-#[path = "../store/home.rs"]
+#[path = "../support/home.rs"]
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod home;
-/// What the things of the SOC tests stand on.
-mod rows {
-    pub const HOUR: i64 = 3_600_000_000;
-    /// 2026-03-02.
-    pub const MONDAY: i64 = 1_772_409_600_000_000;
-}
-#[path = "../store/soc_things.rs"]
+#[path = "../support/rows.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod rows;
+#[path = "../support/soc_things.rs"]
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod soc_things;
 

@@ -17,12 +17,14 @@ mod database;
 #[path = "../support/databases.rs"]
 mod databases;
 mod faults;
+#[path = "../support/home.rs"]
 mod home;
 mod kill;
 mod learn;
 mod ledger;
 mod overview;
 mod owners;
+#[path = "../support/rows.rs"]
 mod rows;
 mod rule_hits;
 mod soc_alerts;
@@ -33,5 +35,6 @@ mod soc_remedies;
 mod soc_rest;
 mod soc_shelf;
 mod soc_steps;
+#[path = "../support/soc_things.rs"]
 mod soc_things;
 mod writer;

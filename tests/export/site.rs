@@ -10,41 +10,18 @@ use portcullis::control::export::{Exports, Parts, Target};
 use portcullis::control::http::{Http, Options as HttpOptions, Reach};
 use portcullis::store::export::SinkState;
 use portcullis::store::soc::{AlertChange, AlertWrite};
-use portcullis::store::{Backend, Database, Item, Options, Vault, Writer};
+use portcullis::store::{Backend, Database, Item, Vault};
 use portcullis::telemetry::Metrics;
-use portcullis::types::soc::{Alert, AlertState, Closed, Verdicted};
-use portcullis::types::{
-    Action, Caller, Decision, Evidence, Factors, Family, Finding, Generation, Recommendation, Record, RequestId,
-    RuleId, RuleSetHash, Secret, Severity, SpanIndex, Verdict,
-};
-use tempfile::TempDir;
+use portcullis::types::soc::{Alert, AlertState};
+use portcullis::types::{Decision, Severity, Verdict};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::backends::place;
-
-/// 2026-11-16 00:00 UTC.
-pub const MONDAY: i64 = 1_795_132_800_000_000;
-
-/// Where a store lives; gone when it is dropped.
-pub struct Home {
-    pub folder: TempDir,
-    url: Secret,
-    options: Options,
-}
+use crate::home::Home;
+use crate::rows::{MONDAY, request, verdict};
+use crate::soc_things;
 
 impl Home {
-    pub fn new(backend: Backend) -> Self {
-        let (folder, url) = place(backend);
-        let options = Options {
-            spool: Some(folder.path().join("spool")),
-            flush_every: Duration::from_millis(5),
-            retry_every: Duration::from_millis(50),
-            ..Options::default()
-        };
-        Self { folder, url: Secret::new(url), options }
-    }
-
     pub fn sqlite() -> Self {
         Self::new(Backend::Sqlite)
     }
@@ -57,10 +34,6 @@ impl Home {
         let vault = Arc::new(Vault::new(&self.options).unwrap());
         let metrics = Metrics::new("portcullis").unwrap();
         Site { database, trail, vault, metrics, lease: Duration::from_secs(5) }
-    }
-
-    pub fn writer(&self, database: &Database) -> Writer {
-        Writer::start(database.clone(), &self.options, Vec::new()).unwrap()
     }
 }
 
@@ -140,8 +113,8 @@ impl Site {
     }
 
     pub async fn close(&self, id: &str) {
-        let closed = Closed { reason: "resolved".into(), note: "done".to_owned(), by: "eve".into(), at: MONDAY };
-        let change = AlertChange { state: Some(AlertState::Closed), closed: Some(closed), ..AlertChange::default() };
+        let closed = Some(soc_things::closed("resolved"));
+        let change = AlertChange { state: Some(AlertState::Closed), closed, ..AlertChange::default() };
         self.database.change_alert(id, &change, None, &[]).await.unwrap();
     }
 
@@ -183,85 +156,23 @@ async fn tick() {
     ticks.tick().await;
 }
 
-/// Waits for a condition, at most half a minute.
-pub async fn until(what: &str, mut reached: impl FnMut() -> bool) {
-    let waiting = async {
-        while !reached() {
-            tick().await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(), "still waiting: {what}");
-}
-
+/// An alert whose words must not leave.
 pub fn alert(id: &str, user: &str) -> Alert {
     Alert {
-        id: id.into(),
-        rule: "injection".into(),
         title: format!("Prompt injection {id}"),
         severity: Severity::High,
-        family: Some(Family::PromptInjection),
-        first: MONDAY,
-        last: MONDAY + 5,
-        count: 1,
-        retries: 0,
-        caller: caller(user),
-        requests: vec!["req_1".into()],
-        model: Some("gpt-5".into()),
-        path: Some("/v1/chat/completions".into()),
-        policy: Some("strict".into()),
-        verdict: Verdicted { risk: 0.7, ..Verdicted::default() },
-        proofs: Vec::new(),
-        threats: Vec::new(),
-        message: format!("1 attempt of {user}"),
-        source: "gateway".into(),
         fold: format!("injection|{id}"),
         raw: Some(serde_json::json!({ "prompt": "SECRET WORDS" })),
-        state: AlertState::Open,
-        assignee: None,
-        closed: None,
-        incident: None,
-        merged_into: None,
-    }
-}
-
-pub fn caller(user: &str) -> Caller {
-    Caller {
-        address: Some("192.0.2.7".parse().unwrap()),
-        tenant: Some("acme".into()),
-        key: Some("key_1".into()),
-        user: Some(user.into()),
-        ..Caller::default()
+        ..soc_things::alert(id, user)
     }
 }
 
 /// A request with this decision.
 pub fn record(id: &str, decision: Decision) -> Item {
-    let mut record = Record::new(MONDAY, RequestId(id.to_owned()), Generation(3));
-    record.caller = caller("ann");
-    record.method = "POST".into();
-    record.path = "/v1/chat/completions".into();
+    let mut record = request(id, MONDAY, "ann");
     record.decision = decision;
     if decision != Decision::Allow {
-        record.input = Some(Verdict {
-            decision,
-            risk: 0.9,
-            findings: vec![Finding {
-                rule: RuleId("PC-PI-0001".into()),
-                title: "Override".into(),
-                family: Family::PromptInjection,
-                severity: Severity::High,
-                score: 5.0,
-                action: Action::Block,
-                threats: Arc::from([]),
-                evidence: Evidence { span: SpanIndex(1), start: 4, end: 9 },
-                doubts: Vec::new(),
-            }],
-            false_positive: 0.0,
-            recommended: Recommendation::default(),
-            factors: Factors::default(),
-            steps: Vec::new(),
-            rule_set: RuleSetHash("abc".into()),
-        });
+        record.input = Some(Verdict { decision, risk: 0.9, ..verdict("PC-PI-0001") });
     }
     Item::from(&record)
 }
