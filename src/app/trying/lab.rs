@@ -90,13 +90,7 @@ impl Lab for Range {
     fn begin(&self, order: LabOrder) -> Reply<'_, ()> {
         Box::pin(async move {
             let stop = Arc::new(AtomicBool::new(false));
-            {
-                let mut going = self.inner.going.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((other, _)) = &*going {
-                    return Err(DoorError::Invalid(format!("The run {other} goes on: there is one at a time.")));
-                }
-                *going = Some((order.id.clone(), Arc::clone(&stop)));
-            }
+            let turn = Turn::take(&self.inner, &order.id, &stop)?;
             let now = store::now();
             let body = LabBody {
                 families: order.families.clone(),
@@ -115,11 +109,9 @@ impl Lab for Range {
                 by: order.by.clone(),
                 body: serde_json::to_string(&body).unwrap_or_default(),
             };
-            if let Err(error) = self.inner.database.insert_lab_run(&row, self.inner.keep).await {
-                self.inner.done();
-                return Err(DoorError::Unavailable(error.to_string()));
-            }
-            drop(tokio::spawn(Arc::clone(&self.inner).whole(order, row, body, stop)));
+            let inserted = self.inner.database.insert_lab_run(&row, self.inner.keep).await;
+            inserted.map_err(|error| DoorError::Unavailable(error.to_string()))?;
+            drop(tokio::spawn(turn.work(order, row, body, stop)));
             Ok(())
         })
     }
@@ -236,27 +228,41 @@ impl Carry for Callers {
     }
 }
 
-impl Inner {
-    fn done(&self) {
-        *self.going.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
+/// The one run that goes on. The next can begin when it is dropped, whatever became of it.
+struct Turn(Arc<Inner>);
 
-    /// The work, whatever becomes of it: the next run can begin afterwards.
-    async fn whole(self: Arc<Self>, order: LabOrder, row: LabRow, body: LabBody, stop: Arc<AtomicBool>) {
-        let mut broken = row.clone();
-        if let Err(error) = tokio::spawn(Arc::clone(&self).work(order, row, body, stop)).await {
-            tracing::error!(run = %broken.id, %error, "a run of the attack lab broke off");
-            let now = store::now();
-            let known = self.database.lab_run(&broken.id).await.ok().flatten();
-            let body = known.map_or_else(|| broken.body.clone(), |known| known.body);
-            let mut body: LabBody = serde_json::from_str(&body).unwrap_or_default();
-            body.problem = Some("It broke off: a fault of the gateway, which its log tells of.".to_owned());
-            (broken.state, broken.ended) = ("failed".to_owned(), Some(now));
-            self.close(&mut broken, &body).await;
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.0.going.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Turn {
+    fn take(inner: &Arc<Inner>, run: &str, stop: &Arc<AtomicBool>) -> Result<Self, DoorError> {
+        let mut going = inner.going.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((other, _)) = &*going {
+            return Err(DoorError::Invalid(format!("The run {other} goes on: there is one at a time.")));
         }
-        self.done();
+        *going = Some((run.to_owned(), Arc::clone(stop)));
+        drop(going);
+        Ok(Self(Arc::clone(inner)))
     }
 
+    /// The work; a panic in it is told of the run.
+    async fn work(self, order: LabOrder, row: LabRow, body: LabBody, stop: Arc<AtomicBool>) {
+        let (inner, mut broken) = (&self.0, row.clone());
+        let Err(error) = tokio::spawn(Arc::clone(inner).work(order, row, body, stop)).await else { return };
+        tracing::error!(run = %broken.id, %error, "a run of the attack lab broke off");
+        let known = inner.database.lab_run(&broken.id).await.ok().flatten();
+        let body = known.map_or_else(|| broken.body.clone(), |known| known.body);
+        let mut body: LabBody = serde_json::from_str(&body).unwrap_or_default();
+        body.problem = Some("It broke off: a fault of the gateway, which its log tells of.".to_owned());
+        (broken.state, broken.ended) = ("failed".to_owned(), Some(store::now()));
+        inner.close(&mut broken, &body).await;
+    }
+}
+
+impl Inner {
     async fn work(self: Arc<Self>, order: LabOrder, mut row: LabRow, mut body: LabBody, stop: Arc<AtomicBool>) {
         let onlooker = Arc::new(Onlooker { desk: Mutex::default(), stop: Arc::clone(&stop) });
         let keys = Mutex::default();

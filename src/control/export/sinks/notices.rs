@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_webhook_says_what_happened_to_what() {
         let item = Item::test("hook", "7", 1_000_000);
-        let said: serde_json::Value = serde_json::from_str(&body(&item)).unwrap();
+        let said: Value = serde_json::from_str(&body(&item)).unwrap();
         assert_eq!((&said["type"], &said["timestamp"]), (&json!("export.test"), &json!("1970-01-01T00:00:01Z")));
         assert_eq!(said["data"]["test"]["test"], true);
         assert!(said["data"].get("content").is_none());
