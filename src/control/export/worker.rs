@@ -43,7 +43,7 @@ pub(super) struct Worker {
     backoff: Option<ExponentialBackoff>,
     /// Where it is, and until when it is ours.
     held: Option<(Cursors, i64)>,
-    /// Whether the store may say that nothing gets through, which may have been written before this start.
+    /// Whether the store may say that nothing gets through.
     failing: bool,
 }
 
@@ -120,6 +120,8 @@ impl Worker {
         let until = time.saturating_add(lease);
         let name = &self.target.name;
         let cursors = self.parts.database.export_lease(name, &self.id, (time, until)).await?;
+        // Whoever had it before may have written that nothing gets through.
+        self.failing |= self.held.is_none();
         self.held = cursors.map(|cursors| (cursors, until));
         Ok(cursors)
     }
