@@ -388,8 +388,10 @@ fn lock_files_name_the_public_registry_only() {
         .filter(|line| !line.contains("registry+https://github.com/rust-lang/crates.io-index"))
         .collect();
     assert!(foreign.is_empty(), "Cargo.lock: {foreign:?}");
-    let npm = fs::read_to_string(root.join("tests/clients/js/package-lock.json")).unwrap_or_default();
-    assert!(!npm.contains("\"resolved\""), "package-lock.json names where packages were fetched from");
+    for folder in ["tests/clients/js", "tests/console"] {
+        let npm = fs::read_to_string(root.join(folder).join("package-lock.json")).unwrap();
+        assert!(!npm.contains("\"resolved\""), "{folder}/package-lock.json names where packages were fetched from");
+    }
 }
 
 #[test]
