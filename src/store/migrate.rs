@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(70, "0070_export", both),
     migration!(80, "0080_reports", both),
     migration!(90, "0090_lab", both),
+    migration!(100, "0100_alerts_newest", both),
 ];
 
 impl Migration {
