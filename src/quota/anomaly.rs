@@ -203,21 +203,51 @@ fn rising(times: &[i64]) -> bool {
 
 /// A 64-bit print of a text that changes little when the text does (Charikar 2002, over words).
 pub fn simhash(text: &str) -> u64 {
-    let mut votes = [0_i32; 64];
-    for word in text.split_whitespace().take(4096) {
-        let hash = word_hash(word);
-        for (bit, vote) in votes.iter_mut().enumerate() {
-            *vote += if hash >> bit & 1 == 1 { 1 } else { -1 };
+    let mut votes = Votes::default();
+    let mut vote = |word: &[u8]| votes.add(word_hash(word));
+    if text.is_ascii() {
+        let words = text.as_bytes().split(|byte| matches!(byte, b'\t'..=b'\r' | b' ')).filter(|word| !word.is_empty());
+        words.take(Votes::MOST).for_each(&mut vote);
+    } else {
+        text.split_whitespace().map(str::as_bytes).take(Votes::MOST).for_each(&mut vote);
+    }
+    votes.majority()
+}
+
+/// How many hashes have each bit set, for all bits at once: plane `n` holds bit `n` of the 64 counts.
+#[derive(Default)]
+struct Votes {
+    planes: [u64; 13],
+    cast: u32,
+}
+
+impl Votes {
+    /// So many fit.
+    const MOST: usize = 4096;
+
+    fn add(&mut self, hash: u64) {
+        self.cast += 1;
+        let mut carried = hash;
+        for plane in &mut self.planes {
+            (*plane, carried) = (*plane ^ carried, *plane & carried);
+            if carried == 0 {
+                break;
+            }
         }
     }
-    votes.iter().enumerate().fold(0, |print, (bit, &vote)| if vote > 0 { print | 1 << bit } else { print })
+
+    /// The bits that more than half of the hashes have set.
+    fn majority(&self) -> u64 {
+        let set = |bit: u32| self.planes.iter().rev().fold(0, |count, plane| count << 1 | (plane >> bit & 1) as u32);
+        (0..64).fold(0, |print, bit| print | u64::from(set(bit) * 2 > self.cast) << bit)
+    }
 }
 
 /// FNV-1a, mixed at the end so that short words reach every bit.
-fn word_hash(word: &str) -> u64 {
+fn word_hash(word: &[u8]) -> u64 {
     let hash = word
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ hash >> 33
 }
@@ -314,6 +344,31 @@ mod tests {
 
     const HOUR: i64 = 3600;
     const DOLLAR: u64 = 1_000_000_000;
+
+    #[test]
+    fn words_are_the_same_in_any_text() {
+        let words = "one two\tthree\n four\u{b}five\u{c}six\r\nseven ";
+        let mut votes = Votes::default();
+        words.split_whitespace().for_each(|word| votes.add(word_hash(word.as_bytes())));
+        assert_eq!(simhash(words), votes.majority());
+        assert_eq!(simhash("ännchen von tharau"), simhash(" ännchen\u{a0}von  tharau"));
+    }
+
+    #[test]
+    fn a_print_has_the_bits_that_more_than_half_of_the_hashes_have() {
+        let (mut votes, mut counts, mut hash) = (Votes::default(), [0_i32; 64], 0x9e37_79b9_7f4a_7c15_u64);
+        for _ in 0..Votes::MOST {
+            hash = (hash ^ hash << 13).rotate_left(17).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            votes.add(hash & !(1 << 5) | 1 << 9);
+            counts.iter_mut().enumerate().for_each(|(bit, count)| match bit {
+                5 => *count -= 1,
+                9 => *count += 1,
+                _ => *count += if hash >> bit & 1 == 1 { 1 } else { -1 },
+            });
+            let expected = (0..64).fold(0, |print, bit| print | u64::from(counts[bit] > 0) << bit);
+            assert_eq!(votes.majority(), expected);
+        }
+    }
 
     #[test]
     fn ten_times_the_usual_spend_is_a_surge_and_is_said_once() {
