@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use regex_syntax::hir::{Hir, HirKind};
 
+use super::fold::{FOREIGN, fold};
 use super::frequency::{expected, share};
-use super::words::{FOREIGN, fold};
 
 /// Shortest literal worth looking for.
 const SHORTEST: usize = 3;

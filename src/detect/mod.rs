@@ -14,6 +14,7 @@ mod documents;
 mod doubt;
 mod explain;
 mod factors;
+mod fold;
 mod frequency;
 pub mod history;
 mod input;

@@ -11,8 +11,8 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 
+use super::fold::fold;
 use super::literal;
-use super::words::fold;
 
 /// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
 const LAZY_CACHE: usize = 128 * 1024;

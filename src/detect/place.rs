@@ -17,9 +17,19 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Default)]
 struct Literal {
     sets: Box<[u16]>,
-    /// Positions of triggers whose rarest set it is in.
-    triggers: Box<[u16]>,
+    /// Triggers whose rarest set it is in.
+    triggers: Box<[Gated]>,
 }
+
+/// A trigger, and two of the sets it needs beside its rarest: most triggers are ruled out by them, unseen.
+#[derive(Debug, Clone, Copy)]
+struct Gated {
+    trigger: u16,
+    gates: [u16; 2],
+}
+
+/// Stands for no set.
+const NO_SET: u16 = u16::MAX;
 
 /// A way to match that is looked at when a literal of its rarest set occurs.
 #[derive(Debug, Clone)]
@@ -80,6 +90,9 @@ impl Places {
             }
         }
         let literals = literals.into_iter().map(|(sets, _)| Literal { sets: sets.into(), triggers: Box::default() });
+        if sets.len() > usize::from(NO_SET) {
+            return Err("more than 65,535 sets of literals".to_owned());
+        }
         Ok(Self { literals: literals.collect(), set_count: sets.len(), triggers: Vec::new() })
     }
 
@@ -101,10 +114,12 @@ impl Places {
             exact,
         };
         let nth = short(self.triggers.len())?;
+        let mut gates = [NO_SET; 2];
+        gates.iter_mut().zip(&trigger.also).for_each(|(gate, near)| *gate = near.set);
         self.triggers.push(trigger);
         for literal in self.literals.iter_mut().filter(|literal| literal.sets.contains(&own.set)) {
             let mut triggers = std::mem::take(&mut literal.triggers).into_vec();
-            triggers.push(nth);
+            triggers.push(Gated { trigger: nth, gates });
             literal.triggers = triggers.into();
         }
         Ok(Some(nth))
@@ -128,7 +143,10 @@ impl Places {
         let mut windows = Windows::new(self.triggers.len());
         for (nth, hit) in scene.hits.iter().enumerate() {
             let Some(literal) = self.literals.get(usize::from(hit.literal)) else { continue };
-            for at in &literal.triggers {
+            for Gated { trigger: at, gates } in &literal.triggers {
+                if !gates.iter().all(|gate| *gate == NO_SET || scene.occurs(*gate)) {
+                    continue;
+                }
                 let Some(trigger) = self.triggers.get(usize::from(*at)) else { continue };
                 if !trigger.also.iter().all(|near| scene.occurs(near.set)) {
                     continue;
@@ -233,10 +251,18 @@ fn short(number: usize) -> Result<u16, String> {
 /// Where matches can start.
 pub(super) struct Windows {
     found: Vec<Window>,
-    /// By trigger: its latest window's position, plus one.
-    latest: Vec<u32>,
-    /// By trigger: where the starts begin that were not yet looked at one by one.
-    judged: Vec<u32>,
+    /// By trigger: its state's position, plus one. Most triggers of a large pack have none.
+    index: Vec<u16>,
+    states: Vec<State>,
+}
+
+/// What is known of a trigger.
+#[derive(Default)]
+struct State {
+    /// Its latest window's position, plus one.
+    latest: u32,
+    /// Where the starts begin that were not yet looked at one by one.
+    judged: u32,
 }
 
 /// Where a trigger's match can start.
@@ -250,17 +276,29 @@ struct Window {
 
 impl Windows {
     fn new(triggers: usize) -> Self {
-        Self { found: Vec::new(), latest: vec![0; triggers], judged: vec![0; triggers] }
+        Self { found: Vec::new(), index: vec![0; triggers], states: Vec::new() }
     }
 
     fn latest(&self, trigger: u16) -> u32 {
-        self.latest.get(usize::from(trigger)).copied().unwrap_or(0)
+        let at = self.index.get(usize::from(trigger)).copied().unwrap_or(0);
+        usize::from(at).checked_sub(1).and_then(|at| self.states.get(at)).map_or(0, |state| state.latest)
+    }
+
+    fn state(&mut self, trigger: u16) -> Option<&mut State> {
+        let at = self.index.get_mut(usize::from(trigger))?;
+        if *at == 0 {
+            self.states.push(State::default());
+            *at = u16::try_from(self.states.len()).ok()?;
+        }
+        self.states.get_mut(usize::from(*at) - 1)
     }
 
     /// Notes that a trigger's starts are looked at one by one until `last`; from where on they were not before.
     fn judge(&mut self, trigger: u16, last: u32) -> u32 {
-        let judged = self.judged.get_mut(usize::from(trigger));
-        judged.map_or(0, |judged| std::mem::replace(judged, last.saturating_add(1).max(*judged)))
+        let Some(state) = self.state(trigger) else { return 0 };
+        let before = state.judged;
+        state.judged = last.saturating_add(1).max(before);
+        before
     }
 
     /// Lengthens the trigger's latest window by one that overlaps it.
@@ -278,8 +316,9 @@ impl Windows {
     fn push(&mut self, trigger: u16, (first, last): (u32, u32)) {
         let before = self.latest(trigger);
         self.found.push(Window { trigger, first, last, before });
-        if let Some(latest) = self.latest.get_mut(usize::from(trigger)) {
-            *latest = self.found.len() as u32;
+        let latest = self.found.len() as u32;
+        if let Some(state) = self.state(trigger) {
+            state.latest = latest;
         }
     }
 

@@ -6,11 +6,12 @@
 //! through is compared with the literals behind the hash. Literals too short for that are looked for where a digit or a
 //! sign is: nearly all contain one, and most text does not.
 
+use super::fold::{FOREIGN, Read, fold};
 use super::frequency::expected;
 use super::signs::Signs;
 
 /// Bytes a literal can be long: it is compared as one number.
-const WIDTH: usize = super::literal::LONGEST;
+pub(super) const WIDTH: usize = super::literal::LONGEST;
 /// Bytes hashed.
 const PIECE: usize = 4;
 /// Positions looked at between two looks at what was let through.
@@ -30,15 +31,25 @@ const TWO: u32 = 0xffff;
 pub(super) struct Words {
     /// Which brief hashes are of a piece without digits and signs.
     plain: Box<Plain>,
+    /// Which are of a piece with some.
+    odd: Box<Plain>,
     /// By a piece of four bytes.
     long: Table,
     /// By all of the literal, where the digit or sign in it is.
     short: Table,
+    /// By the first two bytes of a short literal: a bit for each number of bytes before its digit or sign.
+    pairs: Box<Pairs>,
     masks: Masks,
 }
 
 /// A bit for each brief hash: 16 KiB.
 type Plain = [u64; 1 << PLAIN];
+
+/// By two bytes of ASCII.
+type Pairs = [u8; 1 << 14];
+
+/// So many positions of a step with a digit or sign near are looked up in the second bit set first.
+const MANY: u32 = 16;
 
 /// By length: the bits of so many first bytes.
 type Masks = [u128; 256];
@@ -113,101 +124,38 @@ impl Table {
     }
 }
 
-/// What a byte of another script reads as.
-pub(super) const FOREIGN: u8 = 2;
-
-/// What a byte reads as: letters without case, white space as a space, control characters as one, other scripts as one.
-pub(super) const fn fold(byte: u8) -> u8 {
-    match byte {
-        b'\t'..=b'\r' => b' ',
-        0..b' ' | 0x7f => 1,
-        0x80.. => FOREIGN,
-        _ => byte.to_ascii_lowercase(),
-    }
-}
-
-/// A text as it is read: folded, each run of white space one space, zeros on both sides: no literal contains one.
-struct Read {
-    low: Vec<u8>,
-    /// Its length without the zeros.
-    len: usize,
-    /// From where on how many bytes are missing.
-    missing: Vec<(u32, u32)>,
-}
-
-impl Read {
-    fn of(text: &[u8]) -> Self {
-        let mut low = Vec::with_capacity(text.len() + 2 * STEP + 2 * WIDTH);
-        low.resize(WIDTH, 0);
-        low.extend(text.iter().map(|byte| fold(*byte)));
-        let mut missing = Vec::new();
-        if let Some(first) = memchr::memmem::find(&low, b"  ") {
-            Self::close_up(&mut low, first, &mut missing);
-        }
-        let len = low.len() - WIDTH;
-        low.resize(low.len() + STEP + WIDTH, 0);
-        Self { low, len, missing }
-    }
-
-    /// Leaves one space of each run; `first` is the first of a run.
-    fn close_up(low: &mut Vec<u8>, first: usize, missing: &mut Vec<(u32, u32)>) {
-        let pairs = memchr::memmem::Finder::new(b"  ");
-        // What is kept ends before `kept`, what is not yet looked at begins at `from`: on the first space of a run.
-        let (mut kept, mut from) = (first, first);
-        while from < low.len() {
-            let rest = low.get(from..).unwrap_or_default();
-            let run = rest.iter().take_while(|byte| **byte == b' ').count();
-            let next = from + run;
-            let until = pairs.find(low.get(next..).unwrap_or_default()).map_or(low.len(), |at| next + at);
-            // One space stays, with what follows the run.
-            let start = next - 1;
-            low.copy_within(start..until, kept);
-            missing.push(((kept + 1 - WIDTH) as u32, (start - kept) as u32));
-            kept += until - start;
-            from = until;
-        }
-        low.truncate(kept);
-    }
-
-    /// Moves hits to where they are in the text itself.
-    fn place(&self, hits: &mut [Hit]) {
-        let mut before = 0;
-        for hit in hits.iter_mut().filter(|_| !self.missing.is_empty()) {
-            while before > 0 && self.missing.get(before - 1).is_some_and(|(from, _)| *from > hit.start) {
-                before -= 1;
-            }
-            while self.missing.get(before).is_some_and(|(from, _)| *from <= hit.start) {
-                before += 1;
-            }
-            hit.start += before.checked_sub(1).and_then(|at| self.missing.get(at)).map_or(0, |(_, bytes)| *bytes);
-        }
-    }
-}
-
 impl Words {
     /// Over different lower-case ASCII literals of at most [`LONGEST`](super::literal::LONGEST) bytes.
     pub(super) fn new(literals: &[String]) -> Result<Self, String> {
         let (mut long, mut short) = (Vec::new(), Vec::new());
+        let mut pairs: Box<Pairs> = Box::new([0; 1 << 14]);
         for (nth, literal) in literals.iter().enumerate() {
             let nth = u16::try_from(nth).map_err(|_| format!("{} prefilter literals are too many", literals.len()))?;
             let entry = Entry::new(nth, literal.as_bytes())?;
             match literal.bytes().position(is_odd).filter(|_| literal.len() < PIECE) {
-                Some(odd) => short.push((piece(&entry.text, 0), Entry { before: odd as u8, ..entry })),
+                Some(before) => {
+                    let [one, two, ..] = entry.text;
+                    pairs.get_mut(pair(one, two)).into_iter().for_each(|own| *own |= 1 << before);
+                    short.push((piece(&entry.text, 0), Entry { before: before as u8, ..entry }));
+                }
                 None => long.extend(entry.by_piece(literal.as_bytes())),
             }
         }
         let mask = |len: usize| u128::MAX.checked_shr(8 * WIDTH.saturating_sub(len) as u32).unwrap_or(0);
-        let mut plain: Box<Plain> = Box::new([0; 1 << PLAIN]);
-        for (piece, _) in long.iter().filter(|(piece, _)| !piece.to_le_bytes().iter().any(|own| is_odd(*own))) {
+        let (mut plain, mut odd): (Box<Plain>, Box<Plain>) = (Box::new([0; 1 << PLAIN]), Box::new([0; 1 << PLAIN]));
+        for (piece, _) in &long {
+            let set = if piece.to_le_bytes().iter().any(|own| is_odd(*own)) { &mut odd } else { &mut plain };
             let (word, bit) = brief(*piece);
-            plain.get_mut(word).into_iter().for_each(|word| *word |= 1 << bit);
+            set.get_mut(word).into_iter().for_each(|word| *word |= 1 << bit);
         }
-        Ok(Self { plain, long: Table::new(long)?, short: Table::new(short)?, masks: std::array::from_fn(mask) })
+        let (long, short) = (Table::new(long)?, Table::new(short)?);
+        Ok(Self { plain, odd, long, short, pairs, masks: std::array::from_fn(mask) })
     }
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.plain) + self.long.memory() + self.short.memory()
+        let sets = size_of_val(&*self.plain) + size_of_val(&*self.odd) + size_of_val(&*self.pairs);
+        sets + self.long.memory() + self.short.memory()
     }
 
     /// Appends every occurrence of every literal, in the order they start, and tells which digits and signs are where.
@@ -219,7 +167,9 @@ impl Words {
             let Some(part) = read.low.get(at + WIDTH..).and_then(|rest| rest.first_chunk()) else { break };
             let odd = odd(part);
             let around = around(odd, part);
-            ones(self.plain(part) | around, |nth| {
+            let many = around.count_ones() >= MANY;
+            let around = if many { around & known(&self.odd, part) } else { around };
+            ones(known(&self.plain, part) | around, |nth| {
                 let piece = part.get(nth..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
                 let hash = hash(u32::from_le_bytes(piece));
                 if self.long.lets(hash) != 0 {
@@ -249,17 +199,6 @@ impl Words {
         signs
     }
 
-    /// At which positions a piece without digits and signs may be.
-    #[inline]
-    fn plain(&self, part: &Part) -> u64 {
-        let mut flags = [0; STEP];
-        for (flag, piece) in flags.iter_mut().zip(part.array_windows()) {
-            let (word, bit) = brief(u32::from_le_bytes(*piece));
-            *flag = u8::from(self.plain.get(word).copied().unwrap_or(0) >> bit & 1 != 0);
-        }
-        gathered(&flags)
-    }
-
     /// Compares the literals behind the hash of a position's piece; `low` has `WIDTH` bytes before the text.
     #[inline(never)]
     fn compare(&self, hash: u32, low: &[u8], here: usize, found: &mut Vec<Hit>) {
@@ -271,7 +210,12 @@ impl Words {
 
     /// Compares the short literals whose first digit or sign can be here.
     fn compare_short(&self, low: &[u8], here: usize, found: &mut Vec<Hit>) {
-        for before in 0..PIECE - 1 {
+        let Some(near) = low.get(here + WIDTH + 1 - (PIECE - 1)..).and_then(|rest| rest.first_chunk()) else { return };
+        let near: &[u8; PIECE] = near;
+        for (before, [one, two]) in near.array_windows().rev().enumerate() {
+            if self.pairs.get(pair(*one, *two)).copied().unwrap_or(0) >> before & 1 == 0 {
+                continue;
+            }
             let piece = piece(low, here + WIDTH - before);
             // At the end of a text three bytes are two and a zero.
             let three = Some(piece & THREE).filter(|three| *three != piece & TWO);
@@ -297,6 +241,17 @@ fn ones(mut bits: u64, mut visit: impl FnMut(usize)) {
 
 /// What is looked at in one step: so many positions, and what the pieces of the last reach.
 type Part = [u8; STEP + PIECE - 1];
+
+/// At which positions a piece of a set may be.
+#[inline]
+fn known(set: &Plain, part: &Part) -> u64 {
+    let mut flags = [0; STEP];
+    for (flag, piece) in flags.iter_mut().zip(part.array_windows()) {
+        let (word, bit) = brief(u32::from_le_bytes(*piece));
+        *flag = u8::from(set.get(word).copied().unwrap_or(0) >> bit & 1 != 0);
+    }
+    gathered(&flags)
+}
 
 /// Which bytes are digits or signs.
 #[inline]
@@ -335,6 +290,12 @@ const fn brief(piece: u32) -> (usize, u32) {
 /// Neither a small letter, nor a space, nor of another script: a digit, a sign.
 pub(super) const fn is_odd(byte: u8) -> bool {
     !(byte.wrapping_sub(b'a') < 26 || byte == b' ' || byte <= FOREIGN)
+}
+
+/// Where two bytes of ASCII stand in a table.
+#[inline]
+const fn pair(one: u8, two: u8) -> usize {
+    (one as usize & 127) << 7 | two as usize & 127
 }
 
 fn piece(low: &[u8], at: usize) -> u32 {
