@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use super::fold::fold;
 use super::literal::rare_bytes;
 use super::pattern::{compile_lazily, compile_relaxed, is_relaxable};
 use super::signs::Signs;
-use super::words::{STEP, fold, gathered, is_odd};
+use super::words::{STEP, gathered, is_odd};
 
 /// So many places where a match could start are tried one by one.
 const FEW_STARTS: usize = 16;
@@ -17,6 +18,12 @@ const FEW_STARTS: usize = 16;
 /// What a try costs, in bytes that an automaton could search instead, and how far tries may be ahead of that.
 const TRY: usize = 64;
 const ADVANCE: usize = 4_096;
+
+/// Bytes that single starts are tried on for each byte of a part of a text; then its automaton follows all of them.
+const COSTLY: usize = 64;
+
+/// In shorter texts the first end that an automaton tells of may not be the first of all.
+const SHORT: usize = 256;
 
 /// One pattern. It is proven to compile when the rules are loaded, and compiled to stay when a text first needs it: most
 /// patterns of a large pack never run in a process, and would be most of its memory. For the same reason it is kept as
@@ -93,11 +100,9 @@ impl Pattern {
         self.regex.get_or_init(|| compile_lazily(&self.source, self.limit).ok()).as_ref()
     }
 
-    /// Whether a match can be there at all.
-    fn may_match(&self, input: Input<'_>) -> bool {
-        let Some(relaxed) = &self.relaxed else { return true };
-        let relaxed = relaxed.get_or_init(|| compile_relaxed(&self.source, self.limit).ok());
-        relaxed.as_ref().is_none_or(|relaxed| relaxed.search_half(&input.earliest(true)).is_some())
+    /// The pattern without its counts, where it has some.
+    fn relaxed(&self) -> Option<&meta::Regex> {
+        self.relaxed.as_ref()?.get_or_init(|| compile_relaxed(&self.source, self.limit).ok()).as_ref()
     }
 
     /// Tells of matches that start in `first..=last`. True when the visitor says stop.
@@ -152,9 +157,7 @@ impl Pattern {
         let starts = (last - first).saturating_add(1);
         let mut tried = |nth: usize| {
             let start = first + nth;
-            let is_word_at = |at: usize| text.get(at).is_some_and(is_word);
-            let begins_word = || is_word_at(start) && !start.checked_sub(1).is_some_and(is_word_at);
-            (!self.beginnings.word || begins_word()) && self.at(text, start, visit)
+            (!self.beginnings.word || begins_word_at(text, start)) && self.at(text, start, visit)
         };
         let whole = rest.len().saturating_sub(3).min(starts);
         for (nth, four) in rest.get(..whole + 3).unwrap_or_default().array_windows().enumerate() {
@@ -177,12 +180,8 @@ impl Pattern {
         if start >= end {
             return false;
         }
-        let input = Input::new(text).span(start..end).anchored(Anchored::Yes);
-        if !self.may_match(input.clone()) {
-            return false;
-        }
-        let Some(found) = self.regex().and_then(|regex| regex.search_half(&input)) else { return false };
-        (visit.passes)(start, found.offset()) && (visit.visit)(start, found.offset())
+        let Some(end) = self.exact(text, start..end, &mut 0) else { return false };
+        (visit.passes)(start, end) && (visit.visit)(start, end)
     }
 
     /// Searches a part of the text.
@@ -191,21 +190,86 @@ impl Pattern {
         if self.rare.as_ref().is_some_and(|rare| !contains(rare, part)) {
             return false;
         }
-        if !self.may_match(Input::new(text).span(range.clone())) {
-            return false;
-        }
-        let Some(regex) = self.regex() else { return false };
         let mut from = range.start;
         while from < range.end {
-            let Some(found) = regex.search(&Input::new(text).span(from..range.end)) else { break };
-            let passed = (visit.passes)(found.start(), found.end());
-            if passed && (visit.visit)(found.start(), found.end()) {
+            let Some((start, end)) = self.next(text, from..range.end) else { break };
+            let passed = (visit.passes)(start, end);
+            if passed && (visit.visit)(start, end) {
                 return true;
             }
-            from = if passed { found.end().max(found.start() + 1) } else { found.start() + 1 };
+            from = if passed { end.max(start + 1) } else { start + 1 };
         }
         false
     }
+
+    /// The first match in a part of the text. Where the beginnings of matches are known and the pattern counts, starts
+    /// are tried one by one, but only those near which the relaxed copy matches: the automaton of a pattern that counts is
+    /// small as long as it follows a single start, and overflows where it follows all of them.
+    fn next(&self, text: &[u8], range: Range<usize>) -> Option<(usize, usize)> {
+        let relaxed = self.relaxed();
+        let Some(relaxed) = relaxed.filter(|_| self.beginnings.len > 1) else {
+            let input = || Input::new(text).span(range.clone());
+            if relaxed.is_some_and(|relaxed| relaxed.search_half(&input().earliest(true)).is_none()) {
+                return None;
+            }
+            return self.regex()?.search(&input()).map(|found| (found.start(), found.end()));
+        };
+        let (mut from, mut spent) = (range.start, 0);
+        while from < range.end {
+            // No match ends before the relaxed copy's first does, and none is longer than the longest.
+            let input = Input::new(text).span(from..range.end).earliest(true);
+            let end = relaxed.search_half(&input)?.offset();
+            let reach = if text.len() < SHORT { end } else { self.longest };
+            for start in from.max(end.saturating_sub(reach))..=end {
+                if !self.begins(text, start) {
+                    continue;
+                }
+                if spent > range.len().saturating_mul(COSTLY) {
+                    let found = self.regex()?.search(&Input::new(text).span(start..range.end))?;
+                    return Some((found.start(), found.end()));
+                }
+                let until = start.saturating_add(self.longest).min(range.end);
+                if let Some(end) = self.exact(text, start..until, &mut spent) {
+                    return Some((start, end));
+                }
+            }
+            from = end + 1;
+        }
+        None
+    }
+
+    /// Whether a match can begin at a byte of the text.
+    #[inline]
+    fn begins(&self, text: &[u8], start: usize) -> bool {
+        let rest = text.get(start..).unwrap_or_default();
+        let four = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut four = [0; 4];
+            four.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
+            four
+        });
+        rest.len() >= self.beginnings.len
+            && self.beginnings.may_be(four)
+            && (!self.beginnings.word || begins_word_at(text, start))
+    }
+
+    /// Where the match ends that begins where a part of the text does, and is inside of it. Adds to `spent` the bytes that
+    /// the pattern itself was asked about.
+    fn exact(&self, text: &[u8], part: Range<usize>, spent: &mut usize) -> Option<usize> {
+        let len = part.len();
+        let input = Input::new(text).span(part).anchored(Anchored::Yes);
+        let may = |relaxed: &meta::Regex| relaxed.search_half(&input.clone().earliest(true)).is_some();
+        if !self.relaxed().is_none_or(may) {
+            return None;
+        }
+        *spent = spent.saturating_add(len);
+        self.regex()?.search_half(&input).map(|found| found.offset())
+    }
+}
+
+/// Whether a word begins at a byte of the text.
+fn begins_word_at(text: &[u8], start: usize) -> bool {
+    let is_word_at = |at: usize| text.get(at).is_some_and(is_word);
+    is_word_at(start) && !start.checked_sub(1).is_some_and(is_word_at)
 }
 
 /// What stands for a set of digits and signs; 0 where others are in it.
