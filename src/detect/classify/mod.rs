@@ -112,7 +112,7 @@ impl Classifier {
         for [_, last, word] in words.array_windows() {
             let (own, mut meaning) = match self.known.get(word.hash) {
                 Some(spelt) => (spelt.sum, spelt.meaning),
-                None => self.spelt(text.get(word.start as usize..word.end as usize), word.hash),
+                None => self.spelt(text, word, &mut course.lately),
             };
             half.join(own.tally());
             if let Some(letter) = word.ideograph {
@@ -182,11 +182,18 @@ impl Classifier {
         scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(family, _)| family)
     }
 
-    /// A word that is not among the common ones.
+    /// A word that is not among the common ones. A text that has such a word often has it again.
     #[inline(never)]
-    fn spelt(&self, letters: Option<&str>, hash: u64) -> (Brief, Meaning) {
-        let own = Spelt::new(hash, letters.unwrap_or_default(), &self.lexicon, &self.weights);
-        (own.sum, own.meaning)
+    fn spelt(&self, text: &str, word: &Word, lately: &mut Lately) -> (Brief, Meaning) {
+        let mut none = Spelt::default();
+        // Of numbers and signs the hash does not tell the spelling.
+        let is_known = word.is_letters() && word.hash != 0;
+        let slot = lately.get_mut(place(word.hash) % LATELY).filter(|_| is_known).unwrap_or(&mut none);
+        if !is_known || slot.hash != word.hash {
+            let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
+            *slot = Spelt::new(word.hash, letters, &self.lexicon, &self.weights);
+        }
+        (slot.sum, slot.meaning)
     }
 
     /// What a word adds by its meaning.
@@ -221,10 +228,17 @@ impl Head {
     }
 }
 
+/// Words of a text that were spelt are kept at so many places.
+const LATELY: usize = 64;
+
+/// The last word that was spelt at each place.
+type Lately = [Spelt; LATELY];
+
 /// A text being scored.
 #[derive(Debug)]
 struct Course {
     meanings: Meanings,
+    lately: Lately,
     nth: u32,
     all: Sum,
     /// Of the half before.
@@ -239,7 +253,8 @@ struct Course {
 impl Default for Course {
     fn default() -> Self {
         let (meanings, all, last) = (Meanings::default(), Sum::default(), Sum::default());
-        Self { meanings, nth: 0, all, last, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
+        let lately = [Spelt::default(); LATELY];
+        Self { meanings, lately, nth: 0, all, last, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
     }
 }
 
