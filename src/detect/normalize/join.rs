@@ -2,6 +2,9 @@
 //! with signs of markup in them.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::codes::spelling;
 use super::language::is_language;
@@ -160,8 +163,15 @@ pub(super) fn initials(text: &str) -> Vec<Patch> {
 
 /// Whether the text tells to read first letters.
 pub(super) fn speaks_of_initials(text: &str) -> bool {
-    let phrases: [&[u8]; 5] = [b"irst letter", b"nitial letter", b"crostic", b"irst character", b"tarting letter"];
-    phrases.iter().any(|phrase| memchr::memmem::find(text.as_bytes(), phrase).is_some())
+    static FINDERS: LazyLock<[Finder<'static>; 3]> =
+        LazyLock::new(|| [b" letter".as_slice(), b"crostic", b"irst character"].map(Finder::new));
+    let [letter, acrostic, character] = &*FINDERS;
+    let text = text.as_bytes();
+    let which = |at: usize| {
+        let before = text.get(..at).unwrap_or_default();
+        [b"irst".as_slice(), b"nitial", b"tarting"].iter().any(|word| before.ends_with(word))
+    };
+    letter.find_iter(text).any(which) || acrostic.find(text).is_some() || character.find(text).is_some()
 }
 
 /// What the first letters of the parts spell, if they spell words of an attack.

@@ -47,7 +47,7 @@ pub(super) fn leet(text: &str, region: Range<usize>) -> Vec<Patch> {
         if matches!(core, "" | "$") || digits == 0 || core.len() > 40 {
             continue;
         }
-        let start = range.start + word.find(core).unwrap_or(0);
+        let start = range.start + (core.as_ptr() as usize - word.as_ptr() as usize);
         let mixed = core.bytes().any(|byte| byte.is_ascii_alphabetic());
         let Some(read) = unleet(core, mixed) else { continue };
         let patch = Patch::whole(start..start + core.len(), read);
