@@ -1,4 +1,4 @@
-//! Cost of inspection: prompts of three sizes, and an answer in chunks of 30 bytes.
+//! Cost of inspection, classifier and other readings included: prompts of prose, chats and code, and an answer in chunks.
 //! `cargo bench --bench detect`; `PORTCULLIS_BENCH_RULES=dir` measures the rule files of a directory instead,
 //! `PORTCULLIS_BENCH_TEXT=file` another text.
 
@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use divan::Bencher;
 use divan::counter::BytesCount;
+use portcullis::detect::classify::Classifier;
 use portcullis::detect::history::{Asked, Caller, Moment, Print, judge_request};
 use portcullis::detect::{Budget, Released, RuleSet, Source, Thresholds, Window};
 use portcullis::types::{Evidence, Role, SpanIndex};
@@ -27,15 +28,22 @@ static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
         Err(_) => read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules")), &mut sources),
     }
     let budget = Budget { max_rule: 4 << 20, max_total: 64 << 20, max_hold: 4096 };
-    let rules = RuleSet::compile(&sources, None, &BTreeMap::new(), &budget).unwrap();
+    let model = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/model/classifier.bin")).unwrap();
+    let classifier = Arc::new(Classifier::new(&model).unwrap());
+    let rules = RuleSet::compile(&sources, Some(classifier), &BTreeMap::new(), &budget).unwrap();
     Arc::new(rules)
 });
+
+/// What stands in files of the rules' directory that hold no rules.
+const OTHERS: [&str; 3] = ["compliance", "redteam", "soc"];
 
 fn read(directory: &Path, sources: &mut Vec<Source>) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for path in entries.map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
-            read(&path, sources);
+            if !OTHERS.iter().any(|other| path.ends_with(other)) {
+                read(&path, sources);
+            }
         } else if path.extension().is_some_and(|extension| extension == "yaml") {
             sources.push(Source { name: path.display().to_string(), text: std::fs::read_to_string(&path).unwrap() });
         }
@@ -64,24 +72,36 @@ fn main() {
 
 #[divan::bench(args = [300, 8 * 1024, 128 * 1024])]
 fn prompt(bencher: Bencher<'_, '_>, bytes: usize) {
-    let text = prose(bytes);
+    scan(bencher, &prose(bytes));
+}
+
+/// What people ask for, every day and at work.
+#[divan::bench(args = [8 * 1024, 128 * 1024])]
+fn chats(bencher: Bencher<'_, '_>, bytes: usize) {
+    let texts =
+        concat!(include_str!("../rules/benign/chat_everyday.txt"), include_str!("../rules/benign/chat_work.txt"));
+    scan(bencher, &texts.chars().cycle().take(bytes).collect::<String>());
+}
+
+/// Source code: ours.
+#[divan::bench(args = [8 * 1024, 128 * 1024])]
+fn code(bencher: Bencher<'_, '_>, bytes: usize) {
+    let texts = concat!(include_str!("../src/detect/words.rs"), include_str!("../src/detect/place.rs"));
+    scan(bencher, &texts.chars().cycle().take(bytes).collect::<String>());
+}
+
+fn scan(bencher: Bencher<'_, '_>, text: &str) {
     let mut found = Vec::new();
-    bencher.counter(BytesCount::new(bytes)).bench_local(|| {
+    bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         found.clear();
-        RULES.scan(SpanIndex(0), Role::User, divan::black_box(&text), &mut found);
+        RULES.scan(SpanIndex(0), Role::User, divan::black_box(text), &mut found);
         found.len()
     });
 }
 
 #[divan::bench(args = [8 * 1024, 128 * 1024])]
 fn prompt_with_curly_quotes(bencher: Bencher<'_, '_>, bytes: usize) {
-    let text = prose(bytes).replace("was", "“was”");
-    let mut found = Vec::new();
-    bencher.counter(BytesCount::new(text.len())).bench_local(|| {
-        found.clear();
-        RULES.scan(SpanIndex(0), Role::User, divan::black_box(&text), &mut found);
-        found.len()
-    });
+    scan(bencher, &prose(bytes).replace("was", "“was”"));
 }
 
 #[divan::bench(args = [30, 300])]
