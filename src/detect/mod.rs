@@ -5,6 +5,7 @@
 
 mod anatomy;
 mod automaton;
+mod bits;
 mod cases;
 pub mod classify;
 mod compile;
@@ -12,6 +13,7 @@ mod condition;
 mod defines;
 mod documents;
 mod doubt;
+mod edges;
 mod explain;
 mod factors;
 mod fold;

@@ -1,5 +1,6 @@
 //! Where a pattern may start: before a literal of its rarest set, where a literal of each other set is in place.
 
+use super::bits::Bits;
 use super::signs::Signs;
 use super::single::{Placed, Way};
 use super::words::Hit;
@@ -375,35 +376,5 @@ impl Blocks {
         let mut range = block(first)..=block(last).min(pieces.saturating_sub(1));
         let word = |block: usize| self.bits.get(block * self.words + usize::from(set / 64)).copied().unwrap_or(0);
         range.any(|block| word(block) >> (set % 64) & 1 != 0)
-    }
-}
-
-/// A set of small numbers.
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(size: usize) -> Self {
-        Self(vec![0; size.div_ceil(64)])
-    }
-
-    fn set(&mut self, bit: u16) {
-        if let Some(word) = self.0.get_mut(usize::from(bit / 64)) {
-            *word |= 1 << (bit % 64);
-        }
-    }
-
-    fn get(&self, bit: u16) -> bool {
-        self.0.get(usize::from(bit / 64)).is_some_and(|word| word >> (bit % 64) & 1 != 0)
-    }
-
-    fn ones(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(nth, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
-                rest &= rest - 1;
-                Some(nth * 64 + bit)
-            })
-        })
     }
 }

@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use super::edges::{begins_word_at, edges, is_word};
 use super::fold::fold;
 use super::literal::rare_bytes;
 use super::pattern::{compile_lazily, compile_relaxed, is_relaxable};
 use super::signs::Signs;
-use super::words::{STEP, gathered, is_odd};
+use super::words::{STEP, is_odd};
 
 /// So many places where a match could start are tried one by one.
 const FEW_STARTS: usize = 16;
@@ -266,12 +267,6 @@ impl Pattern {
     }
 }
 
-/// Whether a word begins at a byte of the text.
-fn begins_word_at(text: &[u8], start: usize) -> bool {
-    let is_word_at = |at: usize| text.get(at).is_some_and(is_word);
-    is_word_at(start) && !start.checked_sub(1).is_some_and(is_word_at)
-}
-
 /// What stands for a set of digits and signs; 0 where others are in it.
 fn sign_bits(bytes: &[bool; 256]) -> u64 {
     let own = || (0..=u8::MAX).zip(bytes).filter(|(_, own)| **own).map(|(byte, _)| byte);
@@ -349,36 +344,6 @@ impl Beginnings {
     const fn hash(four: [u8; 4], mask: u32) -> usize {
         (((u32::from_le_bytes(four) | 0x2020_2020) & mask).wrapping_mul(0x9e37_79b1) >> 23) as usize
     }
-}
-
-fn is_word(byte: &u8) -> bool {
-    WORD.get(usize::from(*byte)) == Some(&true)
-}
-
-/// Which bytes are part of words, as `\b` understands them.
-#[expect(clippy::indexing_slicing, reason = "a wrong index would not compile")]
-static WORD: [bool; 256] = {
-    let (mut word, mut byte) = ([false; 256], 0);
-    while byte < 256 {
-        word[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_');
-        byte += 1;
-    }
-    word
-};
-
-/// Where words begin in a part of a text, and what is part of none; `behind_word` where one ends before it, and then the
-/// same of the part behind it.
-#[inline]
-fn edges(part: &[u8; STEP + 3], behind_word: &mut bool) -> (u64, u64) {
-    let mut flags = [0; STEP];
-    for (flag, byte) in flags.iter_mut().zip(part) {
-        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        *flag = u8::from(letter | (byte.wrapping_sub(b'0') < 10) | (*byte == b'_'));
-    }
-    let words = gathered(&flags);
-    let begun = words & !(words << 1 | u64::from(*behind_word));
-    *behind_word = words >> (STEP - 1) != 0;
-    (begun, !words)
 }
 
 /// Whether every match begins at the boundary of a word or with what is part of none.
