@@ -10,7 +10,7 @@ use super::corpus::Example;
 use super::rng::Rng;
 use crate::detect::classify::features::{self, BITS, Before};
 use crate::detect::classify::lexicon::Lexicon;
-use crate::detect::classify::{HALF, norm};
+use crate::detect::classify::{HALF, norm, said};
 
 /// Rows a source counts for at most, of each label.
 const CAP: f32 = 1500.0;
@@ -40,7 +40,7 @@ impl Features {
     pub fn of(text: &str, lexicon: &Lexicon) -> Self {
         let (mut numbers, mut starts) = (Vec::new(), Vec::new());
         let mut before = Before::default();
-        features::words(text, |word| {
+        said::fresh(text, |word| {
             starts.push(numbers.len() as u32);
             let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
             features::pieces(letters, |number| numbers.push(number));

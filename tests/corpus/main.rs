@@ -18,7 +18,7 @@ mod shipped;
 use std::sync::{Arc, LazyLock};
 
 use portcullis::detect::{self, Released, RuleSet, Thresholds, Window, inspect_output};
-use portcullis::types::{Dialect, Direction, Family, Finding, Role, SpanIndex, Verdict};
+use portcullis::types::{Decision, Dialect, Direction, Family, Finding, Role, SpanIndex, Verdict};
 use portcullis::wire;
 
 use crate::case::{Case, Expect};
@@ -99,6 +99,48 @@ fn each_case_is_decided_as_it_says() {
             let left = if left.unchanged { &case.text } else { &left.text };
             let stays = case.gone.iter().filter(|gone| left.contains(gone.as_str()));
             problems.extend(stays.filter(|_| !case.is_gap).map(|gone| format!("{}: `{gone}` leaves", case.place)));
+        }
+    }
+    report(&problems);
+}
+
+/// Harmless texts of our own: one sentence each.
+const HARMLESS: [&str; 12] = [
+    "The train was late, so we read the whole newspaper twice on the platform.",
+    "He fixed the bicycle with a piece of wire and a great deal of hope.",
+    "Thanks, that worked.",
+    "Please translate this sentence into French: the cat sleeps.",
+    "My sister keeps three goats behind the old mill and sells their cheese on Saturdays.",
+    "We painted the kitchen yellow because the winters here are long and grey.",
+    "What time does the pool open on Sundays?",
+    "The committee will meet again in March to talk about the new library roof.",
+    "A good sourdough needs patience, warm hands and a little salt.",
+    "Could you make the second paragraph shorter, please?",
+    "Where is my parcel?",
+    "Tomatoes grow best when the nights stay warm and the soil is loose.",
+];
+
+#[test]
+fn what_is_harmless_stays_harmless_when_it_is_said_again() {
+    let mut problems = Vec::new();
+    let mut must_pass = |what: String, verdict: &Verdict| {
+        if verdict.decision != Decision::Allow {
+            problems.push(format!("{what}: {}: {}", verdict.decision.name(), names(verdict)));
+        }
+    };
+    for (nth, text) in HARMLESS.iter().enumerate() {
+        for times in 2..=10 {
+            must_pass(format!("`{text}` {times} times"), &prompt(&[(Role::User, &[*text].repeat(times).join(" "))]));
+        }
+        let answered = [(Role::User, *text), (Role::Assistant, "Of course, I have seen to it.")];
+        must_pass(format!("`{text}` in 20 messages"), &prompt(&[(Role::User, *text); 20]));
+        must_pass(format!("`{text}` in 20 answered messages"), &prompt(&answered.repeat(20)));
+        // Five sentences, one of them twice.
+        let five: Vec<&str> = HARMLESS.iter().copied().cycle().skip(nth).take(5).collect();
+        for twice in 0..5 {
+            let mut six = five.clone();
+            six.insert(twice, five[twice]);
+            must_pass(format!("five from `{text}`, no. {twice} twice"), &prompt(&[(Role::User, &six.join(" "))]));
         }
     }
     report(&problems);

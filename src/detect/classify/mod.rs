@@ -7,6 +7,7 @@
 pub mod features;
 pub mod lexicon;
 pub mod model;
+pub mod said;
 mod spelling;
 mod weights;
 
@@ -88,7 +89,7 @@ impl Classifier {
         let mut course = Course::default();
         // The two words before and those of half a window.
         let (mut words, mut in_half) = ([Word::default(); HALF + 2], 0);
-        features::words(text, |word| {
+        said::fresh(text, |word| {
             if in_half == HALF {
                 self.half(text, &words, true, &mut course);
                 course.starts = [course.starts[1], word.start as usize];
@@ -171,7 +172,7 @@ impl Classifier {
             count += 1;
         };
         let mut before = Before::default();
-        features::words(text, |word| {
+        said::fresh(text, |word| {
             let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
             features::pieces(letters, &mut add);
             let meaning = before.meaning(&word, self.lexicon.meaning(letters), &self.lexicon);
@@ -345,7 +346,10 @@ mod tests {
     #[test]
     fn the_sum_of_a_long_text_is_not_cut_off() {
         let classifier = alarmed();
-        let text = "abcdefghijklmnopqrst ".repeat(400_000);
+        // What is said again is left out only near the beginning.
+        let letters = || 'a'..='z';
+        let start: String = letters().flat_map(|one| letters().map(move |two| format!("{one}{two} "))).collect();
+        let text = start + &"abcdefghijklmnopqrst ".repeat(400_000);
         let (whole, window, _) = classifier.scores(&text);
         assert!(whole > i32::MAX as f32 / norm(40_000_000), "{whole}");
         assert!(window > 0.0 && whole.is_finite());
