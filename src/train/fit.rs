@@ -10,6 +10,7 @@ use super::corpus::Example;
 use super::rng::Rng;
 use crate::detect::classify::features::{self, BITS, Before};
 use crate::detect::classify::lexicon::Lexicon;
+use crate::detect::classify::model::Views;
 use crate::detect::classify::{HALF, norm, said};
 
 /// Rows a source counts for at most, of each label.
@@ -19,10 +20,10 @@ const CAP: f32 = 1500.0;
 const ATTACK: f32 = 1.5;
 
 /// Passes over the texts.
-const EPOCHS: usize = 4;
+const EPOCHS: usize = 8;
 
 /// Step width.
-const RATE: f32 = 0.1;
+const RATE: f32 = 0.2;
 
 /// How much weights are drawn to zero.
 const DECAY: f32 = 1e-6;
@@ -122,9 +123,10 @@ pub struct Fitted {
 }
 
 impl Fitted {
-    /// The scores of a text: as a whole, and of its highest window.
-    pub fn scores(&self, text: &Features) -> (f32, f32) {
-        (self.whole.score(&text.numbers), self.worst(text).1)
+    /// What both views say of a text.
+    pub fn views(&self, text: &Features) -> Views {
+        let count = u32::try_from(text.numbers.len()).unwrap_or(u32::MAX);
+        Views { whole: self.whole.score(&text.numbers), window: self.worst(text).1, count }
     }
 
     fn worst(&self, text: &Features) -> (Range<usize>, f32) {
@@ -136,20 +138,32 @@ impl Fitted {
     }
 }
 
+/// How many examples each source has, of each label.
+pub(super) struct Counts<'e>(BTreeMap<(&'e str, bool), f32>);
+
+impl<'e> Counts<'e> {
+    pub(super) fn of(examples: impl Iterator<Item = &'e Example>) -> Self {
+        let mut rows: BTreeMap<(&str, bool), f32> = BTreeMap::new();
+        for example in examples {
+            *rows.entry((&example.source, example.attack)).or_default() += 1.0;
+        }
+        Self(rows)
+    }
+
+    /// How often an example counts.
+    pub(super) fn weight(&self, example: &Example) -> f32 {
+        let of_source = self.0.get(&(example.source.as_str(), example.attack)).copied().unwrap_or(1.0);
+        CAP.min(of_source) / of_source * if example.attack { ATTACK } else { 1.0 }
+    }
+}
+
 /// Fits both views to the examples that `used` names by position.
 pub fn fit(examples: &[Example], texts: &[Features], used: &[usize], seed: &str) -> Fitted {
-    let mut rows: BTreeMap<(&str, bool), f32> = BTreeMap::new();
     let known = || used.iter().filter_map(|at| Some((examples.get(*at)?, texts.get(*at)?)));
-    for (example, _) in known() {
-        *rows.entry((&example.source, example.attack)).or_default() += 1.0;
-    }
+    let counts = Counts::of(known().map(|(example, _)| example));
     let mut order: Vec<(bool, f32, &Features)> = known()
         .filter(|(_, text)| !text.is_empty())
-        .map(|(example, text)| {
-            let of_source = rows.get(&(example.source.as_str(), example.attack)).copied().unwrap_or(1.0);
-            let count = CAP.min(of_source) / of_source * if example.attack { ATTACK } else { 1.0 };
-            (example.attack, count, text)
-        })
+        .map(|(example, text)| (example.attack, counts.weight(example), text))
         .collect();
     let mut fitted = Fitted { whole: Linear::new(BITS), window: Linear::new(BITS) };
     let mut rng = Rng::named(seed);

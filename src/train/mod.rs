@@ -14,7 +14,7 @@ use corpus::Example;
 use fit::{Features, Fitted};
 
 use crate::detect::classify::lexicon::Lexicon;
-use crate::detect::classify::model::Head;
+use crate::detect::classify::model::Blend;
 
 pub use calibrate::Held;
 
@@ -28,14 +28,13 @@ pub struct Trained {
     pub file: Vec<u8>,
     /// The score of every example, by a model fitted without its source.
     pub held: Vec<Held>,
-    whole: Head,
-    window: Head,
+    blend: Blend,
 }
 
 impl Trained {
     /// The points of an example as its model's marks give them.
     pub fn points(&self, held: &Held) -> f32 {
-        self.whole.points(held.whole).max(self.window.points(held.window))
+        self.blend.points(&held.views)
     }
 }
 
@@ -52,10 +51,10 @@ pub fn train(examples: &[Example], lexicon: &str) -> Result<Trained, String> {
     let held = held_out(examples, &texts);
     let all: Vec<usize> = (0..examples.len()).collect();
     let fitted = fit::fit(examples, &texts, &all, "all");
-    let marks = calibrate::marks(examples, &held);
+    let blend = calibrate::blend(examples, &held);
     let kinds = kinds::fit(examples, &texts, &all, "kinds");
-    let model = pack::pack(&fitted, &kinds, &marks, examples, lexicon);
-    Ok(Trained { file: model.write()?, held, whole: model.header.whole, window: model.header.window })
+    let model = pack::pack(&fitted, &kinds, blend, examples, lexicon);
+    Ok(Trained { file: model.write()?, held, blend })
 }
 
 /// Scores every example with a model fitted without its fold; a source is in one fold only.
@@ -72,8 +71,7 @@ fn held_out(examples: &[Example], texts: &[Features]) -> Vec<Held> {
         held.into_iter()
             .filter_map(|at| {
                 let text = texts.get(at)?;
-                let (whole, window) = fitted.scores(text);
-                Some((at, Held { whole, window, kind: kinds::guess(&kinds, text) }))
+                Some((at, Held { views: fitted.views(text), kind: kinds::guess(&kinds, text) }))
             })
             .collect()
     };

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::calibrate::Marks;
 use super::corpus::Example;
 use super::fit::{Fitted, Linear};
 use crate::detect::classify::features::{self, BITS};
-use crate::detect::classify::model::{Head, Header, KIND_BITS, Kind, Model};
+use crate::detect::classify::model::{Blend, Head, Header, KIND_BITS, Kind, Model};
 use crate::types::Family;
 
 /// Words in the vocabulary at most.
@@ -21,11 +20,11 @@ const CLIPPED: f64 = 0.000_05;
 pub(super) fn pack(
     fitted: &Fitted,
     kinds: &[(Family, Linear)],
-    marks: &Marks,
+    blend: Blend,
     examples: &[Example],
     lexicon: &str,
 ) -> Model {
-    let (whole, window) = (head(&fitted.whole, marks.whole), head(&fitted.window, marks.window));
+    let (whole, window) = (head(&fitted.whole), head(&fitted.window));
     let pairs = fitted.whole.weights.iter().zip(&fitted.window.weights);
     let weights =
         pairs.map(|(of_whole, of_window)| [step(*of_whole, whole.scale), step(*of_window, window.scale)]).collect();
@@ -35,7 +34,7 @@ pub(super) fn pack(
     }
     let vocabulary = vocabulary(examples);
     let (kinds, of_kinds) = packed_kinds(kinds);
-    let header = Header { bits: BITS, whole, window, lexicon: lexicon.to_owned(), vocabulary, kinds, sources };
+    let header = Header { bits: BITS, whole, window, blend, lexicon: lexicon.to_owned(), vocabulary, kinds, sources };
     Model { header, weights, kinds: of_kinds }
 }
 
@@ -52,8 +51,8 @@ fn packed_kinds(kinds: &[(Family, Linear)]) -> (Vec<Kind>, Vec<i8>) {
     (heads, weights)
 }
 
-fn head(linear: &Linear, (flag, block): (f32, f32)) -> Head {
-    Head { scale: largest(linear) / f32::from(i8::MAX), bias: linear.bias, flag, block }
+fn head(linear: &Linear) -> Head {
+    Head { scale: largest(linear) / f32::from(i8::MAX), bias: linear.bias }
 }
 
 /// The weight that becomes the largest step.

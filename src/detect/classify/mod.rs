@@ -1,8 +1,8 @@
 //! The trained classifier: how much a text reads like an attack on a model.
 //!
 //! A linear model over hashed features, in two views added up in one pass: the text as a whole, and every window of
-//! twenty words, so that an order planted in a long document is found and located. A score becomes points, the unit
-//! of the rules: 4 where about one ordinary prompt in a hundred scores more, 8 where one in a thousand does.
+//! twenty words, so that an order planted in a long document is found and located. Both make one score, and that becomes
+//! points, the unit of the rules: 4 where about one ordinary prompt in a hundred scores more, 8 where one in a thousand does.
 
 pub mod features;
 pub mod lexicon;
@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use features::{Before, Meanings, Word};
 use lexicon::{Lexicon, Meaning};
-use model::{Head, KIND_BITS, Kind, Model};
+use model::{Blend, Head, KIND_BITS, Kind, Marks, Model, Views};
 use weights::{Brief, Sum, Tally, Weights};
 
 use crate::types::Family;
@@ -26,7 +26,7 @@ pub const HALF: usize = 10;
 /// Words a text must have to be judged: one alone says nothing.
 const FEWEST: usize = 3;
 
-/// Points at the two marks of a [`Head`].
+/// Points at the two [`Marks`].
 const FLAG: f32 = 4.0;
 const BLOCK: f32 = 8.0;
 
@@ -50,6 +50,7 @@ pub struct Classifier {
     lexicon: Lexicon,
     whole: Head,
     window: Head,
+    blend: Blend,
     weights: Weights,
     kinds: Vec<Kind>,
     /// For the first bits of every feature number the weight of each kind.
@@ -68,9 +69,9 @@ impl Classifier {
         let lexicon = Lexicon::parse(&header.lexicon).map_err(|error| format!("lexicon: {error}"))?;
         let weights = Weights::new(&weights).ok_or("a weight is missing")?;
         let known = Known::new(&header.vocabulary, &lexicon, &weights);
-        let (whole, window) = (header.whole, header.window);
+        let (whole, window, blend) = (header.whole, header.window, header.blend);
         let (kinds, digest) = (header.kinds, Model::digest(file));
-        Ok(Self { lexicon, whole, window, weights, kinds, of_kinds, known, digest })
+        Ok(Self { lexicon, whole, window, blend, weights, kinds, of_kinds, known, digest })
     }
 
     /// What stands for the model in verdicts.
@@ -83,9 +84,9 @@ impl Classifier {
         self.weights.memory() + self.of_kinds.len() + self.known.slots.len() * size_of::<Spelt>()
     }
 
-    /// The raw scores of a text: as a whole, and of the window that scores most with its place, which is empty where
-    /// there are too few words to say anything.
-    pub fn scores(&self, text: &str) -> (f32, f32, Range<usize>) {
+    /// What both views say of a text, and where the window is that scores most: nowhere if there are too few words to say
+    /// anything.
+    pub fn views(&self, text: &str) -> (Views, Range<usize>) {
         let mut course = Course::default();
         // The two words before and those of half a window.
         let (mut words, mut in_half) = ([Word::default(); HALF + 2], 0);
@@ -103,7 +104,8 @@ impl Classifier {
         if course.halves * HALF + in_half < FEWEST {
             course.place = 0..0;
         }
-        (self.whole.of(course.all.whole, course.all.count), course.best, course.place)
+        let Sum { whole, count, .. } = course.all;
+        (Views { whole: self.whole.of(whole, count), window: course.best, count }, course.place)
     }
 
     /// Adds up the next words, of half a window, behind the two before them; the text may go on.
@@ -150,13 +152,12 @@ impl Classifier {
 
     /// How much `text` reads like an attack, and where. `None` for a text of one or two words.
     pub fn judge(&self, text: &str) -> Option<Opinion> {
-        let (whole, window, place) = self.scores(text);
+        let (views, place) = self.views(text);
         if place.is_empty() {
             return None;
         }
-        let (whole, window) = (self.whole.points(whole), self.window.points(window));
-        let place = if whole > window + 1.0 { 0..text.len() } else { place };
-        let points = whole.max(window);
+        let place = if views.whole > views.window + 1.0 { 0..text.len() } else { place };
+        let points = self.blend.points(&views);
         let attack = text.get(place.clone()).filter(|_| points >= FLAG);
         Some(Opinion { points, family: attack.and_then(|attack| self.kind(attack)), place })
     }
@@ -221,11 +222,20 @@ impl Head {
     fn of(&self, sum: i64, count: u32) -> f32 {
         self.scale * sum as f32 / norm(count as usize) + self.bias
     }
+}
 
+impl Marks {
     /// What a score is worth.
-    pub fn points(&self, score: f32) -> f32 {
+    fn points(&self, score: f32) -> f32 {
         let way = (score - self.flag) / (self.block - self.flag).max(f32::EPSILON);
         if way < 0.0 { FLAG * way.exp() } else { (FLAG + way * (BLOCK - FLAG)).min(MOST) }
+    }
+}
+
+impl Blend {
+    /// What a text is worth that both views have seen.
+    pub fn points(&self, views: &Views) -> f32 {
+        self.both.points(self.score(views)).max(self.alone.points(views.window))
     }
 }
 
@@ -331,12 +341,14 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::classify::model::Header;
+    use crate::detect::classify::model::{FACTORS, Header};
 
     /// A model that finds every word as bad as can be.
     fn alarmed() -> Classifier {
-        let head = Head { scale: 1.0, bias: 0.0, flag: 1.0, block: 2.0 };
-        let header = Header { bits: features::BITS, whole: head, window: head, ..Header::default() };
+        let head = Head { scale: 1.0, bias: 0.0 };
+        let marks = Marks { flag: 1.0, block: 2.0 };
+        let blend = Blend { factors: [1.0; FACTORS], bias: 0.0, both: marks, alone: marks };
+        let header = Header { bits: features::BITS, whole: head, window: head, blend, ..Header::default() };
         Classifier::new(
             &Model { header, weights: vec![[127; 2]; 1 << features::BITS], kinds: Vec::new() }.write().unwrap(),
         )
@@ -350,9 +362,9 @@ mod tests {
         let letters = || 'a'..='z';
         let start: String = letters().flat_map(|one| letters().map(move |two| format!("{one}{two} "))).collect();
         let text = start + &"abcdefghijklmnopqrst ".repeat(400_000);
-        let (whole, window, _) = classifier.scores(&text);
-        assert!(whole > i32::MAX as f32 / norm(40_000_000), "{whole}");
-        assert!(window > 0.0 && whole.is_finite());
+        let (views, _) = classifier.views(&text);
+        assert!(views.whole > i32::MAX as f32 / norm(40_000_000), "{views:?}");
+        assert!(views.window > 0.0 && views.whole.is_finite());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | magic | `portcullis-classifier-2\n` |
+//! | magic | `portcullis-classifier-3\n` |
 //! | length of the header | 4, little endian |
 //! | header | JSON, [`Header`] |
 //! | weights | 2 for every feature number: of the whole text, of a window; signed, to be multiplied by the scales |
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::features::BITS;
 use crate::types::{Family, hex};
 
-const MAGIC: &[u8] = b"portcullis-classifier-2\n";
+const MAGIC: &[u8] = b"portcullis-classifier-3\n";
 
 /// Longest header read.
 const MOST_HEADER: usize = 16 << 20;
@@ -29,10 +29,68 @@ pub struct Head {
     pub scale: f32,
     /// Added to every score.
     pub bias: f32,
-    /// The score that flags: few ordinary prompts reach it.
+}
+
+/// Scores at which something happens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marks {
+    /// Few ordinary prompts reach it.
     pub flag: f32,
-    /// The score that blocks: hardly any ordinary prompt reaches it.
+    /// Hardly any ordinary prompt reaches it.
     pub block: f32,
+}
+
+/// How both views make one score, given how long a text is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blend {
+    /// What each of [`Views::factors`] counts for.
+    pub factors: [f32; FACTORS],
+    /// Added to every score.
+    pub bias: f32,
+    /// Marks of the score of both views.
+    pub both: Marks,
+    /// Marks of the window alone: however long and harmless the text around it is.
+    pub alone: Marks,
+}
+
+/// What the views say of a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Views {
+    /// The score as a whole.
+    pub whole: f32,
+    /// The score of the window that scores most.
+    pub window: f32,
+    /// How many features there are.
+    pub count: u32,
+}
+
+/// Numbers that make a score.
+pub const FACTORS: usize = 7;
+
+/// Numbers of features from which on length counts differently: about a sentence, three, eight, ten.
+const LENGTHS: [f32; 4] = [200.0, 500.0, 1_000.0, 1_500.0];
+
+/// A text of more features counts as one of so many.
+const LONGEST: u32 = 20_000;
+
+impl Views {
+    /// The numbers that make a score. A long text has many windows, of which one scores high by chance, but where both views
+    /// agree that means more than in a short one.
+    pub fn factors(&self) -> [f32; FACTORS] {
+        let count = self.count.clamp(1, LONGEST) as f32;
+        let [short, middle, far, long] = LENGTHS.map(|length| (count / length).ln());
+        let far = far.max(0.0);
+        [self.whole, self.window, self.whole * far, self.window * far, short, middle.max(0.0), long.max(0.0)]
+    }
+}
+
+impl Blend {
+    /// One score of both views.
+    pub fn score(&self, views: &Views) -> f32 {
+        self.factors.iter().zip(views.factors()).map(|(weight, factor)| weight * factor).sum::<f32>() + self.bias
+    }
 }
 
 /// Bits of a feature's number by which kinds of attacks are told apart.
@@ -63,6 +121,8 @@ pub struct Header {
     pub whole: Head,
     /// The window that scores most.
     pub window: Head,
+    /// Both together.
+    pub blend: Blend,
     /// The lexicon it was trained with.
     pub lexicon: String,
     /// Words common enough to be looked up whole, one after another with a space between.
@@ -101,9 +161,12 @@ impl Model {
         if header.bits != BITS {
             return Err(format!("made for {} bits of features, not {BITS}", header.bits));
         }
-        let numbers = [header.whole, header.window].map(|head| [head.scale, head.bias, head.flag, head.block]);
+        let numbers = [header.whole, header.window].map(|head| [head.scale, head.bias]);
+        let Blend { factors, bias, both, alone } = header.blend;
         let of_kinds = header.kinds.iter().flat_map(|kind| [kind.scale, kind.bias]);
-        if !numbers.as_flattened().iter().copied().chain(of_kinds).all(f32::is_finite) {
+        let numbers = numbers.as_flattened().iter().copied().chain(factors);
+        let marks = [bias, both.flag, both.block, alone.flag, alone.block];
+        if !numbers.chain(marks).chain(of_kinds).all(f32::is_finite) {
             return Err("a number of the header is not finite".into());
         }
         if header.kinds.len() > MOST_KINDS {
@@ -142,9 +205,11 @@ mod tests {
     use super::*;
 
     fn model() -> Model {
-        let head = Head { scale: 0.1, bias: -1.0, flag: 1.0, block: 2.0 };
+        let head = Head { scale: 0.1, bias: -1.0 };
+        let marks = Marks { flag: 1.0, block: 2.0 };
+        let blend = Blend { factors: [0.5; FACTORS], bias: 0.0, both: marks, alone: marks };
         let kinds = vec![Kind { family: Family::Jailbreak, scale: 0.5, bias: 0.0 }];
-        let header = Header { bits: BITS, whole: head, window: head, kinds, ..Header::default() };
+        let header = Header { bits: BITS, whole: head, window: head, blend, kinds, ..Header::default() };
         let mut weights = vec![[0, 0]; 1 << BITS];
         weights[7] = [-3, 127];
         let mut kinds = vec![0; 1 << KIND_BITS];

@@ -34,9 +34,10 @@ struct Said {
 impl Said {
     #[inline(always)]
     fn is_new(&mut self, word: &Word) -> bool {
-        let three = mix(mix(word.hash, self.last), self.earlier);
+        // Turned, so that a word beside itself does not cancel out.
+        let three = mix(mix(word.hash, self.last.rotate_left(21)), self.earlier.rotate_left(42));
         (self.earlier, self.last) = (self.last, word.hash);
-        let tag = (three >> 32) as u32;
+        let tag = (three >> 32) as u32 | 1;
         let Some(known) = self.threes.get_mut(three as usize & (PLACES - 1)) else { return true };
         let is_new = *known != tag;
         *known = tag;
