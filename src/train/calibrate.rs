@@ -15,6 +15,10 @@ const ALONE: (f64, f64) = (0.001, 0.000_2);
 /// Marks stand so far apart at least.
 const APART: f32 = 0.5;
 
+/// By this part of their distance they stand higher than that: ordinary prompts say too little of harmless texts that are full
+/// of orders to people.
+const HIGHER: f32 = 0.4;
+
 /// What is known of an example by a model that had not seen its source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Held {
@@ -33,7 +37,9 @@ pub(super) fn blend(examples: &[Example], held: &[Held]) -> Blend {
         let mut scores: Vec<f32> = ordinary.map(|(_, held)| score(&held.views)).collect();
         scores.sort_by(f32::total_cmp);
         let flag = quantile(&scores, 1.0 - flagged);
-        Marks { flag, block: quantile(&scores, 1.0 - blocked).max(flag + APART) }
+        let block = quantile(&scores, 1.0 - blocked).max(flag + APART);
+        let up = HIGHER * (block - flag);
+        Marks { flag: flag + up, block: block + up }
     };
     let both = marks(BOTH, &|views| blend.score(views));
     let alone = marks(ALONE, &|views| views.window);

@@ -2,7 +2,7 @@
 //!
 //! A linear model over hashed features, in two views added up in one pass: the text as a whole, and every window of
 //! twenty words, so that an order planted in a long document is found and located. Both make one score, and that becomes
-//! points, the unit of the rules: 4 where about one ordinary prompt in a hundred scores more, 8 where one in a thousand does.
+//! points, the unit of the rules: 4 where two ordinary prompts in a thousand score more, 8 where hardly any does.
 
 pub mod features;
 pub mod lexicon;
