@@ -107,7 +107,10 @@ async function watched(site, state) {
   await page.waitForTimeout(2000);
   const memory = async () => {
     await devtools.send("HeapProfiler.collectGarbage");
-    return { heap: (await devtools.send("Runtime.getHeapUsage")).usedSize / 1e6, process: await taken(site.browser) };
+    const { usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 } = await devtools.send("Runtime.getHeapUsage");
+    const { documents, nodes } = await devtools.send("Memory.getDOMCounters");
+    const heap = (usedSize + embedderHeapUsedSize + backingStorageSize) / 1e6;
+    return { heap, documents, nodes, process: await taken(site.browser) };
   };
   const said = (one) => `heap ${one.heap.toFixed(1)} MB, process ${one.process.toFixed(0)} MB`;
   const atFirst = await memory();
@@ -121,14 +124,17 @@ async function watched(site, state) {
     await sleep(Math.max(0, begun + minute * 60_000 - Date.now()));
     const now = await memory();
     most = { heap: Math.max(most.heap, now.heap), process: Math.max(most.process, now.process) };
-    if (minute % 5 === 0 || minute === minutes) console.log(`minute ${minute}: ${sent} attacks, ${said(now)}`);
+    if (!(await page.isVisible("#link[data-state=live]"))) console.log(`minute ${minute}: the tab is not live`);
+    if (minute % 5 !== 0 && minute !== minutes) continue;
+    console.log(`minute ${minute}: ${sent} attacks, ${said(now)}, ${now.documents} documents, ${now.nodes} nodes`);
   }
   clearInterval(traffic);
   console.log(`tab: ${said(atFirst)} at first, ${said(most)} at most in ${minutes} minutes of ${rate} alerts a second`);
   await context.close();
 }
 
-const site = await Console.open(configuration);
+// Who only watches is signed out after a while: not here.
+const site = await Console.open(`${configuration}\n[admin]\nsession_idle = "12h"\n`);
 try {
   await site.first();
   await site.traffic();

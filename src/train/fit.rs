@@ -11,7 +11,8 @@ use super::rng::Rng;
 use crate::detect::classify::features::{self, BITS, Before};
 use crate::detect::classify::lexicon::Lexicon;
 use crate::detect::classify::model::Views;
-use crate::detect::classify::{HALF, norm, said};
+use crate::detect::classify::said::{self, Again};
+use crate::detect::classify::{HALF, norm};
 
 /// Rows a source counts for at most, of each label.
 const CAP: f32 = 1500.0;
@@ -34,27 +35,39 @@ pub struct Features {
     numbers: Vec<u32>,
     /// Where each word's begin, and the end.
     words: Vec<u32>,
+    /// Those of the text as a whole, where it says something again.
+    whole: Option<Vec<u32>>,
 }
 
 impl Features {
     /// The features of `text`.
     pub fn of(text: &str, lexicon: &Lexicon) -> Self {
-        let (mut numbers, mut starts) = (Vec::new(), Vec::new());
+        let (mut numbers, mut starts, mut far) = (Vec::new(), Vec::new(), Vec::new());
         let mut before = Before::default();
-        said::fresh(text, |word| {
-            starts.push(numbers.len() as u32);
+        said::each(text, |word, again| {
+            let start = numbers.len();
+            starts.push(start as u32);
             let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
             features::pieces(letters, |number| numbers.push(number));
             let meaning = before.meaning(&word, lexicon.meaning(letters), lexicon);
             before.read(&word, meaning, |number| numbers.push(number));
+            match again {
+                Again::No => {}
+                Again::Near => numbers.truncate(start),
+                Again::Far => far.push(start..numbers.len()),
+            }
         });
         starts.push(numbers.len() as u32);
-        Self { numbers, words: starts }
+        let whole = (!far.is_empty()).then(|| {
+            let is_far = |at: &usize| far.iter().any(|range: &Range<usize>| range.contains(at));
+            numbers.iter().enumerate().filter(|(at, _)| !is_far(at)).map(|(_, number)| *number).collect()
+        });
+        Self { numbers, words: starts, whole }
     }
 
-    /// The numbers of all features.
+    /// The numbers of the features of the text as a whole.
     pub(super) fn numbers(&self) -> &[u32] {
-        &self.numbers
+        self.whole.as_ref().unwrap_or(&self.numbers)
     }
 
     fn of_words(&self, range: &Range<usize>) -> &[u32] {
@@ -125,8 +138,8 @@ pub struct Fitted {
 impl Fitted {
     /// What both views say of a text.
     pub fn views(&self, text: &Features) -> Views {
-        let count = u32::try_from(text.numbers.len()).unwrap_or(u32::MAX);
-        Views { whole: self.whole.score(&text.numbers), window: self.worst(text).1, count }
+        let count = u32::try_from(text.numbers().len()).unwrap_or(u32::MAX);
+        Views { whole: self.whole.score(text.numbers()), window: self.worst(text).1, count }
     }
 
     fn worst(&self, text: &Features) -> (Range<usize>, f32) {
@@ -170,7 +183,7 @@ pub fn fit(examples: &[Example], texts: &[Features], used: &[usize], seed: &str)
     for epoch in 0..EPOCHS {
         rng.shuffle(&mut order);
         for (attack, count, text) in &order {
-            fitted.whole.step(&text.numbers, *attack, *count);
+            fitted.whole.step(text.numbers(), *attack, *count);
             fitted.windows(text, *attack, *count, epoch > 0, &mut rng);
         }
     }

@@ -96,8 +96,8 @@ pub(crate) fn window(bytes: &[u8]) {
 /// The classifier: finite points, a place in the text; any bytes are a model or are refused.
 pub(crate) fn classify(bytes: &[u8]) {
     let text = text(bytes);
-    let (low, high, place) = CLASSIFIER.scores(&text);
-    assert!(low.is_finite() && high.is_finite());
+    let (views, place) = CLASSIFIER.views(&text);
+    assert!(views.whole.is_finite() && views.window.is_finite());
     assert!(place.start <= place.end && place.end <= text.len(), "{place:?} of {}", text.len());
     if let Some(opinion) = CLASSIFIER.judge(&text) {
         assert!(opinion.points.is_finite() && text.get(opinion.place.clone()).is_some(), "{:?}", opinion.place);

@@ -54,13 +54,6 @@ pub struct Word {
     shape: u8,
 }
 
-impl Word {
-    /// Whether its hash tells its spelling: that of a number, or of a run of signs, does not.
-    pub(super) const fn is_letters(&self) -> bool {
-        matches!(self.shape & 15, 1..=4)
-    }
-}
-
 /// The hash of an entry of the lexicon with one letter more.
 pub(super) const fn spell(hash: u64, letter: char) -> u64 {
     (hash ^ letter as u64).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(23)

@@ -16,6 +16,7 @@ use std::ops::Range;
 use features::{Before, Meanings, Word};
 use lexicon::{Lexicon, Meaning};
 use model::{Blend, Head, KIND_BITS, Kind, Marks, Model, Views};
+use said::Again;
 use weights::{Brief, Sum, Tally, Weights};
 
 use crate::types::Family;
@@ -88,19 +89,20 @@ impl Classifier {
     /// anything.
     pub fn views(&self, text: &str) -> (Views, Range<usize>) {
         let mut course = Course::default();
-        // The two words before and those of half a window.
-        let (mut words, mut in_half) = ([Word::default(); HALF + 2], 0);
-        said::fresh(text, |word| {
+        // The two words before and those of half a window, and whether these were said before.
+        let (mut words, mut said, mut in_half) = ([Word::default(); HALF + 2], [Again::No; HALF], 0);
+        said::each(text, |word, again| {
             if in_half == HALF {
-                self.half(text, &words, true, &mut course);
+                self.half(text, &words, &said, true, &mut course);
                 course.starts = [course.starts[1], word.start as usize];
                 words.copy_within(HALF.., 0);
                 in_half = 0;
             }
             words.get_mut(in_half + 2).into_iter().for_each(|slot| *slot = word);
+            said.get_mut(in_half).into_iter().for_each(|slot| *slot = again);
             in_half += 1;
         });
-        self.half(text, words.get(..in_half + 2).unwrap_or_default(), false, &mut course);
+        self.half(text, words.get(..in_half + 2).unwrap_or_default(), &said, false, &mut course);
         if course.halves * HALF + in_half < FEWEST {
             course.place = 0..0;
         }
@@ -110,43 +112,51 @@ impl Classifier {
 
     /// Adds up the next words, of half a window, behind the two before them; the text may go on.
     #[inline(never)]
-    fn half(&self, text: &str, words: &[Word], goes_on: bool, course: &mut Course) {
-        let mut half = Tally::default();
-        for [_, last, word] in words.array_windows() {
+    fn half(&self, text: &str, words: &[Word], said: &[Again; HALF], goes_on: bool, course: &mut Course) {
+        // `far`: what the window reads and the text as a whole has read before.
+        let (mut half, mut far, mut read) = (Tally::default(), Tally::default(), 0);
+        let mut take = |own: Tally, again: Again| {
+            if again != Again::Near {
+                half.join(own);
+            }
+            if again == Again::Far {
+                far.join(own);
+            }
+        };
+        for ([_, last, word], again) in words.array_windows().zip(said) {
             let (own, mut meaning) = match self.known.get(word.hash) {
                 Some(spelt) => (spelt.sum, spelt.meaning),
                 None => self.spelt(text, word, &mut course.lately),
             };
-            half.join(own.tally());
+            let mut own = own.tally();
             if let Some(letter) = word.ideograph {
                 meaning |= course.meanings.of_ideograph(letter, last.ideograph.is_some(), &self.lexicon);
             }
             course.nth = course.nth.wrapping_add(1);
             if meaning != 0 {
-                half.join(self.understood(&mut course.meanings, course.nth, meaning));
+                own.join(self.understood(&mut course.meanings, course.nth, meaning));
             }
+            take(own, *again);
+            read += usize::from(*again != Again::Near);
         }
-        if course.halves == 0 {
-            for (nth, [earlier, last, word]) in words.array_windows().enumerate() {
-                let (last, earlier) = ((nth > 0).then_some(last), (nth > 1).then_some(earlier));
-                features::context(word, last, earlier, |number| half.add(&self.weights, number));
-            }
-        } else {
-            for [earlier, last, word] in words.array_windows() {
-                features::context(word, Some(last), Some(earlier), |number| half.add(&self.weights, number));
-            }
+        for (nth, ([earlier, last, word], again)) in words.array_windows().zip(said).enumerate() {
+            let (is_second, is_third) = (course.halves > 0 || nth > 0, course.halves > 0 || nth > 1);
+            let mut own = Tally::default();
+            let (last, earlier) = (is_second.then_some(last), is_third.then_some(earlier));
+            features::context(word, last, earlier, |number| own.add(&self.weights, number));
+            take(own, *again);
         }
-        let own = half.sum();
-        // The first half alone is no window where the text goes on.
-        if !goes_on || course.halves > 0 {
+        let (own, far) = (half.sum(), far.sum());
+        // The first half alone is no window where the text goes on, and nothing is known of a window that says all again.
+        if (!goes_on || course.halves > 0) && read + course.read >= FEWEST {
             let score = self.window.of(own.window + course.last.window, own.count + course.last.count);
             if score > course.best {
                 (course.best, course.place) =
                     (score, course.starts[0]..words.last().map_or(0, |word| word.end as usize));
             }
         }
-        course.all.add(own);
-        course.last = own;
+        course.all.add(Sum { whole: own.whole - far.whole, window: 0, count: own.count - far.count });
+        (course.last, course.read) = (own, read);
         course.halves += usize::from(goes_on);
     }
 
@@ -173,7 +183,7 @@ impl Classifier {
             count += 1;
         };
         let mut before = Before::default();
-        said::fresh(text, |word| {
+        features::words(text, |word| {
             let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
             features::pieces(letters, &mut add);
             let meaning = before.meaning(&word, self.lexicon.meaning(letters), &self.lexicon);
@@ -184,18 +194,20 @@ impl Classifier {
         scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(family, _)| family)
     }
 
-    /// A word that is not among the common ones. A text that has such a word often has it again.
+    /// A word that is not among the common ones. A text that has such a word often has it again: the same letters, for a word
+    /// with the same hash can be made.
     #[inline(never)]
     fn spelt(&self, text: &str, word: &Word, lately: &mut Lately) -> (Brief, Meaning) {
-        let mut none = Spelt::default();
-        // Of numbers and signs the hash does not tell the spelling.
-        let is_known = word.is_letters() && word.hash != 0;
-        let slot = lately.get_mut(place(word.hash) % LATELY).filter(|_| is_known).unwrap_or(&mut none);
-        if !is_known || slot.hash != word.hash {
-            let letters = text.get(word.start as usize..word.end as usize).unwrap_or_default();
-            *slot = Spelt::new(word.hash, letters, &self.lexicon, &self.weights);
+        let mut none = (Spelt::default(), 0..0);
+        let own = word.start as usize..word.end as usize;
+        let letters = text.get(own.clone()).unwrap_or_default();
+        let (spelt, at) = lately.get_mut(place(word.hash) % LATELY).unwrap_or(&mut none);
+        let is_same =
+            spelt.hash == word.hash && text.get(at.clone()).is_some_and(|known| known.eq_ignore_ascii_case(letters));
+        if !is_same || word.hash == 0 {
+            (*spelt, *at) = (Spelt::new(word.hash, letters, &self.lexicon, &self.weights), own);
         }
-        (slot.sum, slot.meaning)
+        (spelt.sum, spelt.meaning)
     }
 
     /// What a word adds by its meaning.
@@ -242,8 +254,8 @@ impl Blend {
 /// Words of a text that were spelt are kept at so many places.
 const LATELY: usize = 64;
 
-/// The last word that was spelt at each place.
-type Lately = [Spelt; LATELY];
+/// The last word that was spelt at each place, and where it stands in the text.
+type Lately = [(Spelt, Range<usize>); LATELY];
 
 /// A text being scored.
 #[derive(Debug)]
@@ -252,8 +264,9 @@ struct Course {
     lately: Lately,
     nth: u32,
     all: Sum,
-    /// Of the half before.
+    /// Of the half before, and how many of its words were read.
     last: Sum,
+    read: usize,
     /// Where the half before and this one start.
     starts: [usize; 2],
     halves: usize,
@@ -264,8 +277,8 @@ struct Course {
 impl Default for Course {
     fn default() -> Self {
         let (meanings, all, last) = (Meanings::default(), Sum::default(), Sum::default());
-        let lately = [Spelt::default(); LATELY];
-        Self { meanings, lately, nth: 0, all, last, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
+        let lately = std::array::from_fn(|_| (Spelt::default(), 0..0));
+        Self { meanings, lately, nth: 0, all, last, read: 0, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
     }
 }
 
