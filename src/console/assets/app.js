@@ -2,16 +2,7 @@
 import { watch } from "./live.js";
 import { forget } from "./forget.js";
 import { page, refresh } from "./part.js";
-
-/** @param {string} words */
-export function toast(words) {
-  const box = document.getElementById("toasts");
-  if (!box) return;
-  const one = document.createElement("p");
-  one.textContent = words;
-  box.append(one);
-  setTimeout(() => one.remove(), 6000);
-}
+import { toast } from "./toast.js";
 
 // The way around on small screens.
 const menu = document.querySelector("button.menu");

@@ -1,6 +1,6 @@
 // The playground: what a model says as it comes, what the record says of it, and the conversation kept in this browser.
 import { ApiError, send } from "./api.js";
-import { toast } from "./app.js";
+import { toast } from "./toast.js";
 
 /**
  * @typedef {object} Tried
