@@ -94,13 +94,19 @@ fn learned(miss: &Miss<'_>, gates: &Gates) -> Option<(Candidate, Figures)> {
 
 #[test]
 fn missed_attacks_become_rules_that_catch_what_nothing_was_made_from() {
-    let reports = reports();
-    assert!(reports.len() >= 40);
+    // What the shipped rules and the classifier come to know is no miss any more.
+    let (known, reports): (Vec<Report>, Vec<Report>) =
+        reports().into_iter().partition(|one| is_reported(&RULES, &one.text));
+    assert!(
+        reports.len() >= 40,
+        "{} are known: {:?}",
+        known.len(),
+        known.iter().map(|one| &one.text).collect::<Vec<_>>()
+    );
     // Whether a person must look first is another test's business.
     let gates = Gates { allow_harmless: true, ..Gates::default() };
     let (mut shares, mut framed, mut again) = (Vec::new(), 0, 0);
     for (seed, report) in (1..).zip(&reports) {
-        assert!(!is_reported(&RULES, &report.text), "already reported: {}", report.text);
         let variations = vary(&report.text, seed);
         let (candidate, figures) = learned(&miss(report, &variations), &gates).unwrap();
         assert!(figures.reported && figures.benign.hit == 0 && figures.benign.all == BENIGN.len());
