@@ -214,7 +214,7 @@ impl Running {
         let mut all = Vec::new();
         for (policy, plan) in plans {
             for (kind, rule) in plan.rules().filter(|(_, rule)| wanted(&rule.kind)) {
-                if query.scope.as_deref().is_some_and(|scope| scope != kind.name()) {
+                if query.scope.is_some_and(|scope| scope != kind) {
                     continue;
                 }
                 let mut one = json!({

@@ -114,7 +114,8 @@ impl Places {
             also: rest.iter().take(MOST_ALSO).map(near).collect(),
             exact,
         };
-        let nth = short(self.triggers.len())?;
+        // One fewer than there are numbers: a position plus one is a number too.
+        let nth = short(self.triggers.len().saturating_add(1))?.saturating_sub(1);
         let mut gates = [NO_SET; 2];
         gates.iter_mut().zip(&trigger.also).for_each(|(gate, near)| *gate = near.set);
         self.triggers.push(trigger);

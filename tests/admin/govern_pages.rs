@@ -112,14 +112,23 @@ async fn a_name_alone_leads_to_its_page_and_a_list_is_a_file_too() {
         let (status, _, found) = visit(&home, &root, &format!("/console/{path}?format={kind}"), None).await;
         assert!(status == 200 && found.contains(kind), "{path}: {status} {found}");
     }
-    let mut request = Request::builder().uri("/console/audit?format=csv").header("host", home.address.to_string());
-    for (name, value) in root.headers.iter().filter(|(name, _)| name == "cookie") {
-        request = request.header(name, value);
-    }
-    let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:5".parse().unwrap()));
-    let answer = console(&home, 0).oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), 429, "others are being made");
+    let console = console(&home, 1);
+    let file = async || {
+        let mut request = Request::builder().uri("/console/audit?format=csv").header("host", home.address.to_string());
+        for (name, value) in root.headers.iter().filter(|(name, _)| name == "cookie") {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:5".parse().unwrap()));
+        console.clone().oneshot(request).await.unwrap()
+    };
+    let first = file().await;
+    assert_eq!(file().await.status(), 429, "the first is not sent yet");
+    let text = to_bytes(first.into_body(), 8 << 20).await.unwrap();
+    assert!(text.starts_with(b"number,time,kind"));
+    assert_eq!(file().await.status(), 429, "its bytes are not all gone");
+    drop(text);
+    assert_eq!(file().await.status(), 200);
 }
 
 #[tokio::test]

@@ -150,6 +150,7 @@ async fn nobody_lets_something_decide_that_they_reported_or_did_not_see() {
     assert_eq!(team.post(&team.rita, &path("promote"), ruling(&hash)).await.1["state"], "live");
     let shown = team.home.ask(&team.ana, "GET", "/api/v1/learn/export", None).await.json();
     assert_eq!((&shown["rules"], &shown["proposals"]), (&json!("id: LRN-AAAAAA-1\n"), &json!(1)));
+    assert_eq!(team.home.notes("learn.export").len(), 1, "it holds words that were reported");
     let (status, back) = team.post(&team.rea, &path("rollback"), json!({ "reason": "no" })).await;
     assert_eq!((status, &back["state"]), (200, &json!("rolled_back")), "whoever reported it may take it back");
     let said: Vec<&str> = back["said"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();

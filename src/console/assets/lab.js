@@ -12,10 +12,7 @@ async function look() {
     } catch {
       // The next time tries again.
     }
-    const goes = document.querySelector("[data-running]") !== null;
-    // It has ended: buttons that were not offered meanwhile are again.
-    if (!goes) location.reload();
-    going = goes;
+    going = document.querySelector("[data-running]") !== null;
   }
   setTimeout(look, EVERY);
 }

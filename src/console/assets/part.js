@@ -32,7 +32,7 @@ export async function refresh(name) {
   for (const old of document.querySelectorAll("[data-part]")) {
     if (!(old instanceof HTMLElement) || (name && old.dataset.part !== name)) continue;
     const fresh = now.querySelector(`[data-part="${CSS.escape(old.dataset.part ?? "")}"]`);
-    if (!fresh || busy(old)) continue;
+    if (!fresh || busy(old) || old.isEqualNode(fresh)) continue;
     const open = [...old.querySelectorAll("details")].map((one) => one.open);
     const known = new Set([...old.querySelectorAll("[data-id]")].map((one) => one.getAttribute("data-id")));
     const put = document.importNode(fresh, true);

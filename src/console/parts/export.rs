@@ -1,10 +1,12 @@
 //! Lists as files: what the filters of a page find, as CSV or JSON.
 
+use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::console::query::Query;
 use crate::console::trouble::Trouble;
@@ -76,43 +78,47 @@ pub(in crate::console) async fn file(
             Some(_) | None => break,
         }
     }
-    drop(slot);
-    Ok(match format {
-        Format::Csv => attached_csv(text, name),
-        Format::Json => {
-            text.push_str(if rows == 0 { "[]" } else { "]" });
-            attached(text, name, "json", "application/json")
-        }
-    })
+    if format == Format::Json {
+        text.push_str(if rows == 0 { "[]" } else { "]" });
+    }
+    Ok(attached(held(text, slot), name, format))
 }
 
-/// A table that is there already, as a file: `json` is the same for programs.
-pub(in crate::console) fn table(
-    name: &str,
-    format: Format,
-    heads: &[&str],
-    rows: &[Vec<String>],
-    json: &Value,
-) -> Response {
+/// The text of a table that is there already, as a file: `json` is the same for programs.
+pub(in crate::console) fn table(format: Format, heads: &[&str], rows: &[Vec<String>], json: &Value) -> String {
     match format {
         Format::Csv => {
             let mut text = line(heads.iter().map(|head| cell(head)));
             text.extend(rows.iter().map(|row| line(row.iter().map(|text| cell(text)))));
-            attached_csv(text, name)
+            text
         }
-        Format::Json => {
-            attached(serde_json::to_string_pretty(json).unwrap_or_default(), name, "json", "application/json")
-        }
+        Format::Json => serde_json::to_string_pretty(json).unwrap_or_default(),
     }
 }
 
-fn attached_csv(text: String, name: &str) -> Response {
-    attached(text, name, "csv", "text/csv; charset=utf-8")
+/// A text that was made with a right to make one: it is held until the last byte is on its way.
+pub(in crate::console) fn held(text: String, slot: OwnedSemaphorePermit) -> Bytes {
+    Bytes::from_owner(Held { text, _slot: slot })
+}
+
+struct Held {
+    text: String,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
 }
 
 /// A text as a file.
-pub(in crate::console) fn attached(text: String, name: &str, ending: &str, kind: &'static str) -> Response {
-    let mut answer = text.into_response();
+pub(in crate::console) fn attached(content: impl Into<Bytes>, name: &str, format: Format) -> Response {
+    let (ending, kind) = match format {
+        Format::Csv => ("csv", "text/csv; charset=utf-8"),
+        Format::Json => ("json", "application/json"),
+    };
+    let mut answer = content.into().into_response();
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();

@@ -17,6 +17,7 @@ use crate::control::audit::Verified;
 use crate::control::export::Exports;
 use crate::control::learn::LearnDesk;
 use crate::control::report::ReportDesk;
+use crate::quota::ScopeKind;
 use crate::store::Vault;
 use crate::types::{Direction, ReloadOutcome, Role, Secret, Verdict};
 
@@ -187,8 +188,8 @@ pub enum Refresh {
 /// A kind of limit or budget state that is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UseQuery {
-    /// Only of this scope: `address`, `user`, `key`, `team`, `tenant`, `model`.
-    pub scope: Option<String>,
+    /// Only of this scope.
+    pub scope: Option<ScopeKind>,
     /// Only of this name in the scope.
     pub name: Option<String>,
     /// At most so many.

@@ -11,6 +11,7 @@ use super::door::{ExplainQuery, UseQuery, Validation};
 use super::error::ApiError;
 use super::extract::{Asked, Body, Named};
 use super::words::{Limit, LongText, Word};
+use crate::quota::ScopeKind;
 
 /// A list that is not paged: it is bounded by the configuration.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -70,8 +71,8 @@ pub struct ToValidate {
 pub struct UseAsked {
     /// Only of this scope.
     #[serde(default)]
-    #[param(value_type = Scope, inline)]
-    scope: Option<Scope>,
+    #[param(value_type = ScopeKind, inline)]
+    scope: Option<ScopeKind>,
     /// Only of this name in the scope.
     #[serde(default)]
     #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
@@ -82,36 +83,10 @@ pub struct UseAsked {
     limit: Limit,
 }
 
-/// What a limit or budget is per.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Per address.
-    Address,
-    /// Per user.
-    User,
-    /// Per gateway key.
-    Key,
-    /// Per team.
-    Team,
-    /// Per tenant.
-    Tenant,
-    /// Per model.
-    Model,
-}
-
 impl UseAsked {
     fn query(self, app: &App) -> UseQuery {
-        let scope = self.scope.map(|scope| match scope {
-            Scope::Address => "address",
-            Scope::User => "user",
-            Scope::Key => "key",
-            Scope::Team => "team",
-            Scope::Tenant => "tenant",
-            Scope::Model => "model",
-        });
         let limit = self.limit.get(app);
-        UseQuery { scope: scope.map(str::to_owned), name: self.name.map(String::from), limit }
+        UseQuery { scope: self.scope, name: self.name.map(String::from), limit }
     }
 }
 

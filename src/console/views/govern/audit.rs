@@ -42,10 +42,12 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
         }
     }
     if let Some(format) = Format::asked(&visit) {
+        let slot = visit.file_slot()?;
         let all = exported(&visit, &filter).await?;
         let rows: Vec<Vec<String>> = all.iter().map(cells).collect();
         let heads = ["number", "time", "kind", "actor", "name", "object", "outcome", "action", "hash"];
-        return Ok(Shown::Other(export::table("audit", format, &heads, &rows, &Value::Array(all))));
+        let text = export::table(format, &heads, &rows, &Value::Array(all));
+        return Ok(Shown::Other(export::attached(export::held(text, slot), "audit", format)));
     }
     let before = visit.query().get("before").and_then(|before| before.parse().ok()).unwrap_or(NEWEST);
     let found: AuditPage = visit.get(&format!("/api/v1/audit?limit=50&before={before}{filter}")).await?;
@@ -130,7 +132,6 @@ fn row(entry: &Value) -> Markup {
 }
 
 async fn exported(visit: &Visit, filter: &str) -> Result<Vec<Value>, Trouble> {
-    let slot = visit.file_slot()?;
     let (mut all, mut before) = (Vec::new(), NEWEST);
     while all.len() < MOST {
         let page: AuditPage = visit.get(&format!("/api/v1/audit?limit=500&before={before}{filter}")).await?;
@@ -138,7 +139,6 @@ async fn exported(visit: &Visit, filter: &str) -> Result<Vec<Value>, Trouble> {
         let Some(next) = page.next else { break };
         before = next;
     }
-    drop(slot);
     all.truncate(MOST);
     Ok(all)
 }

@@ -147,9 +147,6 @@ fn alert(alert: &Value) -> Markup {
 }
 
 async fn limits(visit: &Visit, kind: &str, name: &str) -> Result<Markup, Trouble> {
-    if kind == "agent" {
-        return Ok(html! { p.quiet { "What agents have used cannot be asked for one by one." } });
-    }
     let mut rows = Vec::new();
     for what in ["limits", "budgets"] {
         let found: Option<Value> =

@@ -82,7 +82,8 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
         let rows: Vec<Vec<String>> = found.items.iter().map(cells).collect();
         let heads =
             ["kind", "name", "tenant", "requests", "blocked", "alerts", "cost_nano_usd", "risk_most", "z", "last"];
-        return Ok(Shown::Other(export::table("callers", format, &heads, &rows, &json!(found))));
+        let text = export::table(format, &heads, &rows, &json!(found));
+        return Ok(Shown::Other(export::attached(text, "callers", format)));
     }
     let body = html! {
         (ways(&visit))

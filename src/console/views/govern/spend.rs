@@ -51,7 +51,8 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
             "reasoning_tokens",
             "cost_nano_usd",
         ];
-        return Ok(Shown::Other(export::table("spend", format, &heads, &rows, &json!(table))));
+        let text = export::table(format, &heads, &rows, &json!(table));
+        return Ok(Shown::Other(export::attached(text, "spend", format)));
     }
     let totals: SpendView = if days {
         visit.get(&path(by, "total", &range, "", 500)).await?

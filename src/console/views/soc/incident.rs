@@ -37,7 +37,7 @@ struct Detail {
 pub(super) async fn file(visit: Visit, _: Format) -> Result<Response, Trouble> {
     let all: Value = visit.get(&format!("/api/v1/incidents/{}", visit.name("id"))).await?;
     let text = serde_json::to_string_pretty(&all).unwrap_or_default();
-    Ok(attached(text, visit.raw("id"), "json", "application/json"))
+    Ok(attached(text, visit.raw("id"), Format::Json))
 }
 
 /// The page.

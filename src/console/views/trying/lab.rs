@@ -46,8 +46,8 @@ pub(super) async fn page(visit: Visit) -> Answer {
              them does not end the others."
         }
         div data-part="lab-now" { (now(&visit, &runs)) }
-        (trend(&runs))
-        (scenarios(&visit, &cases, &runs))
+        div data-part="lab-trend" { (trend(&runs)) }
+        div data-part="lab-cases" { (scenarios(&visit, &cases, &runs)) }
         h2 { "Runs" }
         (history(&visit, &runs))
     };

@@ -23,7 +23,7 @@ pub(super) async fn page(visit: Visit) -> Answer {
             (head(run))
             @if is_running { (progress(run)) }
         }
-        div.row {
+        div.row data-part="lab-doings" {
             a.button href="/console/lab" { "All runs" }
             @if is_running && visit.may_work() { (Act::delete(&path).button(&visit, "Cancel", &[])) }
             @if visit.may_work() && !is_running { (again(&visit, run)) }

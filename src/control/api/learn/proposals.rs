@@ -294,14 +294,24 @@ pub struct Exported {
     pub proposals: usize,
 }
 
-/// Learned rules as one rule file.
+/// Learned rules as one rule file, whose examples are words that were reported: the trail says who took it.
 #[utoipa::path(get, path = "/api/v1/learn/export", tag = "learn", params(ExportQuery),
     responses((status = 200, description = "The rules.", body = Exported)))]
-pub async fn export(State(app): State<App>, Asked(asked): Asked<ExportQuery>) -> Result<Json<Exported>, ApiError> {
+pub async fn export(
+    State(app): State<App>,
+    who: Principal,
+    Asked(asked): Asked<ExportQuery>,
+) -> Result<Json<Exported>, ApiError> {
     app.learn()?;
     let wanted = asked.state.unwrap_or(ProposalState::Live);
-    let staged = app.database.staged_proposals().await?;
-    let files: Vec<&str> = staged.iter().filter(|one| one.state == wanted).map(|one| one.rules.trim_end()).collect();
+    let mut staged = app.database.staged_proposals().await?;
+    staged.retain(|one| one.state == wanted);
+    let stems: Vec<&str> = staged.iter().map(|one| &*one.stem).collect();
+    Change::new("content_reveal", "learn.export", who.actor(), format!("rules/{}", wanted.name()))
+        .after(json!({ "proposals": stems }))
+        .record(&app)
+        .await?;
+    let files: Vec<&str> = staged.iter().map(|one| one.rules.trim_end()).collect();
     let mut rules = files.join("\n---\n");
     if !rules.is_empty() {
         rules.push('\n');
