@@ -107,9 +107,14 @@ function lasting(seconds) {
   if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86_400)} d`;
 }
+let seconds = 0;
 setInterval(() => {
   if (document.hidden) return;
-  for (const time of document.querySelectorAll("time[data-ago], time[data-until]")) {
+  const times = document.querySelectorAll("time[data-ago], time[data-until]");
+  seconds += 1;
+  // Thousands are told less often.
+  if (times.length > 500 && seconds % 15 !== 0) return;
+  for (const time of times) {
     if (!(time instanceof HTMLElement)) continue;
     const now = Date.now();
     const words = time.dataset.until
@@ -137,8 +142,10 @@ async function older(more) {
   more.dataset.busy = "1";
   try {
     const next = (await page(more.href)).querySelector(`[data-part="${CSS.escape(list.dataset.part ?? "")}"]`);
-    const body = list.querySelector("tbody");
-    for (const row of next?.querySelectorAll("tbody > tr") ?? []) body?.append(document.importNode(row, true));
+    // A body of its own: what is far away is not laid out.
+    const body = document.createElement("tbody");
+    for (const row of next?.querySelectorAll("tbody > tr") ?? []) body.append(document.importNode(row, true));
+    list.querySelector("table")?.append(body);
     const link = next?.querySelector("a[data-more]");
     if (link instanceof HTMLAnchorElement) {
       more.href = link.href;
