@@ -2,11 +2,14 @@
 //   node benches/console/watched.js [--minutes 60] [--rate 10] [--alerts 100000]
 // First paint of the overview and of the queue, 10,000 rows scrolled, what is transferred, and the memory of a tab that
 // takes in so many alerts a second. `tests/run` installs what it needs; PORTCULLIS_BIN names the binary (a release build).
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+
+import { chromium } from "../../tests/console/node_modules/playwright-core/index.mjs";
 
 import { configuration, Console } from "../../tests/console/browser.js";
 
@@ -89,48 +92,69 @@ async function scrolled(site, state, rows) {
 }
 
 // Megabytes of memory that the largest process of a page takes (its share of what is shared, by Linux).
-async function taken(browser) {
-  const devtools = await browser.newBrowserCDPSession();
-  const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
-  await devtools.detach();
-  const sizes = processInfo
-    .filter((one) => one.type === "renderer")
-    .map((one) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${one.id}/smaps_rollup`, "utf8"))[1]) / 1000);
+function taken(browser) {
+  const of = (pid, name) => readFileSync(`/proc/${pid}/${name}`, "utf8");
+  const sizes = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const line = of(pid, "cmdline");
+      if (!line.includes("--type=renderer") || !descends(of, pid, browser.pid)) continue;
+      sizes.push(Number(/^Pss:\s+(\d+)/m.exec(of(pid, "smaps_rollup"))[1]) / 1000);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
   return Math.max(...sizes);
 }
 
-// A tab that stays open: its heap and its process after a collection, minute by minute.
+function descends(of, pid, from) {
+  for (let at = Number(pid); at > 1; at = Number(/^PPid:\s+(\d+)/m.exec(of(at, "status"))[1])) if (at === from) return true;
+  return false;
+}
+
+// A tab that stays open, minute by minute, in a browser that nobody looks into meanwhile: its developer tools would keep
+// every answer they have seen.
 async function watched(site, state) {
-  const { context, page } = await site.visitor("watching", { storageState: state });
-  const devtools = await context.newCDPSession(page);
-  await page.goto(`${site.gateway.ops}/console/alerts`);
-  await page.waitForTimeout(2000);
-  const memory = async () => {
-    await devtools.send("HeapProfiler.collectGarbage");
-    const { usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 } = await devtools.send("Runtime.getHeapUsage");
-    const { documents, nodes } = await devtools.send("Memory.getDOMCounters");
-    const heap = (usedSize + embedderHeapUsedSize + backingStorageSize) / 1e6;
-    return { heap, documents, nodes, process: await taken(site.browser) };
+  const profile = mkdtempSync(join(tmpdir(), "portcullis-watched-"));
+  const browser = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"], { stdio: "ignore" });
+  const looked = async (look) => {
+    const [port] = readFileSync(join(profile, "DevToolsActivePort"), "utf8").split("\n");
+    const over = await chromium.connectOverCDP(`http://127.0.0.1:${port}`);
+    const seen = await look(over.contexts()[0]);
+    await over.close();
+    return seen;
   };
-  const said = (one) => `heap ${one.heap.toFixed(1)} MB, process ${one.process.toFixed(0)} MB`;
-  const atFirst = await memory();
-  let sent = 0, most = atFirst;
-  const begun = Date.now();
-  const traffic = setInterval(() => {
-    sent += 1;
-    site.chat(attack, { user: `user-${sent}` }).catch(() => {});
-  }, 1000 / rate);
-  for (let minute = 1; minute <= minutes; minute += 1) {
-    await sleep(Math.max(0, begun + minute * 60_000 - Date.now()));
-    const now = await memory();
-    most = { heap: Math.max(most.heap, now.heap), process: Math.max(most.process, now.process) };
-    if (!(await page.isVisible("#link[data-state=live]"))) console.log(`minute ${minute}: the tab is not live`);
-    if (minute % 5 !== 0 && minute !== minutes) continue;
-    console.log(`minute ${minute}: ${sent} attacks, ${said(now)}, ${now.documents} documents, ${now.nodes} nodes`);
+  try {
+    while (!existsSync(join(profile, "DevToolsActivePort"))) await sleep(200);
+    await sleep(1000);
+    await looked(async (context) => {
+      await context.addCookies(state.cookies);
+      await context.pages()[0].goto(`${site.gateway.ops}/console/alerts`);
+      await context.pages()[0].waitForSelector("#link[data-state=live]");
+    });
+    await sleep(5000);
+    const atFirst = taken(browser);
+    let [sent, most] = [0, atFirst];
+    const begun = Date.now();
+    const traffic = setInterval(() => {
+      sent += 1;
+      site.chat(attack, { user: `user-${sent}` }).catch(() => {});
+    }, 1000 / rate);
+    for (let minute = 1; minute <= minutes; minute += 1) {
+      await sleep(Math.max(0, begun + minute * 60_000 - Date.now()));
+      const now = taken(browser);
+      most = Math.max(most, now);
+      if (minute % 5 === 0 || minute === minutes) console.log(`minute ${minute}: ${sent} attacks, process ${now.toFixed(0)} MB`);
+    }
+    clearInterval(traffic);
+    const isLive = await looked((context) => context.pages()[0].isVisible("#link[data-state=live]"));
+    console.log(`tab: ${atFirst.toFixed(0)} MB at first, ${most.toFixed(0)} MB at most in ${minutes} minutes of ${rate} alerts a second; ${isLive ? "live to the end" : "NOT live at the end"}`);
+  } finally {
+    const gone = new Promise((resolve) => browser.once("exit", resolve));
+    browser.kill();
+    await gone;
+    rmSync(profile, { recursive: true, force: true });
   }
-  clearInterval(traffic);
-  console.log(`tab: ${said(atFirst)} at first, ${said(most)} at most in ${minutes} minutes of ${rate} alerts a second`);
-  await context.close();
 }
 
 // Who only watches is signed out after a while: not here.
