@@ -104,6 +104,7 @@ function taken(browser) {
       // It ended meanwhile.
     }
   }
+  if (sizes.length === 0) throw new Error("the browser has no tab any more");
   return Math.max(...sizes);
 }
 
@@ -117,6 +118,12 @@ function descends(of, pid, from) {
 async function watched(site, state) {
   const profile = mkdtempSync(join(tmpdir(), "portcullis-watched-"));
   const browser = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"], { stdio: "ignore" });
+  let end = "";
+  const gone = new Promise((resolve) => {
+    browser.once("error", (error) => resolve((end = String(error))));
+    browser.once("exit", (code) => resolve((end = `the browser ended with ${code}`)));
+  });
+  let traffic;
   const looked = async (look) => {
     const [port] = readFileSync(join(profile, "DevToolsActivePort"), "utf8").split("\n");
     const over = await chromium.connectOverCDP(`http://127.0.0.1:${port}`);
@@ -125,7 +132,10 @@ async function watched(site, state) {
     return seen;
   };
   try {
-    while (!existsSync(join(profile, "DevToolsActivePort"))) await sleep(200);
+    for (let tries = 0; !existsSync(join(profile, "DevToolsActivePort")); tries += 1) {
+      if (end || tries > 300) throw new Error(end || "the browser does not start");
+      await sleep(200);
+    }
     await sleep(1000);
     await looked(async (context) => {
       await context.addCookies(state.cookies);
@@ -136,7 +146,7 @@ async function watched(site, state) {
     const atFirst = taken(browser);
     let [sent, most] = [0, atFirst];
     const begun = Date.now();
-    const traffic = setInterval(() => {
+    traffic = setInterval(() => {
       sent += 1;
       site.chat(attack, { user: `user-${sent}` }).catch(() => {});
     }, 1000 / rate);
@@ -146,11 +156,10 @@ async function watched(site, state) {
       most = Math.max(most, now);
       if (minute % 5 === 0 || minute === minutes) console.log(`minute ${minute}: ${sent} attacks, process ${now.toFixed(0)} MB`);
     }
-    clearInterval(traffic);
     const isLive = await looked((context) => context.pages()[0].isVisible("#link[data-state=live]"));
     console.log(`tab: ${atFirst.toFixed(0)} MB at first, ${most.toFixed(0)} MB at most in ${minutes} minutes of ${rate} alerts a second; ${isLive ? "live to the end" : "NOT live at the end"}`);
   } finally {
-    const gone = new Promise((resolve) => browser.once("exit", resolve));
+    clearInterval(traffic);
     browser.kill();
     await gone;
     rmSync(profile, { recursive: true, force: true });

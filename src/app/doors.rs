@@ -23,7 +23,7 @@ use crate::control::export::Exports;
 use crate::control::learn::LearnDesk;
 use crate::control::report::ReportDesk;
 use crate::proxy::Counting;
-use crate::quota::{Kind as Form, Plan, ScopeKind, Unit};
+use crate::quota::{Kind as Form, ScopeKind, Unit};
 use crate::store::audit::{AuditFilter, AuditRow};
 use crate::store::{self, Database, StoreError};
 use crate::types::{Caller, ReloadOutcome, hex};
@@ -224,8 +224,12 @@ impl Running {
                     "unit": unit(rule.unit),
                     "limit": rule.kind.limit(),
                 });
-                let name = query.name.as_deref().or((kind == ScopeKind::All).then_some(""));
-                let bucket = name.and_then(|name| bucket(plan, kind, name, &rule.name, rule.unit));
+                let name = if kind == ScopeKind::All { Some("") } else { query.name.as_deref() };
+                let tenant = query.tenant.as_deref();
+                let bucket = name.and_then(|name| {
+                    let mut all = plan.buckets(kind, tenant, name).into_iter();
+                    all.find(|bucket| bucket.rule.name == rule.name && bucket.rule.unit == rule.unit)
+                });
                 if let (Some(bucket), Some(fields)) = (bucket, one.as_object_mut()) {
                     let left = self.counting.meter().headroom(&bucket);
                     fields.insert("of".to_owned(), json!(name));
@@ -239,15 +243,6 @@ impl Running {
         all.truncate(query.limit as usize);
         all
     }
-}
-
-fn bucket(plan: &Plan, kind: ScopeKind, name: &str, rule: &str, unit: Unit) -> Option<crate::quota::Bucket> {
-    // `tenant/name` for what is counted within a tenant.
-    let (tenant, name) = match (kind, name.split_once('/')) {
-        (ScopeKind::User | ScopeKind::Team | ScopeKind::Agent, Some((tenant, name))) => (Some(tenant), name),
-        _ => (None, name),
-    };
-    plan.buckets(kind, tenant, name).into_iter().find(|bucket| *bucket.rule.name == *rule && bucket.rule.unit == unit)
 }
 
 const fn unit(unit: Unit) -> &'static str {

@@ -4,6 +4,7 @@
 
 mod api;
 mod assets;
+mod files;
 mod forms;
 mod layout;
 mod parts;
@@ -23,9 +24,9 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
-use tokio::sync::Semaphore;
 
 use self::api::Api;
+use self::files::Files;
 use self::layout::Page;
 use self::trouble::Trouble;
 use self::visit::Visit;
@@ -45,14 +46,13 @@ pub struct Console(Arc<Parts>);
 
 struct Parts {
     api: Api,
-    /// Lists that may be made into files at once.
-    files: Arc<Semaphore>,
+    files: Files,
 }
 
 impl Console {
     /// A console whose pages ask `api`, the router of the admin API, and which makes so many lists into files at once.
     pub fn new(api: Router, files_at_once: usize) -> Self {
-        Self(Arc::new(Parts { api: Api::new(api), files: Arc::new(Semaphore::new(files_at_once)) }))
+        Self(Arc::new(Parts { api: Api::new(api), files: Files::new(files_at_once) }))
     }
 
     /// The pages, under `/` and `/console`. Whoever serves them gives each request `ConnectInfo<SocketAddr>`.

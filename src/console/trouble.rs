@@ -44,7 +44,7 @@ impl Trouble {
 
     /// 429.
     pub(super) fn busy() -> Self {
-        let message = "Other lists are being made into files: try again in a moment.".to_owned();
+        let message = "Another list is being made into a file, or still sent: try again in a moment.".to_owned();
         Self { status: StatusCode::TOO_MANY_REQUESTS, code: "busy".to_owned(), message }
     }
 

@@ -10,9 +10,9 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::api::{Sender, Told};
+use super::files::Place;
 use super::layout::{self, Page};
 use super::query::{Query, part};
 use super::sign_in;
@@ -149,8 +149,8 @@ impl Visit {
     }
 
     /// The right to make a list into a file, as long as it is held.
-    pub(super) fn file_slot(&self) -> Result<OwnedSemaphorePermit, Trouble> {
-        Arc::clone(&self.0.console.0.files).try_acquire_owned().map_err(|_| Trouble::busy())
+    pub(super) fn file_place(&self) -> Result<Place, Trouble> {
+        self.0.console.0.files.place(&self.0.me.account).ok_or_else(Trouble::busy)
     }
 
     /// A page in its frame.

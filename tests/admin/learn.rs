@@ -150,7 +150,13 @@ async fn nobody_lets_something_decide_that_they_reported_or_did_not_see() {
     assert_eq!(team.post(&team.rita, &path("promote"), ruling(&hash)).await.1["state"], "live");
     let shown = team.home.ask(&team.ana, "GET", "/api/v1/learn/export", None).await.json();
     assert_eq!((&shown["rules"], &shown["proposals"]), (&json!("id: LRN-AAAAAA-1\n"), &json!(1)));
+    let file = "/console/learning/rules.yaml";
+    assert_eq!(visit(&team.home, &team.ana, file, None).await.0, 405, "an address alone leaves no trace");
+    assert_eq!(visit(&team.home, &team.ana, file, Some(&[("_csrf", "0")])).await.0, 403);
     assert_eq!(team.home.notes("learn.export").len(), 1, "it holds words that were reported");
+    let (status, rules, kind) = visit(&team.home, &team.ana, file, Some(&[("_csrf", csrf(&team.ana))])).await;
+    assert_eq!((status, &*rules, &*kind), (200, "id: LRN-AAAAAA-1\n", "application/yaml"));
+    assert_eq!(team.home.notes("learn.export").len(), 2);
     let (status, back) = team.post(&team.rea, &path("rollback"), json!({ "reason": "no" })).await;
     assert_eq!((status, &back["state"]), (200, &json!("rolled_back")), "whoever reported it may take it back");
     let said: Vec<&str> = back["said"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();

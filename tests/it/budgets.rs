@@ -3,6 +3,7 @@
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+use crate::access::Admin;
 use crate::support::client::{ask, open, post};
 use crate::support::gateway::Setup;
 use crate::support::mock::{Act, Mock};
@@ -56,6 +57,36 @@ async fn a_spent_budget_refuses_at_once_and_warns_before() {
     let body = json!({"model": "a-model-without-price", "messages": [{"role": "user", "content": "hi"}]});
     let got = gateway.send(post("/v1/chat/completions", body.to_string())).await;
     got.assert_error(403, "model_without_price");
+}
+
+#[tokio::test]
+async fn what_an_agent_of_a_tenant_used_can_be_asked_for() {
+    let mock = Mock::start(answers::json_body(200, &used(400_000, 0))).await;
+    let gateway = Setup::before(mock.address)
+        .server("trusted_proxies = [\"127.0.0.1/32\"]\n")
+        .section("[identity]\nagent_header = \"x-agent\"\ntenant_header = \"x-tenant\"")
+        .section("[[budgets]]\nname = \"of-agents\"\nscope = \"agent\"\nusd = 10.0\nperiod = \"day\"")
+        .section("[[budgets]]\nname = \"together\"\nusd = 10.0\nperiod = \"day\"")
+        .start()
+        .await;
+    let admin = Admin::first(&gateway).await;
+    let mut request = asking(10);
+    request.headers_mut().insert("x-agent", "bot".parse().unwrap());
+    request.headers_mut().insert("x-tenant", "acme".parse().unwrap());
+    assert_eq!(gateway.send(request).await.status, 200);
+    gateway.exactly(1).await;
+    // gpt-4o: 2.50 dollars per million tokens of input.
+    for (query, name, of, used) in [
+        ("scope=agent&name=bot&tenant=acme", "of-agents", json!("bot"), json!(1_000_000_000)),
+        ("scope=agent&name=bot", "of-agents", json!("bot"), json!(0)),
+        ("scope=agent", "of-agents", Value::Null, Value::Null),
+        ("scope=all&name=bot", "together", json!(""), json!(1_000_000_000)),
+    ] {
+        let found = admin.get(&format!("/budgets?{query}")).await;
+        let found = found["items"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{query}: {found:?}");
+        assert_eq!((&found[0]["name"], &found[0]["of"], &found[0]["used"]), (&json!(name), &of, &used), "{query}");
+    }
 }
 
 #[tokio::test]

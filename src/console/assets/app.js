@@ -59,7 +59,8 @@ document.addEventListener("submit", (event) => {
     });
     return;
   }
-  form.dataset.sent = "1";
+  // After a file the page is still there.
+  if (!("file" in form.dataset)) form.dataset.sent = "1";
 });
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
@@ -144,6 +145,7 @@ async function older(more) {
     const next = (await page(more.href)).querySelector(`[data-part="${CSS.escape(list.dataset.part ?? "")}"]`);
     // A body of its own: what is far away is not laid out.
     const body = document.createElement("tbody");
+    body.setAttribute("role", "rowgroup");
     for (const row of next?.querySelectorAll("tbody > tr") ?? []) body.append(document.importNode(row, true));
     list.querySelector("table")?.append(body);
     const link = next?.querySelector("a[data-more]");

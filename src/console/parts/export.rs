@@ -6,8 +6,8 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
+use crate::console::files::Place;
 use crate::console::query::Query;
 use crate::console::trouble::Trouble;
 use crate::console::visit::Visit;
@@ -56,7 +56,7 @@ pub(in crate::console) async fn file(
     (path, filters): (&str, &Query),
     columns: &Columns,
 ) -> Result<Response, Trouble> {
-    let slot = visit.file_slot()?;
+    let place = visit.file_place()?;
     let heads: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let (mut rows, mut text) =
         (0_usize, if format == Format::Csv { line(heads.iter().map(|head| cell(head))) } else { String::new() });
@@ -81,7 +81,7 @@ pub(in crate::console) async fn file(
     if format == Format::Json {
         text.push_str(if rows == 0 { "[]" } else { "]" });
     }
-    Ok(attached(held(text, slot), name, format))
+    Ok(attached(held(text, place), name, format))
 }
 
 /// The text of a table that is there already, as a file: `json` is the same for programs.
@@ -97,13 +97,13 @@ pub(in crate::console) fn table(format: Format, heads: &[&str], rows: &[Vec<Stri
 }
 
 /// A text that was made with a right to make one: it is held until the last byte is on its way.
-pub(in crate::console) fn held(text: String, slot: OwnedSemaphorePermit) -> Bytes {
-    Bytes::from_owner(Held { text, _slot: slot })
+pub(in crate::console) fn held(text: String, place: Place) -> Bytes {
+    Bytes::from_owner(Held { text, _place: place })
 }
 
 struct Held {
     text: String,
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl AsRef<[u8]> for Held {

@@ -9,17 +9,17 @@ use crate::console::visit::Visit;
 pub(in crate::console) fn table(caption: &str, heads: &[&str], rows: &[Markup]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
+            table role="table" {
                 caption.hidden { (caption) }
-                thead { tr { @for head in heads { (column(head)) } } }
-                tbody { @for row in rows { (row) } }
+                thead role="rowgroup" { tr role="row" { @for head in heads { (column(head)) } } }
+                tbody role="rowgroup" { @for row in rows { (row) } }
             }
         }
     }
 }
 
 fn column(head: &str) -> Markup {
-    html! { @match head.strip_prefix('#') { Some(head) => th.n scope="col" { (head) }, None => th scope="col" { (head) } } }
+    html! { @match head.strip_prefix('#') { Some(head) => th.n role="columnheader" scope="col" { (head) }, None => th role="columnheader" scope="col" { (head) } } }
 }
 
 /// A list: its rows, the way to what is older, and words where there is nothing. `part` names it for live updates.

@@ -5,7 +5,7 @@ use std::future::Future;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use subtle::ConstantTimeEq as _;
 
 use crate::console::forms::Form;
@@ -55,16 +55,33 @@ where
         }
     })
     .post(move |State(console): State<Console>, request: Request| async move {
-        let (head, body) = request.into_parts();
-        let visit = match Visit::begin(&console, Request::from_parts(head.clone(), Body::empty())).await {
-            Ok(visit) => visit,
-            Err(answer) => return answer,
-        };
-        match proven(&visit, Request::from_parts(head, body)).await {
-            Ok(form) => shown(&visit, make(visit.clone(), Some(form)).await),
-            Err(trouble) => visit.tell(&trouble),
+        match sent(&console, request).await {
+            Ok((visit, form)) => shown(&visit, make(visit.clone(), Some(form)).await),
+            Err(answer) => answer,
         }
     })
+}
+
+/// A file that is handed out to a form of this session, and not to an address alone: the trail tells of it.
+pub(in crate::console::views) fn handed<F, Fut>(make: F) -> MethodRouter<Console>
+where
+    F: Fn(Visit, Form) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Trouble>> + Send,
+{
+    post(move |State(console): State<Console>, request: Request| async move {
+        match sent(&console, request).await {
+            Ok((visit, form)) => make(visit.clone(), form).await.unwrap_or_else(|trouble| visit.tell(&trouble)),
+            Err(answer) => answer,
+        }
+    })
+}
+
+/// Who sends a form, and the form, if a page of this session made it.
+async fn sent(console: &Console, request: Request) -> Result<(Visit, Form), Response> {
+    let (head, body) = request.into_parts();
+    let visit = Visit::begin(console, Request::from_parts(head.clone(), Body::empty())).await?;
+    let form = proven(&visit, Request::from_parts(head, body)).await.map_err(|trouble| visit.tell(&trouble))?;
+    Ok((visit, form))
 }
 
 fn shown(visit: &Visit, answer: Answer) -> Response {

@@ -190,6 +190,8 @@ pub enum Refresh {
 pub struct UseQuery {
     /// Only of this scope.
     pub scope: Option<ScopeKind>,
+    /// The tenant of whom the name is.
+    pub tenant: Option<String>,
     /// Only of this name in the scope.
     pub name: Option<String>,
     /// At most so many.

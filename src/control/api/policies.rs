@@ -77,6 +77,10 @@ pub struct UseAsked {
     #[serde(default)]
     #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
     name: Option<Word>,
+    /// The tenant that a user, team or agent of this name belongs to; absent: none.
+    #[serde(default)]
+    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]{1,256}$")]
+    tenant: Option<Word>,
     /// At most so many entries; 50 unless said otherwise.
     #[serde(default)]
     #[param(value_type = u32, minimum = 1, maximum = 500)]
@@ -86,7 +90,7 @@ pub struct UseAsked {
 impl UseAsked {
     fn query(self, app: &App) -> UseQuery {
         let limit = self.limit.get(app);
-        UseQuery { scope: self.scope, name: self.name.map(String::from), limit }
+        UseQuery { scope: self.scope, tenant: self.tenant.map(String::from), name: self.name.map(String::from), limit }
     }
 }
 

@@ -10,7 +10,7 @@ mod verdict;
 use axum::routing::{MethodRouter, get};
 use maud::{Markup, html};
 
-use crate::console::views::open::acting;
+use crate::console::views::open::{acting, handed};
 use crate::console::visit::Visit;
 use crate::console::{Console, parts, view};
 use crate::types::{Family, Role};
@@ -26,7 +26,7 @@ pub(super) fn pages() -> Vec<(&'static str, MethodRouter<Console>)> {
         ("/console/learning/reports", view(learning::reports::list)),
         ("/console/learning/reports/{id}", acting(learning::reports::one)),
         ("/console/learning/harmless", view(learning::harmless::page)),
-        ("/console/learning/rules.yaml", get(learning::exchange::download)),
+        ("/console/learning/rules.yaml", handed(learning::exchange::download)),
         ("/console/learning/exchange", view(learning::exchange::page)),
         ("/console/learning/{id}", acting(learning::proposal::page)),
     ]

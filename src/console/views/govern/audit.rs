@@ -42,12 +42,12 @@ pub(super) async fn page(visit: Visit) -> Result<Shown, Trouble> {
         }
     }
     if let Some(format) = Format::asked(&visit) {
-        let slot = visit.file_slot()?;
+        let place = visit.file_place()?;
         let all = exported(&visit, &filter).await?;
         let rows: Vec<Vec<String>> = all.iter().map(cells).collect();
         let heads = ["number", "time", "kind", "actor", "name", "object", "outcome", "action", "hash"];
         let text = export::table(format, &heads, &rows, &Value::Array(all));
-        return Ok(Shown::Other(export::attached(export::held(text, slot), "audit", format)));
+        return Ok(Shown::Other(export::attached(export::held(text, place), "audit", format)));
     }
     let before = visit.query().get("before").and_then(|before| before.parse().ok()).unwrap_or(NEWEST);
     let found: AuditPage = visit.get(&format!("/api/v1/audit?limit=50&before={before}{filter}")).await?;

@@ -45,7 +45,7 @@ pub(super) async fn page(visit: Visit) -> Answer {
         }
         div.columns {
             section.panel { h2 { "Alerts" } (alerts(&visit, &kind, &name, &range).await?) }
-            section.panel { h2 { "Limits and budgets" } (limits(&visit, &kind, &name).await?) }
+            section.panel { h2 { "Limits and budgets" } (limits(&visit, (&kind, &name), activity.as_ref()).await?) }
         }
         h2 { "Standing orders" }
         (list(&visit, &orders, None))
@@ -146,11 +146,14 @@ fn alert(alert: &Value) -> Markup {
     } }
 }
 
-async fn limits(visit: &Visit, kind: &str, name: &str) -> Result<Markup, Trouble> {
+async fn limits(visit: &Visit, (kind, name): (&str, &str), activity: Option<&ActivityView>) -> Result<Markup, Trouble> {
+    // Those of a tenant are counted within it.
+    let tenant = activity.and_then(|activity| activity.caller.tenant.as_deref()).filter(|tenant| !tenant.is_empty());
+    let asked = Query::default().with("scope", kind).with("name", name).with("limit", "50");
+    let asked = tenant.into_iter().fold(asked, |asked, tenant| asked.with("tenant", tenant));
     let mut rows = Vec::new();
     for what in ["limits", "budgets"] {
-        let found: Option<Value> =
-            visit.maybe(&format!("/api/v1/{what}?scope={kind}&name={}&limit=50", part(name))).await?;
+        let found: Option<Value> = visit.maybe(&asked.on(&format!("/api/v1/{what}"))).await?;
         rows.extend(
             found.iter().flat_map(|found| entries(found, "items")).map(|one| limit(one, None)).collect::<Vec<_>>(),
         );

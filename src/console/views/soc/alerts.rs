@@ -233,21 +233,22 @@ fn assign(name: &str) -> String {
     serde_json::json!({ "assignee": name }).to_string()
 }
 
-/// A row; there may be thousands on a page, so it is small.
+/// A row; there may be thousands on a page, so it is small. Roles are said: some browsers forget them where a table is laid out
+/// as a grid.
 fn row(alert: &Alert, may: bool) -> Markup {
     let id = &*alert.id;
     html! {
-        tr data-id=(id) {
-            td { @if may { input type="checkbox" name="ids[]" value=(id) aria-label="Mark"; } }
-            td { (badge::severity(alert.severity)) }
-            td { a href={ "/console/alerts/" (id) } { (name(&alert.title)) } }
-            td.n { @if alert.count > 1 { "×" (alert.count) } }
-            td.n { (badge::likelihood_short(alert.verdict.false_positive)) }
-            td { (badge::state(alert.state.name())) }
-            td { (who(&alert.caller)) }
-            td { @match &alert.caller.session { Some(session) => (session_link(session)), None => "–" } }
-            td { (ago(alert.last)) }
-            td { (name_or_dash(alert.assignee.as_deref())) }
+        tr role="row" data-id=(id) {
+            td role="cell" { @if may { input type="checkbox" name="ids[]" value=(id) aria-label="Mark"; } }
+            td role="cell" { (badge::severity(alert.severity)) }
+            td role="cell" { a href={ "/console/alerts/" (id) } { (name(&alert.title)) } }
+            td.n role="cell" { @if alert.count > 1 { "×" (alert.count) } }
+            td.n role="cell" { (badge::likelihood_short(alert.verdict.false_positive)) }
+            td role="cell" { (badge::state(alert.state.name())) }
+            td role="cell" { (who(&alert.caller)) }
+            td role="cell" { @match &alert.caller.session { Some(session) => (session_link(session)), None => "–" } }
+            td role="cell" { (ago(alert.last)) }
+            td role="cell" { (name_or_dash(alert.assignee.as_deref())) }
         }
     }
 }

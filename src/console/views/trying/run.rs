@@ -75,7 +75,11 @@ fn again(visit: &Visit, run: &LabRun) -> Markup {
     let cases = run.run.cases.iter().map(|id| ("cases[]", id.as_str()));
     let fixed = [("seed:number", seed.as_str()), ("model", run.run.model.as_str())];
     let fields: Vec<(&str, &str)> = families.chain(cases).chain(fixed).collect();
-    Act::post("/api/v1/lab/runs").back("/console/lab").button(visit, "Run it again", &fields)
+    Act::post("/api/v1/lab/runs").back("/console/lab").sure("Send these attacks again?").button(
+        visit,
+        "Run it again",
+        &fields,
+    )
 }
 
 fn families(run: &LabRun) -> Markup {
