@@ -7,7 +7,7 @@ mod rule;
 mod rules;
 mod verdict;
 
-use axum::routing::{MethodRouter, get};
+use axum::routing::MethodRouter;
 use maud::{Markup, html};
 
 use crate::console::views::open::{acting, handed};
