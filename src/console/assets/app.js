@@ -147,6 +147,7 @@ async function older(more) {
     const body = document.createElement("tbody");
     body.setAttribute("role", "rowgroup");
     for (const row of next?.querySelectorAll("tbody > tr") ?? []) body.append(document.importNode(row, true));
+    body.style.setProperty("contain-intrinsic-block-size", `auto ${body.rows.length * 38}px`);
     list.querySelector("table")?.append(body);
     const link = next?.querySelector("a[data-more]");
     if (link instanceof HTMLAnchorElement) {
