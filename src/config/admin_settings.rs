@@ -33,7 +33,7 @@ pub struct Admin {
     pub verify_timeout: Time,
     /// Texts that the test bench judges at once; further ones are told to come back.
     pub scans_at_once: u32,
-    /// Lists that the console makes into files at once; further ones are told to come back.
+    /// Lists that the console makes into files at once, one of each account; further ones are told to come back.
     pub files_at_once: u32,
     /// Without a request for so long, a session ends.
     pub session_idle: Time,

@@ -23,8 +23,8 @@ const LEXICON: &str = include_str!("../../rules/model/lexicon.txt");
 const NEAR: usize = 10;
 
 /// Points of the classifier from which on a text is suspected, and from which on a sign beside them is enough. One of seven
-/// texts of `rules/benign`, from which nothing learns, has the first, one of four the second: to be set anew when the
-/// classifier is trained anew.
+/// texts of `rules/benign`, from which nothing learns, has the first, one of four the second. Of ordinary prompts of unseen
+/// sources 3.5 % have the first and 8 % the second. To be measured anew when the classifier is trained anew.
 const SUSPECTED: f32 = 0.6;
 const SUSPECTED_WITH_SIGN: f32 = 0.28;
 
