@@ -89,7 +89,7 @@ async fn main() {
 /// A configuration with nothing in it.
 fn empty(folder: &Path) -> std::path::PathBuf {
     let file = folder.join("gateway.toml");
-    std::fs::write(&file, "").unwrap();
+    std::fs::write(&file, "# All defaults.\n").unwrap();
     file
 }
 
