@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 use std::rc::Rc;
 
 use aho_corasick::{Anchored, automaton::Automaton as _};
@@ -14,8 +15,11 @@ use regex_syntax::hir::{Hir, HirKind, Repetition};
 use super::fold::fold;
 use super::literal;
 
-/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it.
-const LAZY_CACHE: usize = 128 * 1024;
+/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it: at least, and for each byte of the pattern.
+/// The longest patterns meet some hundred kilobytes of states in source code, and with less would make the same states again
+/// and again; so much for every pattern would be too much.
+const LAZY_CACHE: Range<usize> = 128 * 1024..512 * 1024;
+const CACHE_PER_BYTE: usize = 512;
 /// A repetition that can be longer is a gap.
 const LONG_GAP: u32 = 8;
 /// Product states visited before the proof is given up.
@@ -41,12 +45,12 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
 /// # Errors
 /// What is wrong with it, or that it takes more than `limit` bytes.
 pub(super) fn compile_lazily(source: &str, limit: usize) -> Result<meta::Regex, String> {
-    lazy(&parse(source)?, limit)
+    lazy(&parse(source)?, limit, source.len())
 }
 
 /// The same pattern with its counts let go: it matches wherever the pattern does, and elsewhere.
 pub(super) fn compile_relaxed(source: &str, limit: usize) -> Result<meta::Regex, String> {
-    lazy(&unbounded(&parse(source)?, 1), limit)
+    lazy(&unbounded(&parse(source)?, 1), limit, source.len())
 }
 
 /// Whether letting counts go makes a difference.
@@ -59,11 +63,12 @@ pub(super) fn is_relaxable(hir: &Hir) -> bool {
     }
 }
 
-fn lazy(hir: &Hir, limit: usize) -> Result<meta::Regex, String> {
+fn lazy(hir: &Hir, limit: usize, len: usize) -> Result<meta::Regex, String> {
+    let cache = len.saturating_mul(CACHE_PER_BYTE).clamp(LAZY_CACHE.start, LAZY_CACHE.end);
     let config = meta::Config::new()
         .utf8_empty(false)
         .nfa_size_limit(Some(limit))
-        .hybrid_cache_capacity(LAZY_CACHE)
+        .hybrid_cache_capacity(cache)
         .dfa(false)
         .onepass(false)
         .auto_prefilter(false)

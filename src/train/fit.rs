@@ -15,7 +15,7 @@ use crate::detect::classify::said::{self, Again};
 use crate::detect::classify::{HALF, norm};
 
 /// Rows a source counts for at most, of each label.
-const CAP: f32 = 1500.0;
+const CAP: f32 = 3000.0;
 
 /// How much more an attack counts than a harmless text.
 const ATTACK: f32 = 1.5;
@@ -24,7 +24,7 @@ const ATTACK: f32 = 1.5;
 const EPOCHS: usize = 8;
 
 /// Step width.
-const RATE: f32 = 0.2;
+const RATE: f32 = 0.6;
 
 /// How much weights are drawn to zero.
 const DECAY: f32 = 1e-6;

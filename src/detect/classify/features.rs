@@ -4,11 +4,13 @@
 //! itself with the two words before it, their beginnings, and what it means together with the meanings just before. All
 //! of that depends on what precedes it only, so the score of any window is a sum over its words.
 
+use std::sync::LazyLock;
+
 use super::lexicon::{Lexicon, Meaning};
 use super::spelling::{Plain, Spelt, character, spelt};
 
 /// Bits of a feature's number.
-pub const BITS: u32 = 20;
+pub const BITS: u32 = 22;
 
 /// Letters of a word whose spelling is looked at.
 const LONGEST: usize = 24;
@@ -71,8 +73,22 @@ const fn number(kind: Kind, hash: u64) -> u32 {
 
 /// A letter in lower case; of those that become several, the first.
 pub(super) fn folded_letter(letter: char) -> char {
-    if letter.is_ascii() { letter.to_ascii_lowercase() } else { letter.to_lowercase().next().unwrap_or(letter) }
+    if letter.is_ascii() {
+        return letter.to_ascii_lowercase();
+    }
+    let known = FOLDED.get(letter as usize).and_then(|folded| char::from_u32(u32::from(*folded)));
+    known.unwrap_or_else(|| lower(letter))
 }
+
+fn lower(letter: char) -> char {
+    letter.to_lowercase().next().unwrap_or(letter)
+}
+
+/// [`folded_letter`] of every character of 16 bits; a surrogate where that is no such character.
+static FOLDED: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    let folded = |code: u16| char::from_u32(u32::from(code)).and_then(|own| u16::try_from(u32::from(lower(own))).ok());
+    (0..=u16::MAX).map(|code| folded(code).unwrap_or(0xd800)).collect()
+});
 
 /// Calls `each` for every word of `text`, in order.
 #[inline(always)]
@@ -149,7 +165,7 @@ impl Class {
     pub(super) fn of(letter: char) -> Self {
         match CLASSES.get(letter as usize) {
             Some(Some(class)) => *class,
-            Some(None) | None => Self::of_any(letter),
+            Some(None) | None => BROAD.get(letter as usize).copied().unwrap_or_else(|| Self::of_any(letter)),
         }
     }
 
@@ -177,6 +193,12 @@ impl Class {
         }
     }
 }
+
+/// [`Class::of_any`] of every character of 16 bits.
+static BROAD: LazyLock<Vec<Class>> = LazyLock::new(|| {
+    let class = |code: u16| char::from_u32(u32::from(code)).map_or(Class::Sign, Class::of_any);
+    (0..=u16::MAX).map(class).collect()
+});
 
 /// By byte: the class of an ASCII character.
 static CLASSES: [Option<Class>; 256] = {

@@ -85,17 +85,34 @@ fn finish(group: &mut Vec<Patch>, patches: &mut Vec<Patch>) {
     }
 }
 
+/// Signs of code.
+static CODE: [bool; 256] = {
+    let mut signs = [false; 256];
+    let mut rest: &[u8] = b"()[]{}=<>/\\:;\"&$@#*%";
+    while let Some((sign, others)) = rest.split_first() {
+        if let Some((_, behind)) = signs.split_at_mut_checked(*sign as usize)
+            && let Some(own) = behind.first_mut()
+        {
+            *own = true;
+        }
+        rest = others;
+    }
+    signs
+};
+
 /// A run without space that is a sentence, its words apart.
 pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
-    let own = text.get(range.clone())?;
-    let letters =
-        own.bytes().filter(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+')).count();
-    let code = own.bytes().filter(|byte| b"()[]{}=<>/\\:;\"&$@#*%".contains(byte)).count();
-    let numbered = own.as_bytes().array_windows().any(|[one, two]| one.is_ascii_alphabetic() && two.is_ascii_digit());
-    if numbered && own.len() < 48 {
+    let own = text.get(range.clone()).filter(|own| own.len() <= LONGEST)?;
+    let (mut letters, mut code) = (0, 0);
+    for byte in own.bytes() {
+        letters += usize::from(byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+'));
+        code += usize::from(CODE.get(usize::from(byte)).copied().unwrap_or(false));
+    }
+    if letters * 4 < own.len() * 3 || code > own.len() / 24 + 3 {
         return None;
     }
-    if own.len() > LONGEST || letters * 4 < own.len() * 3 || code > own.len() / 24 + 3 {
+    let mut pairs = own.as_bytes().array_windows();
+    if own.len() < 48 && pairs.any(|[one, two]| one.is_ascii_alphabetic() && two.is_ascii_digit()) {
         return None;
     }
     together(own, true).map(|read| Patch::whole(range, read))
@@ -103,53 +120,71 @@ pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
 
 /// The words of `own`, where they are known ones and, if it may be a `name`, such as no name is made of.
 fn together(own: &str, name: bool) -> Option<String> {
-    let mut read = String::with_capacity(own.len() * 5 / 4);
-    let (mut letters, mut known, mut plain, mut strong, mut telling, mut words) = (0, 0, 0, 0, 0, 0);
+    let (mut letters, mut known, mut plain, mut strong, mut telling) = (0, 0, 0, 0, 0);
     let separator = separator(own);
+    // Each word, and the sign behind its chunk where it is the last of one.
+    let mut words: Vec<(&str, Option<char>)> = Vec::new();
+    let mut lower = String::new();
     for (chunk, sign) in chunks(own) {
-        let lower = chunk.to_ascii_lowercase();
+        lower.clear();
+        lower.push_str(chunk);
+        lower.make_ascii_lowercase();
+        let is_known = lexicon().knows(&lower);
         // Where a sign parts the words they are whole.
-        let whole = separator.is_some() && chunk.len() <= 18 || chunk.len() < 12 || lexicon().knows(&lower);
-        let (ends, covered) = match whole {
-            true => (vec![chunk.len()], if lexicon().knows(&lower) { chunk.len() } else { 0 }),
-            false => lexicon().split(&lower),
-        };
+        let whole = separator.is_some() && chunk.len() <= 18 || chunk.len() < 12 || is_known;
         letters += chunk.len();
-        known += covered;
-        let mut start = 0;
-        for end in ends {
-            let word = chunk.get(start..end).unwrap_or_default();
-            if let Some(known) = lexicon().get(word) {
-                plain += usize::from(known.plain);
-                strong += usize::from(known.strong);
-                telling += usize::from(known.telling);
+        if whole {
+            known += if is_known { chunk.len() } else { 0 };
+            words.push((chunk, Some(sign)));
+        } else {
+            let (ends, covered) = lexicon().split(&lower);
+            known += covered;
+            let mut start = 0;
+            for end in ends {
+                words.push((chunk.get(start..end).unwrap_or_default(), (end == chunk.len()).then_some(sign)));
+                start = end;
             }
-            words += 1;
-            if !read.is_empty() && read.ends_with(|letter: char| letter.is_alphanumeric() || ".,;:!?)".contains(letter))
-            {
-                read.push(' ');
-            }
-            read.push_str(word);
-            start = end;
         }
-        match sign {
-            '.' if separator == Some('.') && read.ends_with(' ') => {
-                read.pop();
-                read.push_str(". ");
-            }
-            _ if Some(sign) == separator && read.ends_with(' ') => {}
-            _ if Some(sign) == separator => read.push(' '),
-            '\0' => {}
-            sign => read.push(sign),
+    }
+    for (word, _) in &words {
+        if let Some(known) = lexicon().get(word) {
+            plain += usize::from(known.plain);
+            strong += usize::from(known.strong);
+            telling += usize::from(known.telling);
         }
     }
     let sentence = plain >= 3 && strong >= 1
         || strong >= 2 && plain >= 2
         || telling >= 2 && plain >= 1 && strong + telling >= 3
         || telling >= 3
-        || words >= 8 && plain >= 2 && strong >= 1;
-    let enough = (!name || sentence) && words * 5 <= letters * 2;
-    (words >= 3 && enough && known * 20 >= letters * 15 && is_language(&read)).then_some(read)
+        || words.len() >= 8 && plain >= 2 && strong >= 1;
+    let enough = (!name || sentence) && words.len() * 5 <= letters * 2;
+    if words.len() < 3 || !enough || known * 20 < letters * 15 {
+        return None;
+    }
+    Some(apart_again(&words, separator, own.len())).filter(|read| is_language(read))
+}
+
+/// Words and the signs behind them, with spaces between.
+fn apart_again(words: &[(&str, Option<char>)], separator: Option<char>, len: usize) -> String {
+    let mut read = String::with_capacity(len * 5 / 4);
+    for (word, sign) in words {
+        if read.ends_with(|letter: char| letter.is_alphanumeric() || ".,;:!?)".contains(letter)) {
+            read.push(' ');
+        }
+        read.push_str(word);
+        match sign {
+            None | Some('\0') => {}
+            Some('.') if separator == Some('.') && read.ends_with(' ') => {
+                read.pop();
+                read.push_str(". ");
+            }
+            sign if *sign == separator && read.ends_with(' ') => {}
+            sign if *sign == separator => read.push(' '),
+            Some(sign) => read.push(*sign),
+        }
+    }
+    read
 }
 
 /// The sign that stands between the words of `own`, if there is one.
