@@ -86,7 +86,7 @@ async fn main() {
     println!("resident at its most: {} MiB", peak());
 }
 
-/// A configuration with nothing in it.
+/// A configuration that sets nothing.
 fn empty(folder: &Path) -> std::path::PathBuf {
     let file = folder.join("gateway.toml");
     std::fs::write(&file, "# All defaults.\n").unwrap();
