@@ -2,7 +2,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::Range;
 use std::rc::Rc;
 
 use aho_corasick::{Anchored, automaton::Automaton as _};
@@ -15,11 +14,12 @@ use regex_syntax::hir::{Hir, HirKind, Repetition};
 use super::fold::fold;
 use super::literal;
 
-/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it: at least, and for each byte of the pattern.
-/// The longest patterns meet some hundred kilobytes of states in source code, and with less would make the same states again
-/// and again; so much for every pattern would be too much.
-const LAZY_CACHE: Range<usize> = 128 * 1024..512 * 1024;
+/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it: for each byte of the pattern, at least and at
+/// most. The longest patterns meet some hundred kilobytes of states in source code, and with less would make the same states
+/// again and again; so much for every pattern would be too much.
 const CACHE_PER_BYTE: usize = 512;
+const LEAST_CACHE: usize = 128 * 1024;
+const MOST_CACHE: usize = 512 * 1024;
 /// A repetition that can be longer is a gap.
 const LONG_GAP: u32 = 8;
 /// Product states visited before the proof is given up.
@@ -64,7 +64,7 @@ pub(super) fn is_relaxable(hir: &Hir) -> bool {
 }
 
 fn lazy(hir: &Hir, limit: usize, len: usize) -> Result<meta::Regex, String> {
-    let cache = len.saturating_mul(CACHE_PER_BYTE).clamp(LAZY_CACHE.start, LAZY_CACHE.end);
+    let cache = len.saturating_mul(CACHE_PER_BYTE).clamp(LEAST_CACHE, MOST_CACHE);
     let config = meta::Config::new()
         .utf8_empty(false)
         .nfa_size_limit(Some(limit))

@@ -22,8 +22,8 @@ const LEXICON: &str = include_str!("../../rules/model/lexicon.txt");
 /// Words that are near each other.
 const NEAR: usize = 10;
 
-/// Points of the classifier from which on a text is suspected, and from which on a sign beside them is enough. One of six
-/// texts of `rules/benign`, from which nothing learns, has the first, two of seven the second. Of ordinary prompts of unseen
+/// Points of the classifier from which on a text is suspected, and from which on a sign beside them is enough. One of seven
+/// texts of `rules/benign`, from which nothing learns, has the first, one of four the second. Of ordinary prompts of unseen
 /// sources 2.7 % have the first and 6.3 % the second. To be measured anew when the classifier is trained anew.
 const SUSPECTED: f32 = 0.7;
 const SUSPECTED_WITH_SIGN: f32 = 0.32;

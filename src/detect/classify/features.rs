@@ -354,6 +354,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_tables_say_of_every_character_what_they_were_made_from() {
+        for letter in '\u{80}'..=char::MAX {
+            assert_eq!(folded_letter(letter), lower(letter), "{letter:?}");
+            assert_eq!(Class::of(letter), Class::of_any(letter), "{letter:?}");
+        }
+    }
+
+    #[test]
     fn a_word_is_the_same_wherever_it_stands() {
         let hashes = |text: &str| {
             let mut found = Vec::new();

@@ -85,28 +85,13 @@ fn finish(group: &mut Vec<Patch>, patches: &mut Vec<Patch>) {
     }
 }
 
-/// Signs of code.
-static CODE: [bool; 256] = {
-    let mut signs = [false; 256];
-    let mut rest: &[u8] = b"()[]{}=<>/\\:;\"&$@#*%";
-    while let Some((sign, others)) = rest.split_first() {
-        if let Some((_, behind)) = signs.split_at_mut_checked(*sign as usize)
-            && let Some(own) = behind.first_mut()
-        {
-            *own = true;
-        }
-        rest = others;
-    }
-    signs
-};
-
 /// A run without space that is a sentence, its words apart.
 pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
     let own = text.get(range.clone()).filter(|own| own.len() <= LONGEST)?;
     let (mut letters, mut code) = (0, 0);
     for byte in own.bytes() {
         letters += usize::from(byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'+'));
-        code += usize::from(CODE.get(usize::from(byte)).copied().unwrap_or(false));
+        code += usize::from(is_code(byte));
     }
     if letters * 4 < own.len() * 3 || code > own.len() / 24 + 3 {
         return None;
@@ -116,6 +101,32 @@ pub(super) fn joined(text: &str, range: Range<usize>) -> Option<Patch> {
         return None;
     }
     together(own, true).map(|read| Patch::whole(range, read))
+}
+
+/// A sign that code has more of than names and sentences.
+const fn is_code(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'(' | b')'
+            | b'['
+            | b']'
+            | b'{'
+            | b'}'
+            | b'='
+            | b'<'
+            | b'>'
+            | b'/'
+            | b'\\'
+            | b':'
+            | b';'
+            | b'"'
+            | b'&'
+            | b'$'
+            | b'@'
+            | b'#'
+            | b'*'
+            | b'%'
+    )
 }
 
 /// The words of `own`, where they are known ones and, if it may be a `name`, such as no name is made of.
