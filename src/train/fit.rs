@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use super::corpus::Example;
 use super::rng::Rng;
-use crate::detect::classify::features::{self, BITS, Before};
+use crate::detect::classify::features::{self, BITS};
 use crate::detect::classify::lexicon::Lexicon;
+use crate::detect::classify::meanings::Before;
 use crate::detect::classify::model::Views;
 use crate::detect::classify::said::{self, Again};
 use crate::detect::classify::{HALF, norm};

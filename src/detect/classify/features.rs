@@ -1,12 +1,11 @@
 //! What the classifier sees of a text: words, and the features each brings.
 //!
 //! A word is a run of letters, a number, an ideograph or a run of one sign. It brings the pieces of its spelling, itself,
-//! itself with the two words before it, their beginnings, and what it means together with the meanings just before. All
+//! itself with the two words before it, their beginnings, and what it means together with what came before (`meanings`). All
 //! of that depends on what precedes it only, so the score of any window is a sum over its words.
 
 use std::sync::LazyLock;
 
-use super::lexicon::{Lexicon, Meaning};
 use super::spelling::{Plain, Spelt, character, spelt};
 
 /// Bits of a feature's number.
@@ -15,17 +14,10 @@ pub const BITS: u32 = 22;
 /// Letters of a word whose spelling is looked at.
 const LONGEST: usize = 24;
 
-/// Meaningful words remembered, and for how many words.
-const RECENT: usize = 4;
-const RECENT_WORDS: u32 = 10;
-
-/// Meaningful words so close are one phrase.
-const NEAR: u32 = 4;
-
 /// What a feature is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Kind {
+pub(super) enum Kind {
     Piece = 1,
     Word,
     Pair,
@@ -37,6 +29,12 @@ enum Kind {
     NearMeanings,
     ThreeMeanings,
     Shapes,
+    First,
+    FirstMeaning,
+    Opening,
+    RootBehind,
+    RootBefore,
+    OpeningMeaning,
 }
 
 /// A word: its place and what stands for it in features.
@@ -49,9 +47,11 @@ pub struct Word {
     /// Its spelling in lower case.
     pub hash: u64,
     /// Its beginning in lower case.
-    root: u64,
+    pub(super) root: u64,
     /// Its letter, if it is an ideograph.
     pub(super) ideograph: Option<char>,
+    /// Whether it begins a sentence, a line or a point of a list: nothing but signs and numbers stand before it there.
+    pub(super) is_first: bool,
     /// How it is written, and whether it stands without a space behind the word before.
     shape: u8,
 }
@@ -67,8 +67,9 @@ pub(super) const fn mix(hash: u64, more: u64) -> u64 {
     hash ^ (hash >> 29)
 }
 
-const fn number(kind: Kind, hash: u64) -> u32 {
-    (mix(hash, kind as u64) >> (64 - BITS)) as u32
+/// The number of a feature. What some are made of is small, such as a meaning: the kind stands above it, not in it.
+pub(super) const fn number(kind: Kind, hash: u64) -> u32 {
+    (mix(hash, (kind as u64) << 40) >> (64 - BITS)) as u32
 }
 
 /// A letter in lower case; of those that become several, the first.
@@ -96,9 +97,11 @@ pub fn words(text: &str, mut each: impl FnMut(Word)) {
     let bytes = text.as_bytes();
     let mut behind = usize::MAX;
     let mut start = 0;
+    let mut is_first = true;
     while let Some(byte) = bytes.get(start) {
         let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or(None);
         if class == Some(Class::Blank) {
+            is_first |= *byte == b'.' && is_apart(bytes, start + 1);
             start += 1;
             continue;
         }
@@ -108,8 +111,8 @@ pub fn words(text: &str, mut each: impl FnMut(Word)) {
         {
             let end = start.wrapping_add(letters as usize);
             let shape = shape | beside;
-            each(Word { start: start as u32, end: end as u32, hash, root, ideograph: None, shape });
-            (behind, start) = (end, end);
+            each(Word { start: start as u32, end: end as u32, hash, root, ideograph: None, is_first, shape });
+            (behind, start, is_first) = (end, end, false);
             continue;
         }
         let Some((letter, next)) = character(text, start) else { break };
@@ -121,9 +124,25 @@ pub fn words(text: &str, mut each: impl FnMut(Word)) {
         let Spelt { hash, root, letters, capitals, end } = spelt(text, letter, class, next);
         let shape = class.shape(letter, capitals, letters) | beside;
         let ideograph = (class == Class::Ideograph).then_some(letter);
-        each(Word { start: start as u32, end: end as u32, hash, root, ideograph, shape });
+        each(Word { start: start as u32, end: end as u32, hash, root, ideograph, is_first, shape });
+        is_first = match class {
+            Class::Sign => is_first || letter == '\n' || opens(letter) && (!letter.is_ascii() || is_apart(bytes, end)),
+            // "1) First this".
+            Class::Digit => is_first,
+            Class::Blank | Class::Letter | Class::Ideograph => false,
+        };
         (behind, start) = (end, end);
     }
+}
+
+/// Signs behind which a sentence begins. So does one behind a full stop, which is no word.
+const fn opens(sign: char) -> bool {
+    matches!(sign, '!' | '?' | ':' | ';' | '…' | '。' | '．' | '｡' | '！' | '？' | '：' | '；' | '।' | '؟' | '؛' | '•')
+}
+
+/// Whether what goes before a byte ends there: "example.com" and "12:30" are one.
+fn is_apart(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at).is_none_or(|next| !next.is_ascii_alphanumeric())
 }
 
 /// What a character is to the classifier.
@@ -259,94 +278,9 @@ pub(super) fn context(word: &Word, last: Option<&Word>, earlier: Option<&Word>, 
     }
 }
 
-/// The meanings of the words before one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Meanings {
-    /// Which word it was, and its meaning, oldest first.
-    recent: [(u32, Meaning); RECENT],
-    ideographs: [char; 4],
-}
-
-impl Meanings {
-    /// What an ideograph means after those right before it; `goes_on` where there are such.
-    pub(super) fn of_ideograph(&mut self, letter: char, goes_on: bool, lexicon: &Lexicon) -> Meaning {
-        if !goes_on {
-            self.ideographs = ['\0'; 4];
-        }
-        self.ideographs.rotate_left(1);
-        if let Some(last) = self.ideographs.last_mut() {
-            *last = letter;
-        }
-        lexicon.ideographs(&self.ideographs)
-    }
-
-    /// Calls `each` with the number of every feature of the `nth` word's meaning, and remembers it.
-    #[inline(always)]
-    pub(super) fn read(&mut self, nth: u32, meaning: Meaning, mut each: impl FnMut(u32)) {
-        for concept in concepts(meaning) {
-            each(number(Kind::Meaning, concept));
-            for (at, earlier) in self.recent.iter().filter(|(at, earlier)| *earlier != 0 && nth - at <= RECENT_WORDS) {
-                let kind = if nth - at <= NEAR { Kind::NearMeanings } else { Kind::Meanings };
-                for first in concepts(*earlier) {
-                    each(number(kind, mix(mix(0, first), concept)));
-                }
-            }
-            let [.., earliest, earlier] = &self.recent;
-            if nth - earlier.0 <= RECENT_WORDS && nth - earliest.0 <= RECENT_WORDS {
-                for first in concepts(earliest.1) {
-                    for second in concepts(earlier.1) {
-                        each(number(Kind::ThreeMeanings, mix(mix(mix(0, first), second), concept)));
-                    }
-                }
-            }
-        }
-        self.recent.rotate_left(1);
-        if let Some(last) = self.recent.last_mut() {
-            *last = (nth, meaning);
-        }
-    }
-}
-
-/// What came before a word, as far as its features need it.
-#[derive(Debug, Clone, Default)]
-pub struct Before {
-    last: Option<Word>,
-    earlier: Option<Word>,
-    meanings: Meanings,
-    nth: u32,
-}
-
-impl Before {
-    /// What the word means here: `known`, and for an ideograph what it means after the ones before it.
-    pub fn meaning(&mut self, word: &Word, known: Meaning, lexicon: &Lexicon) -> Meaning {
-        let goes_on = self.last.is_some_and(|last| last.ideograph.is_some());
-        word.ideograph.map_or(known, |letter| known | self.meanings.of_ideograph(letter, goes_on, lexicon))
-    }
-
-    /// Calls `each` with the number of every feature of `word` but its pieces, and remembers the word.
-    pub fn read(&mut self, word: &Word, meaning: Meaning, mut each: impl FnMut(u32)) {
-        each(alone(word.hash));
-        context(word, self.last.as_ref(), self.earlier.as_ref(), &mut each);
-        (self.earlier, self.last) = (self.last, Some(*word));
-        self.nth = self.nth.wrapping_add(1);
-        if meaning != 0 {
-            self.meanings.read(self.nth, meaning, each);
-        }
-    }
-}
-
 /// The number of the feature that a word is by itself.
 pub(super) const fn alone(hash: u64) -> u32 {
     number(Kind::Word, hash)
-}
-
-fn concepts(meaning: Meaning) -> impl Iterator<Item = u64> {
-    let mut left = meaning;
-    std::iter::from_fn(move || {
-        let next = (left != 0).then(|| u64::from(left.trailing_zeros()));
-        left &= left.wrapping_sub(1);
-        next
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod features;
 pub mod lexicon;
+pub mod meanings;
 pub mod model;
 pub mod said;
 mod spelling;
@@ -13,8 +14,9 @@ mod weights;
 
 use std::ops::Range;
 
-use features::{Before, Meanings, Word};
+use features::Word;
 use lexicon::{Lexicon, Meaning};
+use meanings::{Before, Meanings};
 use model::{Blend, Head, KIND_BITS, Kind, Marks, Model, Views};
 use said::Again;
 use weights::{Brief, Sum, Tally, Weights};
@@ -132,9 +134,9 @@ impl Classifier {
             if let Some(letter) = word.ideograph {
                 meaning |= course.meanings.of_ideograph(letter, last.ideograph.is_some(), &self.lexicon);
             }
-            course.nth = course.nth.wrapping_add(1);
+            course.meanings.follow(word, |number| own.add(&self.weights, number));
             if meaning != 0 {
-                own.join(self.understood(&mut course.meanings, course.nth, meaning));
+                own.join(self.understood(&mut course.meanings, meaning));
             }
             take(own, *again);
             read += usize::from(*again != Again::Near);
@@ -212,9 +214,9 @@ impl Classifier {
 
     /// What a word adds by its meaning.
     #[inline(never)]
-    fn understood(&self, meanings: &mut Meanings, nth: u32, meaning: Meaning) -> Tally {
+    fn understood(&self, meanings: &mut Meanings, meaning: Meaning) -> Tally {
         let mut sum = Tally::default();
-        meanings.read(nth, meaning, |number| sum.add(&self.weights, number));
+        meanings.meant(meaning, |number| sum.add(&self.weights, number));
         sum
     }
 }
@@ -262,7 +264,6 @@ type Lately = [(Spelt, Range<usize>); LATELY];
 struct Course {
     meanings: Meanings,
     lately: Lately,
-    nth: u32,
     all: Sum,
     /// Of the half before, and how many of its words were read.
     last: Sum,
@@ -278,7 +279,7 @@ impl Default for Course {
     fn default() -> Self {
         let (meanings, all, last) = (Meanings::default(), Sum::default(), Sum::default());
         let lately = std::array::from_fn(|_| (Spelt::default(), 0..0));
-        Self { meanings, lately, nth: 0, all, last, read: 0, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
+        Self { meanings, lately, all, last, read: 0, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | magic | `portcullis-classifier-3\n` |
+//! | magic | `portcullis-classifier-4\n` |
 //! | length of the header | 4, little endian |
 //! | header | JSON, [`Header`] |
 //! | weights | 2 for every feature number: of the whole text, of a window; signed, to be multiplied by the scales |
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::features::BITS;
 use crate::types::{Family, hex};
 
-const MAGIC: &[u8] = b"portcullis-classifier-3\n";
+const MAGIC: &[u8] = b"portcullis-classifier-4\n";
 
 /// Longest header read.
 const MOST_HEADER: usize = 16 << 20;
