@@ -14,11 +14,13 @@ use regex_syntax::hir::{Hir, HirKind, Repetition};
 use super::fold::fold;
 use super::literal;
 
-/// Bytes the lazy automaton of one pattern may grow to, per thread that runs it: for each byte of the pattern, at least and at
-/// most. The longest patterns meet some hundred kilobytes of states in source code, and with less would make the same states
-/// again and again; so much for every pattern would be too much.
+/// Bytes the lazy automaton of a pattern may grow to for each byte of it, per thread that runs it. The longest patterns meet some
+/// hundred kilobytes of states in source code, and with less would make the same states again and again; so much for every
+/// pattern would be too much.
 const CACHE_PER_BYTE: usize = 512;
+/// The least of it, in bytes.
 const LEAST_CACHE: usize = 128 * 1024;
+/// The most of it, in bytes.
 const MOST_CACHE: usize = 512 * 1024;
 /// A repetition that can be longer is a gap.
 const LONG_GAP: u32 = 8;
