@@ -67,9 +67,14 @@ pub(super) const fn mix(hash: u64, more: u64) -> u64 {
     hash ^ (hash >> 29)
 }
 
-/// The number of a feature. What some are made of is small, such as a meaning: the kind stands above it, not in it.
+/// The number of a feature.
 pub(super) const fn number(kind: Kind, hash: u64) -> u32 {
-    (mix(hash, (kind as u64) << 40) >> (64 - BITS)) as u32
+    (mix(0, made_of(kind, hash)) >> (64 - BITS)) as u32
+}
+
+/// What a feature is made of, its kind included. Some hashes are small numbers, such as a meaning: the kind stands above them.
+pub(super) const fn made_of(kind: Kind, hash: u64) -> u64 {
+    hash ^ ((kind as u64) << 40)
 }
 
 /// A letter in lower case; of those that become several, the first.

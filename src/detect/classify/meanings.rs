@@ -161,7 +161,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::detect::classify::features::words;
+    use crate::detect::classify::features::{made_of, words};
 
     fn features(text: &str) -> BTreeSet<u32> {
         let lexicon = Lexicon::parse("drop: ignor* 忽略\norder: rule* instruction*\n").unwrap();
@@ -246,10 +246,9 @@ mod tests {
         let pairs = || small.clone().flat_map(|first| (0..64).map(move |second| mix(mix(0, first), second)));
         let alone = [Kind::Meaning, Kind::FirstMeaning];
         let paired = [Kind::Meanings, Kind::NearMeanings, Kind::OpeningMeaning];
-        let whole = |kind: Kind, hash: u64| hash ^ (kind as u64) << 40;
-        let singles = alone.iter().flat_map(|kind| small.clone().map(move |hash| whole(*kind, hash)));
-        let doubles = paired.iter().flat_map(|kind| pairs().map(move |hash| whole(*kind, hash)));
-        let shapes = (0..1 << 15).map(|hash| whole(Kind::Shapes, hash));
+        let singles = alone.iter().flat_map(|kind| small.clone().map(move |hash| made_of(*kind, hash)));
+        let doubles = paired.iter().flat_map(|kind| pairs().map(move |hash| made_of(*kind, hash)));
+        let shapes = (0..1 << 15).map(|hash| made_of(Kind::Shapes, hash));
         let all: Vec<u64> = singles.chain(doubles).chain(shapes).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     }
