@@ -8,7 +8,7 @@ use super::probe::Probe;
 use super::rule::{Roles, Rule};
 use super::{RuleSet, doubt};
 use crate::types::learn::Stage;
-use crate::types::{Action, Evidence, Family, Finding, Role, SpanIndex};
+use crate::types::{Action, Doubt, Evidence, Family, Finding, Role, SpanIndex};
 
 /// Points of the classifier that are worth a word.
 const WORTH: f32 = 1.0;
@@ -19,6 +19,9 @@ const ATTACK: f32 = 4.0;
 /// What is read of a conversation: bytes of all turns, the last ones first, and of each.
 const CONVERSATION: usize = 6 << 10;
 const TURN: usize = 800;
+
+/// Matches of a rule that are looked at for one that is meant: a text that only talks this often is taken at its word.
+const MENTIONS: usize = 32;
 
 /// Turns of a user that make a conversation.
 const TURNS: usize = 2;
@@ -33,6 +36,7 @@ pub(super) struct Report {
 }
 
 /// A rule's match in the original text, with the points it adds if not the rule's own.
+#[derive(Debug)]
 struct Hit {
     rule: usize,
     start: usize,
@@ -40,6 +44,8 @@ struct Hit {
     points: Option<f32>,
     /// What it is, if not what the rule says.
     family: Option<Family>,
+    /// Counts in full, whatever is around it.
+    is_meant: bool,
 }
 
 impl RuleSet {
@@ -54,7 +60,14 @@ impl RuleSet {
     /// Appends what is found in one span of a prompt. Evidence counts bytes of `text`. A rule that redacts gives a
     /// finding per match, any other at most one.
     pub fn scan(&self, span: SpanIndex, role: Role, text: &str, out: &mut Vec<Finding>) {
-        let plain = |(rule, start, end): (usize, usize, usize)| Hit { rule, start, end, points: None, family: None };
+        let plain = |(rule, start, end): (usize, usize, usize)| Hit {
+            rule,
+            start,
+            end,
+            points: None,
+            family: None,
+            is_meant: false,
+        };
         let mut hits: Vec<Hit> = self.input.scan(text.as_bytes(), role).into_iter().map(plain).collect();
         let (folded, views) = normalize::readings(text, &Budget::default());
         let mut opinion = self.opinion(role, folded.as_ref().map_or(text, |view| &view.text));
@@ -72,7 +85,7 @@ impl RuleSet {
                         && (hit.start < end && start < hit.end || self.rules.get(rule).is_some_and(reports_once))
                 };
                 if !hits.iter().any(known) {
-                    hits.push(Hit { rule, start, end, points: None, family: None });
+                    hits.push(Hit { rule, start, end, points: None, family: None, is_meant: false });
                 }
             }
             if !is_disguised(view) {
@@ -113,22 +126,57 @@ impl RuleSet {
                 end: place.end,
                 points,
                 family,
+                is_meant: false,
             }));
         }
-        for Hit { rule, start, end, points, family } in hits {
+        let views: Vec<&View> = folded.iter().chain(&views.views).collect();
+        self.find_meant(text, role, &views, &mut hits);
+        for Hit { rule, start, end, points, family, is_meant } in hits {
             let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
             let evidence = Evidence { span, start: short(start), end: short(end) };
             out.extend(self.finding(rule, evidence).map(|finding| Finding {
                 score: points.unwrap_or(finding.score),
                 family: family.unwrap_or(finding.family),
-                doubts: if points.is_some_and(|points| points < ATTACK) {
+                doubts: match points {
                     // Nobody is accused of anything yet.
-                    Vec::new()
-                } else {
-                    doubt::about(text, start, end)
+                    Some(points) if points < ATTACK => Vec::new(),
+                    // The classifier has read the words around.
+                    Some(_) => without(|doubt| doubt == Doubt::Forbidden, doubt::about(text, start, end)),
+                    None => without(|doubt| is_meant && doubt.excuses(), doubt::about(text, start, end)),
                 },
                 ..finding
             }));
+        }
+    }
+
+    /// Moves hits that count for less because of the words around them to a place where their rule matches without: who
+    /// first talks of an attack has not excused the one that follows.
+    fn find_meant(&self, text: &str, role: Role, views: &[&View], hits: &mut [Hit]) {
+        let excused = |start, end| doubt::about(text, start, end).iter().any(|doubt| doubt.excuses());
+        let is_excused = |hit: &&mut Hit| {
+            hit.points.is_none()
+                && self.rules.get(hit.rule).is_some_and(|rule| reports_once(rule) && !rule.family.is_data())
+                && excused(hit.start, hit.end)
+        };
+        let mut talked: Vec<&mut Hit> = hits.iter_mut().filter(is_excused).collect();
+        if talked.is_empty() {
+            return;
+        }
+        let rules: Vec<usize> = talked.iter().map(|hit| hit.rule).collect();
+        let mut places = self.input.scan_every(text.as_bytes(), role, |rule| rules.contains(&rule));
+        for view in views {
+            let found = self.input.scan_every(view.text.as_bytes(), role, |rule| rules.contains(&rule));
+            places.extend(found.into_iter().map(|(rule, start, end)| {
+                let (start, end) = view.original(start, end);
+                (rule, start, end)
+            }));
+        }
+        for hit in &mut talked {
+            let own = || places.iter().filter(|(rule, _, _)| *rule == hit.rule);
+            if let Some((_, start, end)) = own().take(MENTIONS).find(|(_, start, end)| !excused(*start, *end)) {
+                (hit.start, hit.end) = (*start, *end);
+            }
+            hit.is_meant = own().nth(MENTIONS).is_some();
         }
     }
 
@@ -257,6 +305,10 @@ fn together(turns: &[(SpanIndex, Role, &str)]) -> String {
 /// Whether somebody took trouble to hide what this reading shows.
 fn is_disguised(view: &View) -> bool {
     view.disguises.iter().any(|disguise| !matches!(disguise, Disguise::Folded | Disguise::Markup | Disguise::Typos))
+}
+
+fn without(which: impl Fn(Doubt) -> bool, doubts: Vec<Doubt>) -> Vec<Doubt> {
+    doubts.into_iter().filter(|doubt| !which(*doubt)).collect()
 }
 
 fn reports_once(rule: &Rule) -> bool {

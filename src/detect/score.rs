@@ -25,6 +25,9 @@ pub(super) const FALL: f32 = 2.8;
 /// What is left of the points of a finding that is only talked about.
 const DISCUSSED: f32 = 0.4;
 
+/// And of one that the text around it forbids.
+const FORBIDDEN: f32 = 0.1;
+
 /// Points at which something happens, and risks at which something is recommended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
@@ -108,7 +111,7 @@ fn conclude(
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| Reverse(finding.severity);
         let place = |finding: &Finding| (finding.evidence.span, finding.evidence.start, finding.evidence.end);
-        let heavier = b.score.total_cmp(&a.score);
+        let heavier = counted_as(b).0.total_cmp(&counted_as(a).0);
         key(a).cmp(&key(b)).then(heavier).then_with(|| a.rule.cmp(&b.rule)).then_with(|| place(a).cmp(&place(b)))
     });
     let mut counted = BTreeSet::new();
@@ -137,13 +140,15 @@ fn conclude(
     Verdict { decision, risk, false_positive, recommended, factors, findings, steps, rule_set: rule_set.clone() }
 }
 
-/// What a finding counts for. What the text around it talks about is not what the text does: it counts less than half
-/// and asks for nothing.
+/// What a finding counts for. What the text around it talks about, or forbids, is not what the text does: it counts less
+/// than half and asks for nothing.
 fn counted_as(finding: &Finding) -> (f32, Action) {
     let is_content = !finding.family.is_data() && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
     // What only adds points, the classifier above all, has read the text around it.
     let asks = finding.action > Action::Score;
-    if is_content && asks && finding.doubts.contains(&Doubt::Discussed) {
+    if is_content && finding.doubts.contains(&Doubt::Forbidden) {
+        (finding.score * FORBIDDEN, Action::Score)
+    } else if is_content && asks && finding.doubts.contains(&Doubt::Discussed) {
         (finding.score * DISCUSSED, Action::Score)
     } else {
         (finding.score, finding.action)
@@ -202,8 +207,8 @@ fn false_positive(findings: &[Finding], points: f32, floor: Action, thresholds: 
 const fn weight(doubt: Doubt) -> f32 {
     match doubt {
         Doubt::Quoted => 2.3,
-        // What is talked about has fewer points already. Code says nothing by itself: attacks come in it as well.
-        Doubt::Discussed | Doubt::Technical => 0.0,
+        // What is talked about or forbidden has fewer points already. Code says nothing by itself: attacks come in it too.
+        Doubt::Discussed | Doubt::Forbidden | Doubt::Technical => 0.0,
     }
 }
 

@@ -154,7 +154,7 @@ fn judged(record: &Record) -> Verdicted {
 /// Why it may be a false alarm, in words.
 fn reasons(found: &[Finding]) -> Vec<String> {
     let mut reasons = Vec::new();
-    for doubt in [Doubt::Quoted, Doubt::Discussed, Doubt::Technical] {
+    for doubt in [Doubt::Quoted, Doubt::Discussed, Doubt::Technical, Doubt::Forbidden] {
         let doubted = found.iter().filter(|finding| finding.doubts.contains(&doubt)).count();
         match (doubted, found.len()) {
             (0, _) => {}

@@ -256,15 +256,23 @@ pub enum Doubt {
     Discussed,
     /// It stands in code, or among the words of people who write it.
     Technical,
+    /// The words around it forbid it, or say to refuse it.
+    Forbidden,
 }
 
 impl Doubt {
+    /// Whether what a rule found counts for less: it is not what the text does.
+    pub const fn excuses(self) -> bool {
+        matches!(self, Self::Discussed | Self::Forbidden)
+    }
+
     /// For a person.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Quoted => "it is quoted",
             Self::Discussed => "the text around it talks about attacks",
             Self::Technical => "it stands in code or technical talk",
+            Self::Forbidden => "the text around it forbids it",
         }
     }
 }
