@@ -57,14 +57,14 @@ static EXCEPTS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\b(?
 /// Others than the speaker who may ask for something.
 static ASKED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(?:users?|visitors?|customers?|clients?|people|person|someone|somebody|anyone|anybody|everybody|players?|callers?|guests?|readers?|listeners?|travell?ers?|patients?|tenants?|children|kids?|pupils?|students?|learners?|strangers?|others?|messages?|e?-?mails?|tickets?|texts?|documents?|pages?|requests?|attempts?|they|some)\b[^.!?\n]*?\b(?:ask(?:s|ing|ed)?|say(?:s|ing)?|try|tries|trying|tell(?:s|ing)?|writes?|writing|want(?:s|ed|ing)?|claim(?:s|ing)?|request(?:s|ing)?|demand(?:s|ing)?|attempt(?:s|ing)?|test(?:s|ing)? you|instruct(?:s|ing)?|peek|address(?:es|ed)?)\b",
+        r"(?i)\b(?:users?|visitors?|customers?|clients?|guests?|callers?|players?|participants?|members?|employees?|workers?|colleagues?|applicants?|candidates?|sellers?|buyers?|testers?|outsiders?|strangers?|others?|people|person|someone|somebody|anyone|anybody|everybody|readers?|listeners?|travell?ers?|patients?|tenants?|relatives?|children|kids?|boys?|girls?|teenagers?|teens?|pupils?|students?|learners?|characters?|messages?|e?-?mails?|tickets?|reviews?|comments?|posts?|passages?|sources?|texts?|files?|drafts?|cells?|rows?|lines?|fields?|logs?|documents?|pages?|requests?|attempts?|they|some)\b[^.!?\n]*?\b(?:ask(?:s|ing|ed)?|say(?:s|ing)?|try|tries|trying|tell(?:s|ing)?|types?|typing|writes?|writing|reads?|reading|contain(?:s|ing)?|send(?:s|ing)?|pastes?|play(?:s|ing)?|want(?:s|ed|ing)?|claim(?:s|ing)?|request(?:s|ing)?|demand(?:s|ing)?|attempt(?:s|ing)?|test(?:s|ing)? you|instruct(?:s|ing)?|peek|address(?:es|ed)?)\b",
     )
     .ok()
 });
 
 /// That they have not asked yet.
 static MAYBE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(?:if|when(?:ever)?|should|even|may|might|will|would|can|could|try|tries|such as|things like|attempts?|tricks?)\b")
+    Regex::new(r"(?i)\b(?:if|when(?:ever)?|should|even|may|might|will|would|can|could|try|tries|sometimes|often|such as|things like|all sorts|attempts?|tricks?)\b")
         .ok()
 });
 
