@@ -140,19 +140,28 @@ fn conclude(
     Verdict { decision, risk, false_positive, recommended, factors, findings, steps, rule_set: rule_set.clone() }
 }
 
-/// What a finding counts for. What the text around it talks about, or forbids, is not what the text does: it counts less
-/// than half and asks for nothing.
-fn counted_as(finding: &Finding) -> (f32, Action) {
+/// What a finding counts for. What the text around it talks about, or forbids, is not what the text does: it counts for
+/// less and asks for nothing.
+pub(super) fn counted_as(finding: &Finding) -> (f32, Action) {
     let is_content = !finding.family.is_data() && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
-    // What only adds points, the classifier above all, has read the text around it.
-    let asks = finding.action > Action::Score;
-    if is_content && finding.doubts.contains(&Doubt::Forbidden) {
-        (finding.score * FORBIDDEN, Action::Score)
-    } else if is_content && asks && finding.doubts.contains(&Doubt::Discussed) {
-        (finding.score * DISCUSSED, Action::Score)
+    // What only adds points, the classifier above all, has read the text around it; but no rule reads prohibitions.
+    let asks = finding.action > Action::Score || finding.doubts.contains(&Doubt::Forbidden);
+    let left = left(&finding.doubts);
+    if is_content && asks && left < 1.0 {
+        (finding.score * left, Action::Score)
     } else {
         (finding.score, finding.action)
     }
+}
+
+/// What doubts leave of the points of an attack.
+pub(super) fn left(doubts: &[Doubt]) -> f32 {
+    let of = |doubt: &Doubt| match doubt {
+        Doubt::Forbidden => FORBIDDEN,
+        Doubt::Discussed => DISCUSSED,
+        Doubt::Quoted | Doubt::Technical => 1.0,
+    };
+    doubts.iter().map(of).fold(1.0, f32::min)
 }
 
 pub(super) fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
@@ -196,7 +205,7 @@ fn share(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
 }
 
 fn false_positive(findings: &[Finding], points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
-    let heaviest = findings.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+    let heaviest = findings.iter().max_by(|a, b| counted_as(a).0.total_cmp(&counted_as(b).0));
     let Some(heaviest) = heaviest else { return 0.0 };
     let doubts: f32 = heaviest.doubts.iter().map(|doubt| weight(*doubt)).sum();
     let odds = HARMLESS - FALL * share(points, floor, thresholds) + doubts;
@@ -309,5 +318,23 @@ mod tests {
         let all = [0.95, 0.9, 0.8, 0.6, 0.4, 0.1].map(|risk| of(Levels::default(), risk).name());
         assert_eq!(all, ["block", "block", "investigate", "monitor", "ignore", "none"]);
         assert_eq!(of(Levels { block: 0.99, ..Levels::default() }, 0.95), Recommendation::Investigate);
+    }
+
+    #[test]
+    fn what_is_forbidden_counts_for_a_tenth_and_asks_for_nothing() {
+        let forbidden =
+            |action| Finding { doubts: vec![Doubt::Quoted, Doubt::Forbidden], ..of(Family::Jailbreak, 6, action) };
+        for action in [Action::Block, Action::Score] {
+            let verdict = judge(vec![forbidden(action)], &Thresholds::DEFAULT, &RuleSetHash("h".into()));
+            assert_eq!(verdict.decision, Decision::Allow);
+            assert!((verdict.steps[0].points - 0.6).abs() < 1e-4, "{:?}", verdict.steps);
+        }
+        // The finding that counts, and not the one beside it, says how likely a false alarm is.
+        let meant = Finding { rule: RuleId("PC-TST-0009".into()), ..of(Family::Jailbreak, 6, Action::Block) };
+        let alone = judge(vec![meant.clone()], &Thresholds::DEFAULT, &RuleSetHash("h".into()));
+        let both = judge(vec![forbidden(Action::Block), meant], &Thresholds::DEFAULT, &RuleSetHash("h".into()));
+        assert!(both.false_positive <= alone.false_positive && both.decision == Decision::Block, "{both:?}");
+        let private = Finding { doubts: vec![Doubt::Forbidden], ..of(Family::Secrets, 6, Action::Block) };
+        assert_eq!(judge(vec![private], &Thresholds::DEFAULT, &RuleSetHash("h".into())).decision, Decision::Block);
     }
 }

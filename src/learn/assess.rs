@@ -24,9 +24,9 @@ const NEAR: usize = 10;
 
 /// Points of the classifier from which on a text is suspected, and from which on a sign beside them is enough. One of seven
 /// texts of `rules/benign`, from which nothing learns, has the first, one of four the second. Of ordinary prompts of unseen
-/// sources 2.6 % have the first and 5.6 % the second. To be measured anew when the classifier is trained anew.
-const SUSPECTED: f32 = 0.55;
-const SUSPECTED_WITH_SIGN: f32 = 0.24;
+/// sources 2.8 % have the first and 6 % the second. To be measured anew when the classifier is trained anew.
+const SUSPECTED: f32 = 0.72;
+const SUSPECTED_WITH_SIGN: f32 = 0.36;
 
 /// Signs that are enough where there is no classifier.
 const FEWEST: usize = 2;

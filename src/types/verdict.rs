@@ -261,7 +261,7 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// Whether what a rule found counts for less: it is not what the text does.
+    /// Whether an attack that a rule found is one that the text does not make: it counts for less.
     pub const fn excuses(self) -> bool {
         matches!(self, Self::Discussed | Self::Forbidden)
     }
@@ -272,7 +272,7 @@ impl Doubt {
             Self::Quoted => "it is quoted",
             Self::Discussed => "the text around it talks about attacks",
             Self::Technical => "it stands in code or technical talk",
-            Self::Forbidden => "the text around it forbids it",
+            Self::Forbidden => "the text around it forbids it or says to refuse it",
         }
     }
 }

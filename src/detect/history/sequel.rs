@@ -9,7 +9,7 @@ use super::log::{Entry, Log};
 use super::print::Print;
 use crate::detect::factors::{Circumstances, judge_in};
 use crate::detect::{Problem, Rule, RuleSet, Thresholds, score};
-use crate::types::{Action, Decision, Doubt, Evidence, Finding, Role, SpanIndex, Trust, Verdict};
+use crate::types::{Action, Decision, Evidence, Finding, Role, SpanIndex, Trust, Verdict};
 
 /// The rules of a rule set that are about more than one request, each with its position.
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ impl Fresh {
 /// Whether a finding says enough to be remembered: half of what is reported, and more than talk.
 fn is_event(finding: &Finding, thresholds: &Thresholds) -> bool {
     let heavy = finding.action >= Action::Flag || finding.score * 2.0 >= thresholds.flag_at as f32;
-    heavy && !finding.doubts.contains(&Doubt::Discussed)
+    heavy && !finding.doubts.iter().any(|doubt| doubt.excuses())
 }
 
 /// Whether an attack stands where only data should: in what a tool or a document says.
