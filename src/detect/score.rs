@@ -142,7 +142,7 @@ fn conclude(
 
 /// What a finding counts for. What the text around it talks about, or forbids, is not what the text does: it counts for
 /// less and asks for nothing.
-pub(super) fn counted_as(finding: &Finding) -> (f32, Action) {
+fn counted_as(finding: &Finding) -> (f32, Action) {
     let is_content = !finding.family.is_data() && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
     // What only adds points, the classifier above all, has read the text around it; but no rule reads prohibitions.
     let asks = finding.action > Action::Score || finding.doubts.contains(&Doubt::Forbidden);

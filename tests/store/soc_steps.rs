@@ -183,8 +183,7 @@ async fn what_is_ended_anywhere_comes_to_the_same_end_once(home: Home) {
         }
         when += 1;
     }
-    // On a busy machine what is waited for is there before anybody looks, and that is no wait.
-    assert!(when > 10, "there is more to it than {when} waits");
+    assert!(when > 20, "there is more to it than {when} waits");
 }
 
 /// A model that gives every claim this, or none an answer.
