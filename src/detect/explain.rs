@@ -44,7 +44,14 @@ pub fn explain(verdict: &Verdict, texts: &[(&str, &str)]) -> String {
         if let Some((_, text)) = shown {
             line(format_args!("  text {}", excerpt(text, start as usize, end as usize)));
         }
-        line(format_args!("  adds {} points, asks for {action}", tenths(finding.score)));
+        match finding.counts_for() {
+            (points, _) if points < finding.score => line(format_args!(
+                "  adds {} points instead of {}, does not ask for {action}",
+                tenths(points),
+                tenths(finding.score)
+            )),
+            (points, _) => line(format_args!("  adds {} points, asks for {action}", tenths(points))),
+        }
         for doubt in &finding.doubts {
             line(format_args!("  but  {}", doubt.words()));
         }
@@ -98,6 +105,29 @@ fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::{Thresholds, judge};
+    use crate::types::{Action, Doubt, Family, Finding, RuleId, RuleSetHash, Severity, SpanIndex};
+
+    #[test]
+    fn what_doubts_take_from_a_finding_is_told() {
+        let shown = |doubts: &[Doubt]| {
+            let finding = Finding {
+                rule: RuleId("PC-TST-0001".into()),
+                title: "t".into(),
+                family: Family::PromptInjection,
+                severity: Severity::High,
+                score: 8.0,
+                action: Action::Block,
+                threats: Vec::new().into(),
+                evidence: Evidence { span: SpanIndex(0), start: 0, end: 2 },
+                doubts: doubts.to_vec(),
+            };
+            explain(&judge(vec![finding], &Thresholds::DEFAULT, &RuleSetHash("h".into())), &[("text", "as it is")])
+        };
+        assert!(shown(&[]).contains("  adds 8 points, asks for block\n"), "{}", shown(&[]));
+        let told = shown(&[Doubt::Forbidden]);
+        assert!(told.contains("  adds 0.8 points instead of 8, does not ask for block\n"), "{told}");
+    }
 
     #[test]
     fn a_match_is_shown_in_its_surroundings_without_control_characters() {

@@ -7,7 +7,6 @@ use super::classify::Opinion;
 use super::normalize::{self, Budget, Disguise, View};
 use super::probe::Probe;
 use super::rule::{Roles, Rule};
-use super::score::left;
 use super::{RuleSet, doubt};
 use crate::types::learn::Stage;
 use crate::types::{Action, Doubt, Evidence, Family, Finding, Role, SpanIndex};
@@ -167,7 +166,7 @@ impl RuleSet {
     fn find_meant(&self, text: &str, role: Role, views: &[&View], hits: &mut [Hit]) {
         let is_excused = |hit: &&mut Hit| {
             let once = |rule: &Rule| reports_once(rule) && !rule.family.is_data();
-            hit.points.is_none() && left(&hit.doubts) < 1.0 && self.rules.get(hit.rule).is_some_and(once)
+            hit.points.is_none() && Doubt::leave(&hit.doubts) < 1.0 && self.rules.get(hit.rule).is_some_and(once)
         };
         let mut excused: Vec<&mut Hit> = hits.iter_mut().filter(is_excused).collect();
         if excused.is_empty() {
@@ -196,10 +195,10 @@ impl RuleSet {
                     break;
                 }
                 let doubts = self.doubts(text, &other);
-                if left(&doubts) > left(&hit.doubts) {
+                if Doubt::leave(&doubts) > Doubt::leave(&hit.doubts) {
                     **hit = Hit { doubts, ..other };
                 }
-                if left(&hit.doubts) >= 1.0 {
+                if Doubt::leave(&hit.doubts) >= 1.0 {
                     break;
                 }
             }

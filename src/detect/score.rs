@@ -16,17 +16,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::types::{Action, Decision, Doubt, Factors, Family, Finding, Recommendation, RuleSetHash, Step, Verdict};
+use crate::types::{Action, Decision, Doubt, Factors, Finding, Recommendation, RuleSetHash, Step, Verdict};
 
 /// Odds (as logarithm) that a finding without points is harmless, and how they fall with the share of `block_at`.
 pub(super) const HARMLESS: f32 = 1.3;
 pub(super) const FALL: f32 = 2.8;
-
-/// What is left of the points of a finding that is only talked about.
-const DISCUSSED: f32 = 0.4;
-
-/// And of one that the text around it forbids.
-const FORBIDDEN: f32 = 0.1;
 
 /// Points at which something happens, and risks at which something is recommended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,7 +105,7 @@ fn conclude(
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| Reverse(finding.severity);
         let place = |finding: &Finding| (finding.evidence.span, finding.evidence.start, finding.evidence.end);
-        let heavier = counted_as(b).0.total_cmp(&counted_as(a).0);
+        let heavier = b.counts_for().0.total_cmp(&a.counts_for().0);
         key(a).cmp(&key(b)).then(heavier).then_with(|| a.rule.cmp(&b.rule)).then_with(|| place(a).cmp(&place(b)))
     });
     let mut counted = BTreeSet::new();
@@ -119,7 +113,7 @@ fn conclude(
     let mut steps = Vec::new();
     for finding in &findings {
         if counted.insert(&finding.rule) {
-            let (score, action) = counted_as(finding);
+            let (score, action) = finding.counts_for();
             points += score;
             floor = floor.max(action);
             if !finding.family.is_data() || action == Action::Block {
@@ -138,30 +132,6 @@ fn conclude(
     let recommended = thresholds.recommend.recommended(risk);
     let factors = Factors { content: risk, ..Factors::default() };
     Verdict { decision, risk, false_positive, recommended, factors, findings, steps, rule_set: rule_set.clone() }
-}
-
-/// What a finding counts for. What the text around it talks about, or forbids, is not what the text does: it counts for
-/// less and asks for nothing.
-fn counted_as(finding: &Finding) -> (f32, Action) {
-    let is_content = !finding.family.is_data() && !matches!(finding.family, Family::UnsafeOutput | Family::Leakage);
-    // What only adds points, the classifier above all, has read the text around it; but no rule reads prohibitions.
-    let asks = finding.action > Action::Score || finding.doubts.contains(&Doubt::Forbidden);
-    let left = left(&finding.doubts);
-    if is_content && asks && left < 1.0 {
-        (finding.score * left, Action::Score)
-    } else {
-        (finding.score, finding.action)
-    }
-}
-
-/// What doubts leave of the points of an attack.
-pub(super) fn left(doubts: &[Doubt]) -> f32 {
-    let of = |doubt: &Doubt| match doubt {
-        Doubt::Forbidden => FORBIDDEN,
-        Doubt::Discussed => DISCUSSED,
-        Doubt::Quoted | Doubt::Technical => 1.0,
-    };
-    doubts.iter().map(of).fold(1.0, f32::min)
 }
 
 pub(super) fn decide(points: f32, floor: Action, found: bool, thresholds: &Thresholds) -> Decision {
@@ -205,7 +175,7 @@ fn share(points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
 }
 
 fn false_positive(findings: &[Finding], points: f32, floor: Action, thresholds: &Thresholds) -> f32 {
-    let heaviest = findings.iter().max_by(|a, b| counted_as(a).0.total_cmp(&counted_as(b).0));
+    let heaviest = findings.iter().max_by(|a, b| a.counts_for().0.total_cmp(&b.counts_for().0));
     let Some(heaviest) = heaviest else { return 0.0 };
     let doubts: f32 = heaviest.doubts.iter().map(|doubt| weight(*doubt)).sum();
     let odds = HARMLESS - FALL * share(points, floor, thresholds) + doubts;
@@ -296,7 +266,7 @@ mod tests {
         let talked = |family| Finding { doubts: vec![Doubt::Discussed], ..of(family, 6, Action::Block) };
         let attack = verdict(vec![talked(Family::PromptInjection)]);
         assert_eq!(attack.decision, Decision::Allow);
-        assert!((attack.steps[0].points - 6.0 * DISCUSSED).abs() < 1e-6);
+        assert!((attack.steps[0].points - 6.0 * Doubt::leave(&[Doubt::Discussed])).abs() < 1e-6);
         assert!(attack.false_positive > verdict(vec![of(Family::PromptInjection, 6, Action::Block)]).false_positive);
         assert_eq!(verdict(vec![talked(Family::Secrets)]).decision, Decision::Block);
     }

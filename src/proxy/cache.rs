@@ -17,8 +17,8 @@ use moka::sync::Cache;
 use crate::telemetry::Metrics;
 use crate::types::{Caller, Finding, Role, RuleSetHash};
 
-/// Shorter texts are inspected faster than they are looked up.
-const WORTH_CACHING: usize = 512;
+/// Shorter texts are inspected about as fast as they are looked up and remembered.
+const WORTH_CACHING: usize = 128;
 
 /// Findings of a span that are kept: a text full of them is rare, and read again.
 const MOST_FINDINGS: usize = 4;

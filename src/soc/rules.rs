@@ -298,7 +298,7 @@ pub(super) fn findings(record: &Record) -> impl Iterator<Item = (Direction, &Fin
 pub(super) fn foremost(record: &Record, wanted: impl Fn(Direction, &Finding) -> bool) -> Option<(Direction, &Finding)> {
     findings(record).filter(|(direction, finding)| wanted(*direction, finding)).reduce(|best, next| {
         let (old, new) = (best.1, next.1);
-        let worse = new.severity.cmp(&old.severity).then(new.score.total_cmp(&old.score)).is_gt();
+        let worse = new.severity.cmp(&old.severity).then(new.counts_for().0.total_cmp(&old.counts_for().0)).is_gt();
         if worse { next } else { best }
     })
 }

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, PgPool, SqlitePool};
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 
 use super::session::Link;
 use super::{Options, Session, StoreError, migrate};
@@ -16,6 +17,11 @@ use crate::types::Secret;
 
 /// A statement on a SQLite file waits for nobody but the disk (locks have a limit of their own).
 const SQLITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long, and how often, a file is asked again that others make at the same time: while they change the kind of its
+/// journal it is locked, and SQLite does not wait for that, whatever its time-out.
+const LOCKED: Duration = Duration::from_secs(1);
+const LOCKED_WAIT: Duration = Duration::from_millis(20);
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,13 +104,25 @@ impl Database {
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.ready
             .get_or_try_init(|| async {
-                if matches!(self.backend(), Backend::Sqlite) {
-                    self.check().await?;
+                if matches!(self.backend(), Backend::Postgres) {
+                    return migrate::run(self).await;
                 }
-                migrate::run(self).await
+                let until = Instant::now() + LOCKED;
+                loop {
+                    match self.prepared().await {
+                        Err(StoreError::Unavailable(_)) if Instant::now() < until => sleep(LOCKED_WAIT).await,
+                        done => return done,
+                    }
+                }
             })
             .await
             .copied()
+    }
+
+    /// Checks a SQLite file and brings its schema up to date.
+    async fn prepared(&self) -> Result<(), StoreError> {
+        self.check().await?;
+        migrate::run(self).await
     }
 
     /// Whether `ready` succeeded.

@@ -246,6 +246,24 @@ pub struct Finding {
     pub doubts: Vec<Doubt>,
 }
 
+impl Finding {
+    /// The points it counts for, and what it asks for. What the text around it talks about, or forbids, is not what the
+    /// text does: it counts for less and asks for nothing.
+    pub fn counts_for(&self) -> (f32, Action) {
+        let is_content = !self.family.is_data() && !matches!(self.family, Family::UnsafeOutput | Family::Leakage);
+        // What only adds points, the classifier above all, has read the text around it; but no rule reads prohibitions.
+        let asks = self.action > Action::Score || self.doubts.contains(&Doubt::Forbidden);
+        let left = Doubt::leave(&self.doubts);
+        if is_content && asks && left < 1.0 { (self.score * left, Action::Score) } else { (self.score, self.action) }
+    }
+}
+
+/// What is left of the points of a finding that is only talked about.
+const DISCUSSED: f32 = 0.4;
+
+/// And of one that the text around it forbids.
+const FORBIDDEN: f32 = 0.1;
+
 /// A reason to think that a finding is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -264,6 +282,16 @@ impl Doubt {
     /// Whether an attack that a rule found is one that the text does not make: it counts for less.
     pub const fn excuses(self) -> bool {
         matches!(self, Self::Discussed | Self::Forbidden)
+    }
+
+    /// What doubts leave of the points of an attack, 0 to 1.
+    pub fn leave(doubts: &[Self]) -> f32 {
+        let of = |doubt: &Self| match doubt {
+            Self::Forbidden => FORBIDDEN,
+            Self::Discussed => DISCUSSED,
+            Self::Quoted | Self::Technical => 1.0,
+        };
+        doubts.iter().map(of).fold(1.0, f32::min)
     }
 
     /// For a person.

@@ -18,6 +18,7 @@ pub mod events;
 pub mod exports;
 pub mod extract;
 pub mod guard;
+mod handler;
 pub mod keys;
 pub mod learn;
 pub mod ledger;

@@ -141,11 +141,12 @@ fn alone(record: &Record, flag_at: f32) -> bool {
     let (mut points, mut known) = (0.0, BTreeSet::new());
     let findings = record.input.iter().flat_map(|verdict| &verdict.findings);
     for finding in findings.filter(|finding| !finding.rule.0.starts_with(LEARNED)) {
-        if finding.action > Action::Score {
+        let (own, action) = finding.counts_for();
+        if action > Action::Score {
             return false;
         }
         if known.insert(&finding.rule) {
-            points += finding.score;
+            points += own;
         }
     }
     points < flag_at
@@ -161,7 +162,7 @@ fn caller(record: &Record) -> u64 {
 mod tests {
     use super::*;
     use crate::soc::fixture::{finding, record, verdict};
-    use crate::types::{Caller, Decision, Family, Severity};
+    use crate::types::{Caller, Decision, Doubt, Family, Severity};
 
     fn request(user: &str, found: &[&str], trial: &[&str]) -> Record {
         let mut record = record(user);
@@ -210,6 +211,18 @@ mod tests {
         counts.forget(6);
         counts.count(&request("ann", &[], &[]), at, 4.0);
         assert_eq!(counts.fresh().len(), 1, "begun anew");
+    }
+
+    #[test]
+    fn what_the_text_around_excuses_would_have_flagged_nothing() {
+        let is_alone = |doubts: Vec<Doubt>| {
+            let mut record = request("ann", &["PC-INJ-0001", "LRN-AAAAAA-1"], &[]);
+            let first = record.input.as_mut().and_then(|verdict| verdict.findings.first_mut()).unwrap();
+            first.doubts = doubts;
+            alone(&record, 4.0)
+        };
+        assert!(!is_alone(Vec::new()) && !is_alone(vec![Doubt::Quoted]));
+        assert!(is_alone(vec![Doubt::Discussed]) && is_alone(vec![Doubt::Forbidden]));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use lexicon::{Lexicon, Meaning};
 use meanings::{Before, Meanings};
 use model::{Blend, Head, KIND_BITS, Kind, Marks, Model, Views};
 use said::Again;
-use weights::{Brief, Sum, Tally, Weights};
+use weights::{Brief, Gathered, Sum, Tally, Weights};
 
 use crate::types::Family;
 
@@ -116,38 +116,55 @@ impl Classifier {
     #[inline(never)]
     fn half(&self, text: &str, words: &[Word], said: &[Again; HALF], goes_on: bool, course: &mut Course) {
         // `far`: what the window reads and the text as a whole has read before.
-        let (mut half, mut far, mut read) = (Tally::default(), Tally::default(), 0);
-        let mut take = |own: Tally, again: Again| {
-            if again != Again::Near {
-                half.join(own);
-            }
-            if again == Again::Far {
-                far.join(own);
-            }
-        };
-        for ([_, last, word], again) in words.array_windows().zip(said) {
-            let (own, mut meaning) = match self.known.get(word.hash) {
+        let (half, mut far, mut read) = (&mut course.half, Tally::default(), 0);
+        // All looked up at once, for the memory answers several looks in the time of one.
+        let mut likely = [Spelt::default(); HALF];
+        for (slot, word) in likely.iter_mut().zip(words.get(2..).unwrap_or_default()) {
+            *slot = self.known.likely(word.hash);
+        }
+        for (([_, last, word], again), likely) in words.array_windows().zip(said).zip(&likely) {
+            let (own, mut meaning) = match self.known.get(word.hash, likely) {
                 Some(spelt) => (spelt.sum, spelt.meaning),
                 None => self.spelt(text, word, &mut course.lately),
             };
-            let mut own = own.tally();
             if let Some(letter) = word.ideograph {
                 meaning |= course.meanings.of_ideograph(letter, last.ideograph.is_some(), &self.lexicon);
             }
-            course.meanings.follow(word, |number| own.add(&self.weights, number));
-            if meaning != 0 {
-                own.join(self.understood(&mut course.meanings, meaning));
+            let mut own = own.tally();
+            // Nearly all words: what they add is gathered.
+            if *again == Again::No {
+                half.join(own);
+                course.meanings.follow(word, |number| half.add(&self.weights, number));
+                if meaning != 0 {
+                    self.understood(&mut course.meanings, meaning, half);
+                }
+            } else {
+                course.meanings.follow(word, |number| own.add(&self.weights, number));
+                if meaning != 0 {
+                    course.meanings.meant(meaning, |number| own.add(&self.weights, number));
+                }
+                if *again == Again::Far {
+                    half.join(own);
+                    far.join(own);
+                }
             }
-            take(own, *again);
             read += usize::from(*again != Again::Near);
         }
         for (nth, ([earlier, last, word], again)) in words.array_windows().zip(said).enumerate() {
             let (is_second, is_third) = (course.halves > 0 || nth > 0, course.halves > 0 || nth > 1);
-            let mut own = Tally::default();
             let (last, earlier) = (is_second.then_some(last), is_third.then_some(earlier));
-            features::context(word, last, earlier, |number| own.add(&self.weights, number));
-            take(own, *again);
+            match again {
+                Again::No => features::context(word, last, earlier, |number| half.add(&self.weights, number)),
+                Again::Near => {}
+                Again::Far => {
+                    let mut own = Tally::default();
+                    features::context(word, last, earlier, |number| own.add(&self.weights, number));
+                    half.join(own);
+                    far.join(own);
+                }
+            }
         }
+        let half = half.tally(&self.weights);
         let (own, far) = (half.sum(), far.sum());
         // The first half alone is no window where the text goes on, and nothing is known of a window that says all again.
         if (!goes_on || course.halves > 0) && read + course.read >= FEWEST {
@@ -214,10 +231,8 @@ impl Classifier {
 
     /// What a word adds by its meaning.
     #[inline(never)]
-    fn understood(&self, meanings: &mut Meanings, meaning: Meaning) -> Tally {
-        let mut sum = Tally::default();
+    fn understood(&self, meanings: &mut Meanings, meaning: Meaning, sum: &mut Gathered) {
         meanings.meant(meaning, |number| sum.add(&self.weights, number));
-        sum
     }
 }
 
@@ -264,6 +279,8 @@ type Lately = [(Spelt, Range<usize>); LATELY];
 struct Course {
     meanings: Meanings,
     lately: Lately,
+    /// Of half a window; empty between two, and kept so that its room is cleared once.
+    half: Gathered,
     all: Sum,
     /// Of the half before, and how many of its words were read.
     last: Sum,
@@ -279,7 +296,18 @@ impl Default for Course {
     fn default() -> Self {
         let (meanings, all, last) = (Meanings::default(), Sum::default(), Sum::default());
         let lately = std::array::from_fn(|_| (Spelt::default(), 0..0));
-        Self { meanings, lately, all, last, read: 0, starts: [0; 2], halves: 0, best: f32::MIN, place: 0..0 }
+        Self {
+            meanings,
+            lately,
+            half: Gathered::default(),
+            all,
+            last,
+            read: 0,
+            starts: [0; 2],
+            halves: 0,
+            best: f32::MIN,
+            place: 0..0,
+        }
     }
 }
 
@@ -335,8 +363,21 @@ impl Known {
         Self { slots }
     }
 
+    /// What stands in the first place where a word is looked for.
     #[inline(always)]
-    fn get(&self, hash: u64) -> Option<&Spelt> {
+    fn likely(&self, hash: u64) -> Spelt {
+        self.slots.get(place(hash) & (self.slots.len() - 1)).copied().unwrap_or_default()
+    }
+
+    /// A word's entry; `likely` is what [`Self::likely`] says of the same hash.
+    #[inline(always)]
+    fn get<'a>(&'a self, hash: u64, likely: &'a Spelt) -> Option<&'a Spelt> {
+        if likely.hash == hash {
+            return Some(likely);
+        }
+        if likely.hash == 0 {
+            return None;
+        }
         let mask = self.slots.len() - 1;
         let mut at = place(hash) & mask;
         loop {

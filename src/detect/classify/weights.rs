@@ -5,6 +5,9 @@ use super::features::BITS;
 /// What is added to every weight, so that it is not negative.
 const UP: i64 = 128;
 
+/// Features whose weights are looked up together.
+const AT_ONCE: usize = 128;
+
 /// For every feature number two weights, each moved up by [`UP`]: for the text as a whole in the low byte, for a window in
 /// the high one.
 #[derive(Debug, Clone)]
@@ -64,6 +67,58 @@ impl Tally {
     }
 }
 
+/// Feature numbers waiting for their weights: the memory answers many looks at once where nothing is reckoned between them.
+#[derive(Debug, Clone)]
+pub(super) struct Gathered {
+    numbers: [u32; AT_ONCE],
+    len: usize,
+    tally: Tally,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self { numbers: [0; AT_ONCE], len: 0, tally: Tally::default() }
+    }
+}
+
+impl Gathered {
+    /// Adds a feature.
+    #[inline(always)]
+    pub(super) fn add(&mut self, weights: &Weights, number: u32) {
+        if self.len == AT_ONCE {
+            self.look(weights);
+        }
+        if let Some(slot) = self.numbers.get_mut(self.len) {
+            *slot = number;
+        }
+        self.len += 1;
+    }
+
+    /// Adds what was added up elsewhere.
+    #[inline(always)]
+    pub(super) fn join(&mut self, own: Tally) {
+        self.tally.join(own);
+    }
+
+    #[inline(never)]
+    fn look(&mut self, weights: &Weights) {
+        let (mut whole, mut both) = (0_u64, 0_u64);
+        for number in self.numbers.get(..self.len).unwrap_or_default() {
+            let own = u64::from(weights.of(*number));
+            whole = whole.wrapping_add(own & 0xff);
+            both = both.wrapping_add(own);
+        }
+        self.tally.join(Tally { whole, both, count: self.len as u64 });
+        self.len = 0;
+    }
+
+    /// The weights of all, added up; none is left.
+    pub(super) fn tally(&mut self, weights: &Weights) -> Tally {
+        self.look(weights);
+        std::mem::take(&mut self.tally)
+    }
+}
+
 /// What the spelling of a word adds, small: thousands of words are looked up at random.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Brief {
@@ -109,15 +164,25 @@ mod tests {
         let some = [[-128, 127], [127, -128], [0, -1], [-1, 0], [5, 7]];
         let all: Vec<[i8; 2]> = (0..1 << BITS).map(|nth: usize| some[nth % 5]).collect();
         let weights = Weights::new(&all).unwrap();
-        for rounds in [1_u32, 7, 3_000] {
-            let (mut tally, mut sums) = (Tally::default(), (0, 0, 0));
-            for nth in 0..rounds * 5 {
+        for features in [5_u32, 35, 127, 128, 129, 256, 15_000] {
+            let (mut tally, mut gathered, mut sums) = (Tally::default(), Gathered::default(), (0, 0, 0));
+            for nth in 0..features {
                 let number = (nth * 7 + nth / 3) % (1 << BITS);
                 tally.add(&weights, number);
+                gathered.add(&weights, number);
                 let [whole, window] = all[number as usize].map(i64::from);
                 sums = (sums.0 + whole, sums.1 + window, sums.2 + 1);
             }
-            assert_eq!(tally.sum(), Sum { whole: sums.0, window: sums.1, count: sums.2 });
+            let mut more = Tally::default();
+            more.add(&weights, 1);
+            gathered.join(more);
+            tally.join(more);
+            let [whole, window] = all[1].map(i64::from);
+            sums = (sums.0 + whole, sums.1 + window, sums.2 + 1);
+            let sum = Sum { whole: sums.0, window: sums.1, count: sums.2 };
+            assert_eq!((tally.sum(), gathered.tally(&weights).sum()), (sum, sum));
+            gathered.add(&weights, 1);
+            assert_eq!(gathered.tally(&weights).sum(), more.sum(), "nothing was left");
         }
         assert!(Weights::new(&all[1..]).is_none());
     }
