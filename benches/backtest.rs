@@ -126,7 +126,7 @@ async fn fill(database: &Database, options: &Options, count: u32) {
             outcome: "served".into(),
             decision: "allow".into(),
             status: 200,
-            record: "x".repeat(900),
+            record: "x".repeat(900).into(),
             ..RequestRow::default()
         };
         while writer.health().queued >= 49_000 {

@@ -62,7 +62,7 @@ async fn write(writer: &Writer, count: u64) {
     let (teams, users, models) = (names("team", 50), names("user", 1_000), names("model", 8));
     let pick = |names: &[Arc<str>], n: u64| names.get(usize::try_from(n).unwrap() % names.len()).cloned();
     let step = 30 * DAY / i64::try_from(count).unwrap();
-    let text = "x".repeat(900);
+    let text: Arc<str> = "x".repeat(900).into();
     let began = Instant::now();
     for number in 0..count {
         let user = number.wrapping_mul(2_654_435_761) % 1_000;
@@ -85,7 +85,7 @@ async fn write(writer: &Writer, count: u64) {
             status: 200,
             tokens: Some(Tokens { input: 1_000, cached: 100, output: 200, reasoning: 0 }),
             cost: Some(1_234_567),
-            record: text.clone(),
+            record: Arc::clone(&text),
             ..RequestRow::default()
         };
         // Waits where the gateway would refuse or drop: the bench asks what is sustained.

@@ -99,7 +99,7 @@ impl Scanner {
     /// and passed over: the gateway does what `on_failure` says.
     fn judge(&self, texts: &[(Role, &str)], mut findings: Vec<Finding>) -> (Verdict, Vec<String>) {
         // What is on trial decides nothing, or only for some callers.
-        self.rules.on_trial(&mut findings, 1.0);
+        self.rules.on_trial(&mut findings, || 1.0);
         let mut unheard = Vec::new();
         let undecided = |findings: &[Finding]| {
             detect::judge(findings.to_vec(), &self.thresholds, self.rules.hash()).decision < Decision::Block

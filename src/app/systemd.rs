@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Reloader;
-use crate::control::Reader;
+use crate::control::{Reader, Told};
 use crate::types::{Event, ReloadOutcome};
 
 /// How long the outcome of a reload is waited for. Two signals that came close together are one reload: then there is
@@ -35,8 +35,8 @@ pub(super) struct Watchdog(Arc<AtomicBool>);
 pub(super) struct Reloads(watch::Sender<Arc<str>>);
 
 impl Reader for Reloads {
-    fn read(&mut self, event: &Event) {
-        if let Event::Reload(outcome) = event
+    fn read(&mut self, told: &Told<'_>) {
+        if let Event::Reload(outcome) = told.event()
             && &*outcome.trigger == "signal"
         {
             self.0.send_replace(described(outcome));

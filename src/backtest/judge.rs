@@ -70,7 +70,7 @@ impl Judge {
         }
         self.rules.scan_conversation(&turns, &mut findings);
         // What is on trial decides nothing, or only for some callers.
-        self.rules.on_trial(&mut findings, 1.0);
+        self.rules.on_trial(&mut findings, || 1.0);
         if let Some(treatments) = &treated.treatments {
             treatments.apply(&mut findings, 0, treated.thresholds.block_at);
         }

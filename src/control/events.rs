@@ -1,6 +1,8 @@
 //! The one door up, from its upper side: takes Events off the queue in batches and shows each to every reader.
 
+use std::cell::OnceCell;
 use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,10 +19,37 @@ const ROOMY_QUEUE: u32 = 16_384;
 /// After `stop`: how long a reserved place in the queue is waited for.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
+/// An event on its way past the readers.
+pub struct Told<'e> {
+    event: &'e Event,
+    record: OnceCell<Arc<str>>,
+}
+
+impl<'e> Told<'e> {
+    /// As it came.
+    pub fn new(event: &'e Event) -> Self {
+        Self { event, record: OnceCell::new() }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &'e Event {
+        self.event
+    }
+
+    /// A request's record as JSON, written once for all readers; nothing of any other event.
+    pub fn record(&self) -> &Arc<str> {
+        self.record.get_or_init(|| match self.event {
+            // A record is plain data; it always has a JSON form.
+            Event::Request(record) => serde_json::to_string(record).unwrap_or_default().into(),
+            Event::Reload(_) | Event::Alarm(_) | Event::Content(_) | Event::ToolHeld(_) => Arc::default(),
+        })
+    }
+}
+
 /// Something that looks at every event, in the order they were sent. It must not fail: what goes wrong it counts.
 pub trait Reader: Send {
     /// Looks at one event.
-    fn read(&mut self, event: &Event);
+    fn read(&mut self, told: &Told<'_>);
 
     /// Called after each batch and once at the end: whatever was put off is due now.
     fn flush(&mut self) {}
@@ -56,8 +85,9 @@ pub async fn run(
             break;
         }
         for event in batch.drain(..) {
+            let told = Told::new(&event);
             for reader in &mut readers {
-                reader.read(&event);
+                reader.read(&told);
             }
         }
         if queues.ordinary.is_empty() && !stopping {
@@ -132,7 +162,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
-    use super::{EventLoop, Reader, rest, run};
+    use super::{EventLoop, Reader, Told, rest, run};
     use crate::telemetry::EventQueues;
     use crate::types::{Event, Generation, Record, RequestId};
 
@@ -141,8 +171,8 @@ mod tests {
     struct Seen(Arc<Mutex<String>>);
 
     impl Reader for Seen {
-        fn read(&mut self, event: &Event) {
-            if let Event::Request(record) = event {
+        fn read(&mut self, told: &Told<'_>) {
+            if let Event::Request(record) = told.event() {
                 self.0.lock().unwrap().push_str(&record.id.0);
             }
         }
@@ -177,6 +207,15 @@ mod tests {
         run(queues, readers, Duration::ZERO, CancellationToken::new()).await;
         assert_eq!(*one.0.lock().unwrap(), "abc|");
         assert_eq!(*two.0.lock().unwrap(), "abc|");
+    }
+
+    #[test]
+    fn a_record_is_written_as_json_once() {
+        let event = event("a");
+        let told = Told::new(&event);
+        assert!(Arc::ptr_eq(told.record(), told.record()));
+        let record: serde_json::Value = serde_json::from_str(told.record()).unwrap();
+        assert_eq!(record["id"], "a");
     }
 
     #[tokio::test]

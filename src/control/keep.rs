@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::audit::{Entry, Kind, Outcome, Trail, entry_for_block};
-use super::events::Reader;
-use crate::store::{ContentMode, EventRow, Issued, Item, Overflow, Vault, Writer};
+use super::events::{Reader, Told};
+use crate::store::{ContentMode, EventRow, Issued, Item, Overflow, RequestRow, Vault, Writer};
 use crate::types::{Alarm, Decision, Event, Kept, Privacy, Record, ReloadOutcome};
 
 /// How long the reader of events rests when a queue behind it is full.
@@ -59,8 +59,8 @@ impl Keeper {
         !self.ending.load(Ordering::Relaxed)
     }
 
-    fn request(&mut self, record: &Record) {
-        self.offer(Item::from(record));
+    fn request(&mut self, record: &Record, json: &Arc<str>) {
+        self.offer(Item::Request(Box::new(RequestRow::of(record, Arc::clone(json)))));
         if let Some((hash, owner)) = &record.issued {
             self.offer(Item::Issued(Issued {
                 hash: hash.clone(),
@@ -176,9 +176,9 @@ impl Keeper {
 }
 
 impl Reader for Keeper {
-    fn read(&mut self, event: &Event) {
-        match event {
-            Event::Request(record) => self.request(record),
+    fn read(&mut self, told: &Told<'_>) {
+        match told.event() {
+            Event::Request(record) => self.request(record, told.record()),
             Event::Reload(outcome) => self.reload(outcome),
             Event::Alarm(alarm) => self.alarm(alarm),
             Event::Content(kept) => self.content(kept),

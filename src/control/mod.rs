@@ -17,7 +17,7 @@ pub mod soc;
 pub mod surge;
 pub mod sync;
 
-pub use events::{EventLoop, Reader, run};
+pub use events::{EventLoop, Reader, Told, run};
 pub use keep::Keeper;
 pub use observe::Observer;
 pub use ops::{Health, Ops, ReloadAction};

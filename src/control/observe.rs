@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use super::events::Reader;
+use super::events::{Reader, Told};
 use crate::telemetry::{Metrics, Traces};
 use crate::types::soc::ToolHold;
 use crate::types::{Decision, Event, Record, ReloadOutcome};
@@ -21,8 +21,8 @@ impl Observer {
 }
 
 impl Reader for Observer {
-    fn read(&mut self, event: &Event) {
-        match event {
+    fn read(&mut self, told: &Told<'_>) {
+        match told.event() {
             Event::Request(record) => {
                 self.metrics.record(record);
                 if let Some(traces) = &self.traces {

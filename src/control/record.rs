@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 
-use super::events::Reader;
+use super::events::{Reader, Told};
 use super::rotate::Rotating;
 use crate::telemetry::Metrics;
-use crate::types::{Event, Record};
+use crate::types::Event;
 
 /// Lines that may wait for the end of a batch.
 const MAX_BUFFER: usize = 64 << 10;
@@ -38,13 +38,11 @@ impl RecordWriter {
         }
     }
 
-    fn line(&mut self, record: &Record) {
-        let before = self.buffer.len();
-        if let Err(problem) = serde_json::to_writer(&mut self.buffer, record) {
-            self.buffer.truncate(before);
-            self.failed(1, &problem.to_string());
-            return;
+    fn line(&mut self, record: &str) {
+        if record.is_empty() {
+            return self.failed(1, "a record has no JSON form");
         }
+        self.buffer.extend_from_slice(record.as_bytes());
         self.buffer.push(b'\n');
         self.waiting += 1;
     }
@@ -59,9 +57,9 @@ impl RecordWriter {
 }
 
 impl Reader for RecordWriter {
-    fn read(&mut self, event: &Event) {
-        match event {
-            Event::Request(record) => self.line(record),
+    fn read(&mut self, told: &Told<'_>) {
+        match told.event() {
+            Event::Request(_) => self.line(told.record()),
             Event::Reload(_) | Event::Alarm(_) | Event::Content(_) | Event::ToolHeld(_) => {}
         }
         if self.buffer.len() >= MAX_BUFFER {
@@ -87,7 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::RecordWriter;
-    use crate::control::events::Reader as _;
+    use crate::control::events::{Reader as _, Told};
     use crate::telemetry::Metrics;
     use crate::types::{Dialect, Event, Generation, Outcome, Record, RequestId};
 
@@ -106,8 +104,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("records.jsonl");
         let mut writer = RecordWriter::new(&path, 1 << 20, 1, Metrics::new("portcullis").unwrap());
-        writer.read(&event("req_1"));
-        writer.read(&event("req_2"));
+        writer.read(&Told::new(&event("req_1")));
+        writer.read(&Told::new(&event("req_2")));
         assert!(!path.exists(), "nothing is written before the batch ends");
         writer.flush();
         let text = fs::read_to_string(&path).unwrap();
@@ -127,12 +125,12 @@ mod tests {
         fs::write(&in_the_way, "").unwrap();
         let metrics = Metrics::new("portcullis").unwrap();
         let mut writer = RecordWriter::new(&in_the_way.join("records.jsonl"), 1 << 20, 1, metrics.clone());
-        writer.read(&event("req_1"));
-        writer.read(&event("req_2"));
+        writer.read(&Told::new(&event("req_1")));
+        writer.read(&Told::new(&event("req_2")));
         writer.flush();
         assert!(metrics.render().unwrap().contains("portcullis_record_write_errors_total 2\n"));
         fs::remove_file(&in_the_way).unwrap();
-        writer.read(&event("req_3"));
+        writer.read(&Told::new(&event("req_3")));
         writer.flush();
         let text = fs::read_to_string(in_the_way.join("records.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 1);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::events::Reader;
+use super::events::{Reader, Told};
 use crate::quota::Usd;
 use crate::quota::anomaly::{LoopOptions, LoopWatch, SpendOptions, SpendWatch};
 use crate::types::{Alarm, AlarmKind, Event, Record};
@@ -52,8 +52,8 @@ fn alarm(record: &Record, kind: AlarmKind, message: String) -> Alarm {
 }
 
 impl Reader for Surges {
-    fn read(&mut self, event: &Event) {
-        match event {
+    fn read(&mut self, told: &Told<'_>) {
+        match told.event() {
             Event::Request(record) => self.request(record),
             Event::Reload(_) | Event::Alarm(_) | Event::Content(_) | Event::ToolHeld(_) => {}
         }
@@ -79,7 +79,7 @@ mod tests {
         let raise = Box::new(move |alarm| told.lock().unwrap().push(alarm));
         let mut surges = Surges::new(SpendOptions::default(), LoopOptions::default(), raise);
         for record in records {
-            surges.read(&Event::Request(Box::new(record)));
+            surges.read(&Told::new(&Event::Request(Box::new(record))));
         }
         raised.lock().unwrap().clone()
     }

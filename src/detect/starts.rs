@@ -142,12 +142,11 @@ impl Starts {
     }
 
     /// The buckets that admit a byte and the [`QUICK`] behind it.
-    fn quick(&self, [before, text @ ..]: &[u8; QUICK + 1]) -> u64 {
-        let mut bits = self.behind.get(usize::from(*before)).copied().unwrap_or(0);
-        for (table, byte) in self.places.iter().zip(text) {
-            bits &= table.get(usize::from(*byte)).copied().unwrap_or(0);
-        }
-        bits
+    #[inline]
+    fn quick(&self, [before, first, second, third, fourth]: &[u8; QUICK + 1]) -> u64 {
+        let [one, two, three, four, ..] = &*self.places;
+        let bits = |table: &[u64; 256], byte: &u8| table.get(usize::from(*byte)).copied().unwrap_or(0);
+        bits(&self.behind, before) & bits(one, first) & bits(two, second) & bits(three, third) & bits(four, fourth)
     }
 
     /// The buckets that admit all that is there of the first bytes of `text`.

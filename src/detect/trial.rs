@@ -21,11 +21,13 @@ impl RuleSet {
     /// Takes out what rules on trial found: what is left may decide. Gives the rules that found something and were taken
     /// out, each once, in the order of their ids.
     ///
-    /// `lot`, 0 to below 1, says whether this caller is of the share that a canary holds for; 1 is of none.
-    pub fn on_trial(&self, findings: &mut Vec<Finding>, lot: f32) -> Vec<RuleId> {
+    /// `lot`, 0 to below 1, says whether this caller is of the share that a canary holds for; 1 is of none. It is asked
+    /// for only where it matters.
+    pub fn on_trial(&self, findings: &mut Vec<Finding>, lot: impl FnOnce() -> f32) -> Vec<RuleId> {
         if self.trials.0.is_empty() || findings.is_empty() {
             return Vec::new();
         }
+        let lot = lot();
         let mut out: Vec<RuleId> = Vec::new();
         findings.retain(|finding| {
             let decides = match self.trials.0.get(&finding.rule) {
@@ -64,7 +66,7 @@ mod tests {
         let rules = rules(extra).unwrap();
         let mut findings = Vec::new();
         rules.scan(SpanIndex(0), Role::User, "a gribble and a gribble", &mut findings);
-        let told = rules.on_trial(&mut findings, lot);
+        let told = rules.on_trial(&mut findings, || lot);
         (findings.len(), told.len())
     }
 

@@ -170,7 +170,7 @@ pub(super) fn findings(rules: &RuleSet, role: Role, text: &str) -> Vec<Finding> 
     let mut findings = Vec::new();
     rules.scan(SpanIndex(0), role, text, &mut findings);
     // Another proposal in the shadow is no reason to trust this one.
-    rules.on_trial(&mut findings, 1.0);
+    rules.on_trial(&mut findings, || 1.0);
     findings
 }
 

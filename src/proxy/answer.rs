@@ -73,13 +73,12 @@ pub(super) async fn relay(
     admitted: Admitted,
     flight: &mut Flight,
 ) -> Result<Relayed, Refusal> {
-    let Answer { status, mut headers, body, deadline } = answer;
+    let Answer { status, mut headers, body, deadline, keys } = answer;
     admitted.rate_headers(&mut headers);
     charge::rate_headers(flight.headroom(), &mut headers);
     let family = plan.dialect.api_family();
     let inspects = plan.inspects_answers(&snapshot.settings);
     let kind = if inspects { content_kind(&headers) } else { Kind::Exempt };
-    let keys = Scrubber::new(plan.upstream.api_key.as_ref());
     let mut inspector = Inspector::new(snapshot, &plan, known, keys.clone()).keeping(flight.keeping());
     scrub_headers(&keys, &mut headers);
     if inspects {

@@ -2,36 +2,30 @@
 //! known by depends on rule set, caller and role, and on a secret, so that nobody can make one text pass for another;
 //! dropped whole when the rules change.
 //!
-//! It is the text's GMAC (the tag of AES-256-GCM over data that is not encrypted), under a key that is the keyed BLAKE3 of
-//! secret, rule set and caller. Texts of a conversation are short for a tree hash, which works on one of their kilobytes
-//! after the other; this reads each several times as fast. Nobody ever sees a tag, so that one key may make many: two
-//! texts of `n` blocks have the same with a chance of `n` in 2^128, whoever wrote them.
+//! It is the text's tag (`tags`) under a key that is the keyed BLAKE3 of secret, rule set and caller.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use blake3::Hasher;
 use moka::sync::Cache;
 
+use super::tags::{Tag, Tags};
 use crate::telemetry::Metrics;
 use crate::types::{Caller, Finding, Role, RuleSetHash};
 
 /// Shorter texts are inspected about as fast as they are looked up and remembered.
-const WORTH_CACHING: usize = 128;
+const WORTH_CACHING: usize = 32;
 
 /// Findings of a span that are kept: a text full of them is rare, and read again.
 const MOST_FINDINGS: usize = 4;
 
 type Secret = [u8; blake3::KEY_LEN];
 
-/// A tag.
-type Key = [u8; 16];
-
 /// Remembers what was found in spans. Shared by all workers.
 pub struct VerdictCache {
     /// `None`: switched off.
-    found: Option<Cache<Key, Arc<[Finding]>>>,
+    found: Option<Cache<Tag, Arc<[Finding]>>>,
     secret: Secret,
 }
 
@@ -41,7 +35,7 @@ pub(super) struct Scope<'c> {
     rules: &'c RuleSetHash,
     caller: &'c Caller,
     /// Made for the first text that is long enough.
-    seal: OnceCell<Option<LessSafeKey>>,
+    tags: OnceCell<Option<Tags>>,
 }
 
 impl VerdictCache {
@@ -69,46 +63,42 @@ impl VerdictCache {
     }
 
     pub(super) fn scope<'c>(&'c self, rules: &'c RuleSetHash, caller: &'c Caller) -> Scope<'c> {
-        Scope { cache: self, rules, caller, seal: OnceCell::new() }
+        Scope { cache: self, rules, caller, tags: OnceCell::new() }
     }
 }
 
 impl Scope<'_> {
     /// The key of a text, unless it is too short to be worth one.
-    pub(super) fn key(&self, role: Role, text: &str) -> Option<Key> {
+    pub(super) fn key(&self, role: Role, text: &str) -> Option<Tag> {
         if text.len() < WORTH_CACHING || self.cache.found.is_none() {
             return None;
         }
-        let mut nonce = [0; NONCE_LEN];
-        nonce.first_mut().into_iter().for_each(|first| *first = role as u8);
-        let (nonce, text) = (Nonce::assume_unique_for_key(nonce), Aad::from(text.as_bytes()));
-        let tag = self.seal()?.seal_in_place_separate_tag(nonce, text, &mut []).ok()?;
-        tag.as_ref().try_into().ok()
+        self.tags()?.of(role as u8, text)
     }
 
-    /// What seals texts under this rule set for this caller.
-    fn seal(&self) -> Option<&LessSafeKey> {
-        let made = self.seal.get_or_init(|| {
+    /// The tags of texts under this rule set for this caller.
+    fn tags(&self) -> Option<&Tags> {
+        let made = self.tags.get_or_init(|| {
             let mut hasher = Hasher::new_keyed(&self.cache.secret);
             hasher.update(self.rules.0.as_bytes()).update(&[0]);
             for name in [&self.caller.tenant, &self.caller.user] {
                 hasher.update(name.as_deref().unwrap_or_default().as_bytes()).update(&[0]);
             }
             let key: Secret = hasher.finalize().into();
-            UnboundKey::new(&AES_256_GCM, &key).ok().map(LessSafeKey::new)
+            Tags::new(&key)
         });
         made.as_ref()
     }
 
     /// What was found in the text of `key`; `None` if that is not known.
-    pub(super) fn known(&self, key: &Key, metrics: &Metrics) -> Option<Arc<[Finding]>> {
+    pub(super) fn known(&self, key: &Tag, metrics: &Metrics) -> Option<Arc<[Finding]>> {
         let known = self.cache.found.as_ref().and_then(|kept| kept.get(key));
         metrics.verdict_cache(known.is_some());
         known
     }
 
     /// Keeps what was found in the text of `key`, if it is little.
-    pub(super) fn remember(&self, key: Key, found: &[Finding]) {
+    pub(super) fn remember(&self, key: Tag, found: &[Finding]) {
         if let Some(kept) = self.cache.found.as_ref().filter(|_| found.len() <= MOST_FINDINGS) {
             kept.insert(key, found.into());
         }

@@ -15,6 +15,7 @@ use super::decode;
 use super::headers;
 use super::identify::{API_KEY, X_API_KEY};
 use super::inspect::Cleared;
+use super::keys::Scrubber;
 use super::record::{Flight, micros_since};
 use super::refuse::{REQUEST_ID, Refusal};
 use super::route::{ANTHROPIC_VERSION, Plan};
@@ -31,6 +32,8 @@ pub(super) struct Answer {
     pub(super) body: AnswerBody,
     /// When the whole exchange must be over.
     pub(super) deadline: Instant,
+    /// Takes the key it was asked with out of it.
+    pub(super) keys: Scrubber,
 }
 
 /// Sends what was cleared, and waits for the head of the answer.
@@ -88,7 +91,7 @@ pub(super) async fn send(
         record.micros.upstream += micros_since(started);
     });
     let (head, body) = response?;
-    receive(head, body, deadline)
+    receive(head, body, deadline, client.keys())
 }
 
 fn failed(upstream: &Upstream, error: &SendError) -> Refusal {
@@ -113,7 +116,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The head of an answer; redirects and protocol switches are refused, never followed.
-fn receive(head: response::Parts, body: LineBody, deadline: Instant) -> Result<Answer, Refusal> {
+fn receive(head: response::Parts, body: LineBody, deadline: Instant, keys: Scrubber) -> Result<Answer, Refusal> {
     // 304 sends nobody elsewhere.
     if head.status.is_redirection() && head.status.as_u16() != 304 {
         return Err(Refusal::upstream_invalid("The upstream answered with a redirect, which is not followed."));
@@ -128,7 +131,7 @@ fn receive(head: response::Parts, body: LineBody, deadline: Instant) -> Result<A
     if let Some(theirs) = headers.remove(REQUEST_ID) {
         headers.insert(HeaderName::from_static("x-upstream-request-id"), theirs);
     }
-    Ok(Answer { status: head.status, headers, body: AnswerBody::decoding(body, &codings), deadline })
+    Ok(Answer { status: head.status, headers, body: AnswerBody::decoding(body, &codings), deadline, keys })
 }
 
 /// The client's headers, made ours.
@@ -170,5 +173,5 @@ fn rehearse(plan: &Plan, head: &Parts, cleared: Cleared, deadline: Instant) -> A
         rehearsal::ReplyBody::Whole(bytes) => AnswerBody::Whole(Some(Bytes::from(bytes))),
         rehearsal::ReplyBody::Stream(events) => AnswerBody::Rehearsal(Box::pin(events)),
     };
-    Answer { status: reply.status, headers, body, deadline }
+    Answer { status: reply.status, headers, body, deadline, keys: Scrubber::new(plan.upstream.api_key.as_ref()) }
 }

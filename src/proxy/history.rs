@@ -11,6 +11,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::admit::network;
+use super::tags::Tags;
 use crate::config::Snapshot;
 use crate::config::settings;
 use crate::detect::history::{Asked, Caller as Past, Conversation, Moment, Print, Room, judge_answer, judge_request};
@@ -28,6 +29,8 @@ pub struct History {
     conversations: Option<Cache<u64, Arc<Conversation>>>,
     /// Keyed at random, so that nobody can make one caller pass for another.
     keys: RandomState,
+    /// Of texts that may be long, under a key as random.
+    tags: Option<Tags>,
     began: Instant,
 }
 
@@ -82,7 +85,11 @@ impl History {
             let cache = Cache::builder().max_capacity(settings.conversations as u64).time_to_idle(idle);
             cache.eviction_policy(EvictionPolicy::lru()).build()
         });
-        Self { callers, conversations, keys: RandomState::new(), began: Instant::now() }
+        let keys = RandomState::new();
+        let mut key = [0; 32];
+        let parts = key.chunks_exact_mut(8).zip(0_u8..);
+        parts.for_each(|(part, number)| part.copy_from_slice(&keys.hash_one(("tags", number)).to_le_bytes()));
+        Self { callers, conversations, keys, tags: Tags::new(&key), began: Instant::now() }
     }
 
     /// Callers and conversations remembered.
@@ -140,7 +147,11 @@ impl History {
     fn by_first_turn(&self, owner: u64, prompt: &Prompt<'_>) -> Option<Talk> {
         let conversations = self.conversations.as_ref()?;
         let first = prompt.spans.iter().find(|span| span.role == Role::User)?;
-        let key = self.keys.hash_one((owner, "first", &*first.text));
+        let tag = self.tags.as_ref().and_then(|tags| tags.of(0, &first.text));
+        let key = match tag {
+            Some(tag) => self.keys.hash_one((owner, "first", tag)),
+            None => self.keys.hash_one((owner, "first", &*first.text)),
+        };
         let now = conversations.get(&key).map_or_else(Conversation::default, |now| (*now).clone());
         let (conversations, keys) = (conversations.clone(), self.keys.clone());
         let room = Room { turns: 0, bytes: 0 };

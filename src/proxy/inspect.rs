@@ -1,5 +1,6 @@
 //! Prompt -> `Cleared`, or a refusal. Law 4: nothing else makes a `Cleared`, and `forward` takes nothing else.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,8 +52,8 @@ impl Cleared {
     }
 }
 
-/// Bytes of what a user says that its print is made of.
-const PRINTED: usize = 4096;
+/// Bytes at the beginning and at the end of what a user says that its print is made of.
+const PRINTED: usize = 2 << 10;
 
 /// Reads a request body: the one reading there is of it.
 ///
@@ -68,7 +69,7 @@ pub(super) fn read<'b>(
         .map_err(|bad| Refusal::bad_body(&bad))?;
     let stream = prompt.stream;
     let said = prompt.spans.iter().rev().find(|span| span.role == Role::User);
-    let print = said.map(|span| simhash(&clip(&span.text, PRINTED)));
+    let print = said.map(|span| simhash(&ends(&span.text, PRINTED)));
     flight.note(|record| {
         record.print = print;
         record.model = prompt.model.as_deref().map(|model| clip(model, 128));
@@ -133,7 +134,7 @@ pub(super) fn query(snapshot: &Snapshot, plan: &Plan, flight: &mut Flight, query
     let text = percent_decoded(query);
     let mut findings = Vec::new();
     snapshot.rules.scan(SpanIndex(0), Role::Parameter, &text, &mut findings);
-    snapshot.rules.on_trial(&mut findings, NOBODYS_LOT);
+    snapshot.rules.on_trial(&mut findings, || NOBODYS_LOT);
     let at = plan.thresholds(snapshot);
     if let Some(treatments) = &plan.policy.treatments {
         treatments.apply(&mut findings, 0, at.block_at);
@@ -247,7 +248,7 @@ async fn verdict(
             tokio::task::yield_now().await;
         }
     }
-    let trial = rules.on_trial(&mut findings, lot(caller));
+    let trial = rules.on_trial(&mut findings, || lot(caller));
     if !trial.is_empty() {
         flight.note(|record| record.trial = trial);
     }
@@ -367,7 +368,31 @@ fn lot(caller: &Caller) -> f32 {
     (bits >> 8) as f32 / (1_u32 << 24) as f32
 }
 
+/// At most `max` bytes of the beginning of `text` and as many of its end, whole characters.
+fn ends(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= 2 * max {
+        return Cow::Borrowed(text);
+    }
+    let (beginning, rest) = text.split_at(text.floor_char_boundary(max));
+    let end = rest.get(rest.ceil_char_boundary(rest.len().saturating_sub(max))..).unwrap_or_default();
+    Cow::Owned([beginning, end].join(" "))
+}
+
 /// At most `max` bytes of `text`, whole characters.
 fn clip(text: &str, max: usize) -> String {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends;
+
+    #[test]
+    fn of_a_long_text_the_ends_are_read_in_whole_characters() {
+        assert_eq!(ends("abcd", 2), "abcd");
+        assert_eq!(ends("abcde", 2), "ab de");
+        assert_eq!(ends("aéccéb", 2), "a b");
+        assert_eq!(ends("éé", 2), "éé");
+        assert_eq!(ends("éüö", 2), "é ö");
+    }
 }

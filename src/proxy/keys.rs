@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr_iter, memmem};
+use memchr::memchr_iter;
+use memchr::memmem::Finder;
 
 use crate::types::Secret;
 
@@ -13,13 +14,13 @@ pub(super) const MARK: &str = "[REDACTED]";
 /// Text as short as this says nothing of a key: prefixes such as `sk-` are public, and end many words.
 const TELLS_NOTHING: usize = 3;
 
-/// Takes one provider's key out of texts.
+/// Takes one provider's key out of texts. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Scrubber(Option<Arc<[u8]>>);
+pub(super) struct Scrubber(Option<Arc<Finder<'static>>>);
 
 /// Takes it out of one text that comes in pieces.
 pub(super) struct Scrub {
-    key: Option<Arc<[u8]>>,
+    key: Option<Arc<Finder<'static>>>,
     /// How many bytes of the key the text so far ends with.
     matched: usize,
     /// How many of those have gone on already.
@@ -32,7 +33,7 @@ impl Scrubber {
     /// Takes out `key`; an empty one, or none, is nowhere.
     pub(super) fn new(key: Option<&Secret>) -> Self {
         let key = key.map(|key| key.expose().as_bytes()).filter(|key| !key.is_empty());
-        Self(key.map(Arc::from))
+        Self(key.map(|key| Arc::new(Finder::new(key).into_owned())))
     }
 
     /// For bytes that leave as they come: every beginning of the key waits, because that changes no byte.
@@ -43,12 +44,17 @@ impl Scrubber {
     /// For a text of a channel: what waits moves to the next event, so beginnings that say nothing do not wait. A key
     /// that is not ASCII is left to `of_bytes`: part of it could be half a character.
     pub(super) fn of_text(&self) -> Scrub {
-        Scrub { key: self.0.clone().filter(|key| key.is_ascii()), matched: 0, gone: 0, patience: TELLS_NOTHING }
+        Scrub {
+            key: self.0.clone().filter(|key| key.needle().is_ascii()),
+            matched: 0,
+            gone: 0,
+            patience: TELLS_NOTHING,
+        }
     }
 
     /// Whether the key stands in `text`.
     pub(super) fn finds(&self, text: &[u8]) -> bool {
-        self.0.as_ref().is_some_and(|key| memmem::find(text, key).is_some())
+        self.0.as_ref().is_some_and(|key| key.find(text).is_some())
     }
 
     /// A text that is complete in itself, without the key.
@@ -64,7 +70,7 @@ impl Scrubber {
 
     /// As `whole`. A key that is not characters cannot stand in a text.
     pub(super) fn whole_text(&self, text: &str) -> String {
-        match self.0.as_deref().map(str::from_utf8) {
+        match self.0.as_ref().map(|key| str::from_utf8(key.needle())) {
             Some(Ok(key)) => text.replace(key, MARK),
             Some(Err(_)) | None => text.to_owned(),
         }
@@ -75,8 +81,8 @@ impl Scrub {
     /// What may go on with the next piece: the piece itself, most of the time.
     pub(super) fn piece(&mut self, piece: Bytes) -> Bytes {
         let Some(key) = self.key.clone() else { return piece };
-        if self.matched == 0 && memmem::find(&piece, &key).is_none() {
-            let live = live(&key, &piece);
+        if self.matched == 0 && key.find(&piece).is_none() {
+            let live = live(key.needle(), &piece);
             self.matched = live;
             if live <= self.patience {
                 self.gone = live;
@@ -89,14 +95,15 @@ impl Scrub {
     }
 
     /// The same, where the key or a part of it is about.
-    fn pieced(&mut self, key: &[u8], piece: &[u8]) -> Bytes {
+    fn pieced(&mut self, finder: &Finder<'_>, piece: &[u8]) -> Bytes {
+        let key = finder.needle();
         let begun = key.get(..self.matched).unwrap_or_default();
         let text = [begun, piece].concat();
         let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         let mut out = BytesMut::with_capacity(text.len());
         let mut at = self.gone;
         let mut rest = 0;
-        for found in memmem::find_iter(&text, key) {
+        for found in finder.find_iter(&text) {
             out.extend_from_slice(part(at, found));
             out.extend_from_slice(MARK.as_bytes());
             rest = found + key.len();
@@ -118,8 +125,8 @@ impl Scrub {
     /// As `piece`; `None` where the text goes on as it is.
     pub(super) fn text(&mut self, text: &str) -> Option<String> {
         let key = self.key.clone()?;
-        if self.matched == 0 && memmem::find(text.as_bytes(), &key).is_none() {
-            self.matched = live(&key, text.as_bytes());
+        if self.matched == 0 && key.find(text.as_bytes()).is_none() {
+            self.matched = live(key.needle(), text.as_bytes());
             if self.matched <= self.patience {
                 self.gone = self.matched;
                 return None;
@@ -134,7 +141,7 @@ impl Scrub {
 
     /// The text is over: what was held and is no key.
     pub(super) fn finish(&mut self) -> Bytes {
-        let held = self.key.as_ref().and_then(|key| key.get(self.gone..self.matched)).unwrap_or_default();
+        let held = self.key.as_ref().and_then(|key| key.needle().get(self.gone..self.matched)).unwrap_or_default();
         let held = Bytes::copy_from_slice(held);
         (self.matched, self.gone) = (0, 0);
         held

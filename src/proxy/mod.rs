@@ -33,6 +33,7 @@ mod relay;
 mod route;
 mod second;
 pub mod session;
+mod tags;
 pub mod upstream;
 
 use std::pin::pin;

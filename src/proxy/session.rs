@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 
 use super::identify::Scope;
+use super::tags::{Tag, Tags};
 use crate::types::Caller;
 
 /// Longest id of a session that a client may give, in bytes.
@@ -14,12 +15,18 @@ const MAX_ID: usize = 256;
 /// How much of an opening text counts, in bytes.
 const OPENING: usize = 64 << 10;
 
+/// An opening text beyond this counts by its tag, in bytes.
+const LONG: usize = 1 << 10;
+
 /// Characters of a session's hash: 62^22 > 2^128.
 const SHOWN: usize = 22;
 
 /// What session ids are hashed with. The same on every replica, or one conversation has several sessions.
 #[derive(Clone)]
-pub struct SessionKey([u8; 32]);
+pub struct SessionKey {
+    key: [u8; 32],
+    tags: Option<Arc<Tags>>,
+}
 
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,14 +37,19 @@ impl fmt::Debug for SessionKey {
 impl Default for SessionKey {
     /// Known to everybody: whoever sees session ids could then confirm a guess at how a conversation begins.
     fn default() -> Self {
-        Self(blake3::derive_key("portcullis 2026-11 sessions without a secret", b""))
+        Self::new(blake3::derive_key("portcullis 2026-11 sessions without a secret", b""))
     }
 }
 
 impl SessionKey {
     /// From a secret of the installation.
     pub fn from_secret(secret: &[u8]) -> Self {
-        Self(blake3::derive_key("portcullis 2026-11 sessions", secret))
+        Self::new(blake3::derive_key("portcullis 2026-11 sessions", secret))
+    }
+
+    fn new(key: [u8; 32]) -> Self {
+        let tags = Tags::new(&blake3::derive_key("portcullis 2026-11 long openings", &key)).map(Arc::new);
+        Self { key, tags }
     }
 }
 
@@ -92,9 +104,18 @@ pub fn session(key: &SessionKey, caller: &Caller, signs: &Signs<'_>) -> Option<A
         return Some(shown(key, caller, "resp", &[id.as_bytes()]));
     }
     let opening = signs.opening.filter(|opening| !opening.user.is_empty())?;
-    let bounded = |text: &'_ str| text.len().min(OPENING);
-    let parts = [opening.system, opening.user].map(|text| text.as_bytes().get(..bounded(text)).unwrap_or_default());
-    Some(shown(key, caller, "auto", &parts))
+    let texts = [opening.system, opening.user];
+    let texts = texts.map(|text| text.get(..text.floor_char_boundary(OPENING)).unwrap_or_default());
+    let [system, user] = texts;
+    let [system_tag, user_tag] = texts.map(|text| key.tags.as_ref().filter(|_| text.len() > LONG)?.of(0, text));
+    // Whether a part is a text or a tag is said beside it: nobody can write a text that passes for a tag.
+    let is_tag = [&system_tag, &user_tag].map(|tag| u8::from(tag.is_some()));
+    let parts = [part(system, &system_tag), part(user, &user_tag), &is_tag];
+    Some(shown(key, caller, "auto", if is_tag == [0, 0] { &parts[..2] } else { &parts }))
+}
+
+fn part<'t>(text: &'t str, tag: &'t Option<Tag>) -> &'t [u8] {
+    tag.as_ref().map_or(text.as_bytes(), |tag| tag.as_slice())
 }
 
 fn is_id(id: &str) -> bool {
@@ -102,7 +123,7 @@ fn is_id(id: &str) -> bool {
 }
 
 fn shown(key: &SessionKey, caller: &Caller, origin: &str, parts: &[&[u8]]) -> Arc<str> {
-    let mut hasher = blake3::Hasher::new_keyed(&key.0);
+    let mut hasher = blake3::Hasher::new_keyed(&key.key);
     hasher.update(Scope::of(caller).as_bytes());
     for part in std::iter::once(&origin.as_bytes()).chain(parts) {
         hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());

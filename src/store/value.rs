@@ -72,6 +72,7 @@ from!(
         Cow::Borrowed(v) => Self::Static(v),
         Cow::Owned(v) => Self::Text(Some(v.clone())),
     },
+    &Option<Cow<'static, str>> => |v| v.as_ref().map_or(Self::Text(None), Self::from),
     Option<f32> => |v| Self::Real(v.map(f64::from)),
     Vec<u8> => |v| Self::Bytes(Some(v)),
     Option<Vec<u8>> => |v| Self::Bytes(v),
@@ -79,7 +80,7 @@ from!(
 
 /// PostgreSQL cannot hold zero bytes in texts, so neither backend does.
 fn without_zeros(text: &str) -> Option<String> {
-    text.contains('\0').then(|| text.replace('\0', "\u{fffd}"))
+    memchr::memchr(0, text.as_bytes()).map(|_| text.replace('\0', "\u{fffd}"))
 }
 
 macro_rules! bind {

@@ -13,6 +13,7 @@ pub mod learn;
 pub mod order;
 pub mod privacy;
 pub mod record;
+pub mod runs;
 pub mod secret;
 pub mod soc;
 pub mod verdict;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::control::audit::{AuditError, Options, Receipt, Trail};
-use portcullis::control::{Keeper, Reader as _};
+use portcullis::control::{Keeper, Reader as _, Told};
 use portcullis::store::{self, Database, Overflow, Vault, Writer};
 use portcullis::types::{Decision, Event, Generation, Record, RequestId, Secret};
 
@@ -149,7 +149,7 @@ async fn blocks_that_no_disk_took_are_written_when_the_database_is_back() {
     for number in 0..BLOCKS {
         let mut record = Record::new(0, RequestId(format!("req_{number}")), Generation(1));
         record.decision = Decision::Block;
-        keeper.read(&Event::Request(Box::new(record)));
+        keeper.read(&Told::new(&Event::Request(Box::new(record))));
     }
     until("the spool to be full", || trail.health().refused > 0).await;
     server.run();

@@ -36,7 +36,7 @@ pub async fn filled(count: u32) -> TempDir {
             outcome: "served".into(),
             decision: "allow".into(),
             status: 200,
-            record: "{}".to_owned(),
+            record: "{}".into(),
             ..RequestRow::default()
         };
         assert!(writer.offer(Item::Request(Box::new(row))));

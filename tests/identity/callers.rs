@@ -180,6 +180,7 @@ fn programs_are_known_by_few_names() {
         ("curl/8.5.0", "curl"),
         ("python-httpx/0.28", "python"),
         ("Mozilla/5.0 (X11; Linux x86_64)", "browser"),
+        ("node/20 claude-cli/2", "claude-code"),
         ("something-new/1.0 8f3a", "other"),
     ] {
         assert_eq!(of(&[("user-agent", said)]), Some(known), "{said}");

@@ -75,6 +75,16 @@ fn a_conversation_keeps_its_session_as_it_grows() {
     // Only the beginning of a long opening counts, so the cost is bounded.
     let long = "x".repeat(1 << 20);
     assert_eq!(of("a", opening("", &long)), of("a", opening("", &format!("{long}y"))));
+    let half = "x".repeat(1 << 14);
+    let long = |beginning, middle, end| format!("{beginning}{half}{middle}{half}{end}");
+    let known =
+        |system: &str, user: &str| of("a", Signs { opening: Some(Opening { system, user }), ..Signs::default() });
+    let first = known("", &long("a", "b", "c"));
+    assert_eq!(first, known("", &long("a", "b", "c")));
+    for other in [long("y", "b", "c"), long("a", "y", "c"), long("a", "b", "y"), long("a", "by", "c")] {
+        assert_ne!(first, known("", &other));
+        assert_ne!(known(&other, "x"), known("x", &other));
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub fn plain(id: String, time: i64, cost: u64) -> RequestRow {
         decision: "allow".into(),
         tokens: Some(Tokens { input: 10, cached: 0, output: 5, reasoning: 0 }),
         cost: Some(cost),
-        record: "{}".to_owned(),
+        record: "{}".into(),
         ..RequestRow::default()
     }
 }

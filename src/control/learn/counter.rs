@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::control::events::Reader;
+use crate::control::events::{Reader, Told};
 use crate::store::learn::HitRow;
 use crate::store::now;
 use crate::telemetry::Metrics;
@@ -51,8 +51,8 @@ impl Counter {
 }
 
 impl Reader for Counter {
-    fn read(&mut self, event: &Event) {
-        if let Event::Request(record) = event {
+    fn read(&mut self, told: &Told<'_>) {
+        if let Event::Request(record) = told.event() {
             let learned = |rule: &RuleId| rule.0.starts_with(LEARNED);
             let found = || record.input.iter().flat_map(|verdict| &verdict.findings);
             let flag_at = (self.flag_at)();
@@ -230,7 +230,7 @@ mod tests {
         let counts = Counts::default();
         let again = Record { retry: 1, ..request("ann", &["LRN-AAAAAA-1"], &[]) };
         Counter::new(counts.clone(), Metrics::new("test").unwrap(), Box::new(|| 4.0))
-            .read(&Event::Request(Box::new(again)));
+            .read(&Told::new(&Event::Request(Box::new(again))));
         assert!(counts.fresh().is_empty());
     }
 }

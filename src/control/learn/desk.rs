@@ -142,7 +142,7 @@ impl LearnDesk {
         let mut found: Vec<RuleId> = findings.iter().map(|finding| finding.rule.clone()).collect();
         found.sort_unstable();
         found.dedup();
-        rules.on_trial(&mut findings, 1.0);
+        rules.on_trial(&mut findings, || 1.0);
         (detect::judge(findings, &inspect.thresholds(inspect.security), rules.hash()).decision, found)
     }
 

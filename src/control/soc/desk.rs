@@ -18,7 +18,7 @@ use super::batch::{Batch, Left};
 use super::feed::Feed;
 use super::hub::{Hub, News, Subscription};
 use crate::config::soc_files::{SocFiles, SocFilesNow};
-use crate::control::events::Reader;
+use crate::control::events::{Reader, Told};
 use crate::soc::{CorrelateOptions, Correlator, Draft, FoldOptions, Folds, draft};
 use crate::store::soc::IncidentFilter;
 use crate::store::{StoreError, now};
@@ -124,11 +124,11 @@ impl Desk {
 }
 
 impl Reader for Desk {
-    fn read(&mut self, event: &Event) {
-        if let Event::ToolHeld(hold) = event {
+    fn read(&mut self, told: &Told<'_>) {
+        if let Event::ToolHeld(hold) = told.event() {
             self.hand_over(Job::Held(hold.clone()));
         }
-        if let Some(draft) = draft(event, &(self.files)().alerts, &*self.titles) {
+        if let Some(draft) = draft(told.event(), &(self.files)().alerts, &*self.titles) {
             self.hand_over(Job::Draft(Box::new(draft)));
         }
     }

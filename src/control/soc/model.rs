@@ -238,7 +238,7 @@ fn judged(rules: &RuleSet, at: &Thresholds, role: Role, text: &str) -> Decision 
     }
     let mut findings = Vec::new();
     rules.scan(SpanIndex(0), role, text, &mut findings);
-    rules.on_trial(&mut findings, 1.0);
+    rules.on_trial(&mut findings, || 1.0);
     detect::judge(findings, at, rules.hash()).decision
 }
 

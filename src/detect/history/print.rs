@@ -1,6 +1,8 @@
 //! What a prompt is known by without keeping it: a hash of its words, one of its beginning, and a sketch of its word
 //! pairs by which variants are recognised.
 
+use crate::types::runs;
+
 /// Parts of the sketch. Each holds the least hash of the word pairs that fall to it (one-permutation minhash).
 const PARTS: usize = 16;
 /// A part without a word pair.
@@ -14,6 +16,8 @@ const BEGINNING: usize = 3 << 10;
 const END: usize = 1 << 10;
 /// Scripts without spaces: a word ends here at the latest, in bytes.
 const LONGEST_WORD: usize = 24;
+/// The bit that makes a letter small.
+const FOLD: u8 = 0x20;
 /// Parts of the sketch, of those that either text has, that variants share.
 const ALIKE: (usize, usize) = (2, 5);
 /// Fewer parts are too few to compare.
@@ -77,29 +81,9 @@ impl Print {
 
 impl Reader {
     fn read(&mut self, bytes: &[u8]) {
-        let (mut hash, mut letters, mut length) = (0_u64, 0_u64, 0_usize);
-        for byte in bytes {
-            let letter = byte | 0x20;
-            let is_word = letter.is_ascii_lowercase() | byte.is_ascii_digit() | (*byte >= 0x80);
-            if is_word {
-                letters = letters << 8 | u64::from(letter);
-                length += 1;
-                if length & 7 == 0 {
-                    hash = (hash ^ letters).wrapping_mul(MIX).rotate_left(29);
-                    letters = 0;
-                }
-                if length < LONGEST_WORD {
-                    continue;
-                }
-            }
-            if length > 0 {
-                self.word((hash ^ letters).wrapping_mul(MIX), length);
-                (hash, letters, length) = (0, 0, 0);
-            }
-        }
-        if length > 0 {
-            self.word((hash ^ letters).wrapping_mul(MIX), length);
-        }
+        runs::runs(bytes, runs::of_words, |run| {
+            run.chunks(LONGEST_WORD).for_each(|word| self.word(runs::hash(word, FOLD), word.len()));
+        });
     }
 
     fn word(&mut self, word: u64, length: usize) {

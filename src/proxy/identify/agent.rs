@@ -1,9 +1,12 @@
 //! What kind of program asks, of a few names: what clients say of themselves, reduced so that nobody can make up a new one.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use hyper::HeaderMap;
 use hyper::header::USER_AGENT;
 
-/// Programs by what their `User-Agent` holds, lower case; the first that fits counts.
+/// Programs by what their `User-Agent` holds, whatever its case; the first of the list that fits counts.
 const BY_USER_AGENT: &[(&str, &str)] = &[
     ("claude-cli", "claude-code"),
     ("claude-code", "claude-code"),
@@ -49,6 +52,12 @@ const BY_USER_AGENT: &[(&str, &str)] = &[
     ("mozilla/", "browser"),
 ];
 
+/// The signs, looked for all at once. So few make an automaton that always fits.
+static SIGNS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let signs = BY_USER_AGENT.iter().map(|(sign, _)| sign);
+    AhoCorasick::builder().ascii_case_insensitive(true).build(signs).ok()
+});
+
 /// How much of a `User-Agent` is looked at, in bytes.
 const LOOKED_AT: usize = 256;
 
@@ -56,8 +65,9 @@ const LOOKED_AT: usize = 256;
 pub fn agent(headers: &HeaderMap) -> Option<&'static str> {
     let named = headers.get(USER_AGENT).and_then(|value| {
         let bytes = value.as_bytes();
-        let text = bytes.get(..LOOKED_AT).unwrap_or(bytes).to_ascii_lowercase();
-        let found = BY_USER_AGENT.iter().find(|(sign, _)| memchr::memmem::find(&text, sign.as_bytes()).is_some());
+        let text = bytes.get(..LOOKED_AT).unwrap_or(bytes);
+        let all = SIGNS.iter().flat_map(|signs| signs.find_overlapping_iter(text));
+        let found = all.map(|sign| sign.pattern().as_usize()).min().and_then(|first| BY_USER_AGENT.get(first));
         if text.is_empty() { None } else { Some(found.map_or("other", |(_, agent)| *agent)) }
     });
     match named {

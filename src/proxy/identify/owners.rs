@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -56,7 +57,10 @@ impl Scope {
 
     /// Each part with its length, so that no two lists of parts are the same text.
     fn hash(kind: &str, parts: &[Option<&str>]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("portcullis 2026-11 caller scope");
+        /// Derived once: it takes as long as the hash itself.
+        static CONTEXT: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("portcullis 2026-11 caller scope"));
+        let mut hasher = blake3::Hasher::new_from_context_key(&CONTEXT);
         for part in std::iter::once(&Some(kind)).chain(parts) {
             let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
             hasher.update(&length.to_le_bytes());

@@ -26,6 +26,7 @@ pub(super) use self::line::LineBody;
 use self::line::Lines;
 pub use self::tls::TlsConfigs;
 use super::identify::X_API_KEY;
+use super::keys::Scrubber;
 use crate::config::settings::UpstreamKind;
 use crate::config::{Base, Upstream};
 
@@ -46,6 +47,7 @@ pub(super) struct Client {
     base: Base,
     host: HeaderValue,
     credential: Option<(HeaderName, HeaderValue)>,
+    keys: Scrubber,
     connections: Connections,
 }
 
@@ -101,7 +103,8 @@ impl Client {
             Connections::Http1(Lines::new(connector, address, upstream))
         };
         let credential = credential(upstream);
-        Ok(Self { made_for: Arc::clone(upstream), base, host, credential, connections })
+        let keys = Scrubber::new(upstream.api_key.as_ref());
+        Ok(Self { made_for: Arc::clone(upstream), base, host, credential, keys, connections })
     }
 
     /// What `Host` says.
@@ -112,6 +115,11 @@ impl Client {
     /// The provider's key, where its API looks for it.
     pub(super) fn credential(&self) -> Option<(HeaderName, HeaderValue)> {
         self.credential.clone()
+    }
+
+    /// Takes the provider's key out of what it answers.
+    pub(super) fn keys(&self) -> Scrubber {
+        self.keys.clone()
     }
 
     /// The target of a request for a canonical path, in origin form.

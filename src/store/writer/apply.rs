@@ -141,11 +141,11 @@ fn request_values(row: &RequestRow) -> Vec<crate::store::Value> {
         row.address.clone(),
         &row.method,
         &row.path,
-        row.dialect.clone().map(std::borrow::Cow::into_owned),
+        &row.dialect,
         row.model.clone(),
         &row.upstream,
         &row.outcome,
-        row.reason.clone().map(std::borrow::Cow::into_owned),
+        &row.reason,
         row.status,
         &row.decision,
         row.risk,
@@ -160,7 +160,7 @@ fn request_values(row: &RequestRow) -> Vec<crate::store::Value> {
         row.stream,
         row.micros,
         row.generation,
-        row.record.clone(),
+        &row.record,
     ]
 }
 

@@ -101,7 +101,7 @@ pub struct RequestRow {
     /// Its findings.
     pub findings: Vec<FindingRow>,
     /// The whole record as JSON.
-    pub record: String,
+    pub record: Arc<str>,
 }
 
 /// Tokens as they are counted in the ledger.
@@ -161,6 +161,14 @@ pub struct EventRow {
 
 impl From<&Record> for RequestRow {
     fn from(record: &Record) -> Self {
+        // A record is plain data; it always has a JSON form.
+        Self::of(record, serde_json::to_string(record).unwrap_or_default().into())
+    }
+}
+
+impl RequestRow {
+    /// Of a record that is `json`.
+    pub fn of(record: &Record, json: Arc<str>) -> Self {
         let caller = &record.caller;
         let risk = |verdict: &Option<crate::types::Verdict>| verdict.as_ref().map_or(0.0, |verdict| verdict.risk);
         Self {
@@ -197,8 +205,7 @@ impl From<&Record> for RequestRow {
             micros: record.micros.total,
             generation: record.generation.0,
             findings: findings(record),
-            // A record is plain data; it always has a JSON form.
-            record: serde_json::to_string(record).unwrap_or_default(),
+            record: json,
         }
     }
 }

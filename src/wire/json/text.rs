@@ -59,14 +59,17 @@ pub(crate) fn hex4(digits: &[u8]) -> Option<u32> {
 pub fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        let Some((plain, tail)) = rest.split_at_checked(at) else { break };
+    while let Some((plain, tail)) = rest.split_at_checked(plain_run(rest.as_bytes())) {
         out.push_str(plain);
-        let (decoded, used) = escape_value(tail);
+        let (decoded, used) = match tail.as_bytes().first() {
+            None => break,
+            Some(b'\\') => escape_value(tail),
+            // A quote or a control byte, which no valid literal holds.
+            Some(&other) => (char::from(other), 1),
+        };
         out.push(decoded);
         rest = tail.get(used..).unwrap_or_default();
     }
-    out.push_str(rest);
     out
 }
 
@@ -157,5 +160,7 @@ mod tests {
             assert_eq!(unescape(std::str::from_utf8(&out).unwrap()), text);
         }
         assert_eq!(unescape(r"\u0041\ud83d\ude00\/\b\f"), "A\u{1f600}/\u{8}\u{c}");
+        let invalid = "a quote \" and a tab \t, é \\q \\u00";
+        assert_eq!(unescape(invalid), invalid);
     }
 }
