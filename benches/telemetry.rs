@@ -8,7 +8,7 @@ use divan::{Bencher, black_box};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
-use portcullis::control::{Reader as _, RecordWriter};
+use portcullis::control::{Reader as _, RecordWriter, Told};
 use portcullis::telemetry::Metrics;
 use portcullis::types::{
     Accounted, Action, Decision, Dialect, Event, Evidence, Family, Finding, FinishReason, Generation, Outcome, Record,
@@ -100,7 +100,7 @@ fn write_one_record(bencher: Bencher<'_, '_>, findings: u32) {
     let path = directory.path().join("records.jsonl");
     let mut writer = RecordWriter::new(&path, 64 << 20, 1, Metrics::new("bench").unwrap());
     let event = Event::Request(Box::new(record(findings)));
-    bencher.bench_local(|| writer.read(black_box(&event)));
+    bencher.bench_local(|| writer.read(&Told::new(black_box(&event))));
 }
 
 /// `/metrics` after a request of every dialect.
